@@ -1,0 +1,1 @@
+"""Speed, parity, accuracy, reports; rendered scenes with exact ground truth."""

@@ -1,0 +1,1 @@
+"""Which frames calibrate, and the ONNX to quantised ONNX step."""

@@ -1,0 +1,69 @@
+"""Errors that a user can repair. Each message says what, where and how to repair it.
+
+EdgebsError
+├── MissingDependency   an extra is not installed
+├── SourceError         a video, folder, camera or frame cannot be read
+├── SinkError           an output cannot be written
+├── BundleError         a bundle is damaged, of another version, or made for another machine
+│   └── EngineMismatch  a plan was built for another GPU or another TensorRT
+├── BackendError        a runtime refuses or fails
+├── WeightsError        weights do not fit the network, or are not finite
+├── CalibrationError    a calibration set is missing, too small or damaged
+├── ExportError         a network cannot be exported, built, or fails a check on the way
+├── ParityError         a parity gate failed
+└── StageError          a pipeline stage failed on one frame; carries `index` and `stage`
+"""
+
+
+class EdgebsError(Exception):
+    """Base of all expected errors: the command line prints its message and exits with 1."""
+
+
+class MissingDependency(EdgebsError):
+    """An optional package is needed and not installed."""
+
+
+class SourceError(EdgebsError):
+    """Frames cannot be read."""
+
+
+class SinkError(EdgebsError):
+    """An output cannot be written."""
+
+
+class BundleError(EdgebsError):
+    """A bundle cannot be used as it is."""
+
+
+class EngineMismatch(BundleError):
+    """A plan was built for another GPU or another TensorRT version."""
+
+
+class BackendError(EdgebsError):
+    """A runtime refuses a network or fails while running it."""
+
+
+class WeightsError(EdgebsError):
+    """Weights do not fit the network or are not finite."""
+
+
+class CalibrationError(EdgebsError):
+    """A calibration set is missing, too small or damaged."""
+
+
+class ExportError(EdgebsError):
+    """A network cannot be exported or built."""
+
+
+class ParityError(EdgebsError):
+    """A parity gate failed."""
+
+
+class StageError(EdgebsError):
+    """A pipeline stage failed on one frame."""
+
+    def __init__(self, stage: str, index: int, cause: BaseException) -> None:
+        """Name the stage (`source`, `cue`, `segment`) and the index of the frame it failed on."""
+        super().__init__(f"frame {index}: stage '{stage}' failed: {type(cause).__name__}: {cause}")
+        self.stage = stage
+        self.index = index

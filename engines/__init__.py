@@ -1,0 +1,1 @@
+"""ONNX file to engine file for a target, and what the engine says about itself."""

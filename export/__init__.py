@@ -1,0 +1,1 @@
+"""PyTorch networks, their weights, and PyTorch to ONNX."""
