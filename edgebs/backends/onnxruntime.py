@@ -1,0 +1,86 @@
+"""ONNX files on the CPU through ONNX Runtime: the reference for every other backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgebs.backends.feed import check_feed, existing_file, fixed_shape
+from edgebs.errors import BackendError, MissingDependency
+from edgebs.tensors import Array, TensorSpec
+
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeBackend:
+    """Runs one ONNX network with ONNX Runtime on the CPU, in the arithmetic that the file asks for."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    description: str
+
+    def __init__(self, file: Path, *, threads: int = 0) -> None:
+        """Load `file`. threads: CPU threads; 0 lets ONNX Runtime use every core."""
+        if threads < 0:
+            raise ValueError(f"threads must be 0 (every core) or more, got {threads}")
+        ort = _ort()
+        self._file = existing_file(file)
+        self._session: Any = _session(ort, self._file, threads)
+        self.inputs = {tensor.name: _spec(self._file, tensor) for tensor in self._session.get_inputs()}
+        self.outputs = {tensor.name: _spec(self._file, tensor) for tensor in self._session.get_outputs()}
+        self._fetch = list(self.outputs)
+        self.description = f"ONNX Runtime {ort.__version__} CPU, {threads or 'all'} threads"
+
+    def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Run once. Callers must treat the returned arrays as valid until the next call only."""
+        if self._session is None:
+            raise BackendError(f"{self._file}: the backend is closed")
+        check_feed(self.inputs, feed)
+        try:
+            arrays = self._session.run(self._fetch, dict(feed))
+        except Exception as error:  # ONNX Runtime's errors share no base class but Exception
+            raise BackendError(f"ONNX Runtime failed while running {self._file}: {_reason(error)}") from error
+        return dict(zip(self._fetch, arrays, strict=True))
+
+    def close(self) -> None:
+        """Free the session. May be called twice."""
+        self._session = None
+
+
+def _ort() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependency("needs ONNX Runtime: pip install 'edgebs[onnx]'") from error
+    return onnxruntime
+
+
+def _session(ort: Any, file: Path, threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    try:
+        return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base class but Exception
+        raise BackendError(f"ONNX Runtime cannot load {file}: {_reason(error)}") from error
+
+
+def _spec(file: Path, tensor: Any) -> TensorSpec:
+    dtype = _DTYPES.get(tensor.type) or tensor.type.removeprefix("tensor(").removesuffix(")")
+    try:
+        np.dtype(dtype)
+    except TypeError as error:
+        raise BackendError(
+            f"{file}: tensor '{tensor.name}' has type {tensor.type}, which numpy lacks"
+        ) from error
+    return TensorSpec(fixed_shape(file, tensor.name, list(tensor.shape)), dtype)
+
+
+def _reason(error: Exception) -> str:
+    """ONNX Runtime's message without its code numbers."""
+    return str(error).split(" : ")[-1].strip().splitlines()[0]

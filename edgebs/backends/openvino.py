@@ -1,0 +1,178 @@
+"""ONNX files on the CPU through OpenVINO."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgebs.backends.feed import check_feed, existing_file, fixed_shape
+from edgebs.backends.openvino_cache import CompiledCache
+from edgebs.errors import BackendError, MissingDependency
+from edgebs.tensors import Array, TensorSpec
+
+log = logging.getLogger(__name__)
+
+COMPUTE = ("f32", "bf16")
+
+
+class OpenVinoBackend:
+    """Runs one ONNX network with OpenVINO on the CPU: one stream, tuned for latency."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    description: str
+
+    def __init__(
+        self, file: Path, *, compute: str = "f32", threads: int = 0, cache_dir: Path | None = None
+    ) -> None:
+        """Compile `file`, or take it from the cache of compiled networks.
+
+        compute: arithmetic of what the file leaves in floating point: "f32", or "bf16" where the CPU has it.
+        threads: CPU threads; 0 lets OpenVINO use every core.
+        cache_dir: where compiled networks are kept; default $XDG_CACHE_HOME/edgebs/openvino.
+        """
+        file = existing_file(file)
+        require_compute(compute)
+        if threads < 0:
+            raise ValueError(f"threads must be 0 (every core) or more, got {threads}")
+        self._file = file
+        model = _compiled(file, _options(compute, threads), CompiledCache(cache_dir))
+        self.inputs = {_name(port): _spec(file, port) for port in model.inputs}
+        self.outputs = {_name(port): _spec(file, port) for port in model.outputs}
+        used = model.get_property("INFERENCE_NUM_THREADS")
+        self.description = f"OpenVINO {version()} CPU {compute}, {used} thread{'s' if used != 1 else ''}"
+        self._model: Any = model
+        self._request: Any = model.create_infer_request()
+        self._results = self._bound_outputs()
+        self._staging: dict[str, Array] = {}
+        self._bound: dict[str, Array] = {}
+
+    def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Run once. The returned arrays are overwritten by the next call: copy what must outlive it.
+
+        Inputs are read where they lie (no copy) if they are contiguous and writeable.
+        """
+        if self._request is None:
+            raise BackendError(f"{self._file}: the backend is closed")
+        check_feed(self.inputs, feed)
+        for name, array in feed.items():
+            self._bind(name, array)
+        try:
+            self._request.infer(share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO failed while running {self._file}: {_reason(error)}") from error
+        return self._results
+
+    def close(self) -> None:
+        """Free the compiled network. May be called twice."""
+        self._request = self._model = None
+        self._bound.clear()
+        self._staging.clear()
+
+    def _bind(self, name: str, array: Array) -> None:
+        if self._bound.get(name) is array:
+            return
+        if not (array.flags.c_contiguous and array.flags.writeable):  # OpenVINO shares only such arrays
+            staged = self._staging.setdefault(name, np.empty(array.shape, array.dtype))
+            np.copyto(staged, array)
+            if self._bound.get(name) is staged:
+                return
+            array = staged
+        self._request.set_tensor(name, _ov().Tensor(array, shared_memory=True))
+        self._bound[name] = array
+
+    def _bound_outputs(self) -> dict[str, Array]:
+        results = {name: np.zeros(spec.shape, spec.dtype) for name, spec in self.outputs.items()}
+        for name, array in results.items():
+            self._request.set_tensor(name, _ov().Tensor(array, shared_memory=True))
+        return results
+
+
+def version() -> str:
+    """OpenVINO's release, "2026.4.1"."""
+    return str(_ov().__version__).split("-")[0]
+
+
+def supports_bf16() -> bool:
+    """True if this CPU computes in bfloat16 itself, so that `compute="bf16"` is allowed."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def require_compute(compute: str) -> None:
+    """BackendError unless this CPU can compute in `compute`; never replaced silently by another."""
+    if compute not in COMPUTE:
+        raise BackendError(f"unknown compute type '{compute}'; known: {', '.join(COMPUTE)}")
+    if compute == "bf16" and not supports_bf16():
+        raise BackendError(
+            "this CPU has no bfloat16 arithmetic (avx512_bf16, amx_bf16): use compute f32 instead of bf16"
+        )
+
+
+def _ov() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingDependency("needs OpenVINO: pip install 'edgebs[cpu]'") from error
+    return openvino
+
+
+@cache
+def _core() -> Any:
+    return _ov().Core()
+
+
+def _options(compute: str, threads: int) -> dict[str, Any]:
+    # Set explicitly: on a CPU with bfloat16, OpenVINO otherwise computes float32 networks in bfloat16.
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": compute,
+    }
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    return options
+
+
+def _compiled(file: Path, options: dict[str, Any], cached: CompiledCache) -> Any:
+    core = _core()
+    cpu = {name: core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")}
+    entry = cached.entry(file, {"openvino": _ov().__version__, "options": options, "cpu": cpu})
+    model = entry.load(lambda blob: core.import_model(_ov().Tensor(blob, shared_memory=True), "CPU", options))
+    if model is not None:
+        return model
+    try:
+        model = core.compile_model(_read_onnx(file), "CPU", options)
+    except Exception as error:  # the ONNX frontend's errors share no base class but Exception
+        raise BackendError(f"OpenVINO cannot load {file}: {_reason(error)}") from error
+    entry.store(model.export_model)
+    return model
+
+
+def _read_onnx(file: Path) -> Any:
+    # Core.read_model would try every frontend on a damaged file, with noise on stderr.
+    from openvino.frontend import FrontEndManager
+
+    frontend = FrontEndManager().load_by_framework("onnx")
+    return frontend.convert(frontend.load(str(file)))
+
+
+def _name(port: Any) -> str:
+    return str(port.get_any_name())
+
+
+def _spec(file: Path, port: Any) -> TensorSpec:
+    sizes = [int(size.get_length()) if size.is_static else None for size in port.get_partial_shape()]
+    dtype = np.dtype(port.get_element_type().to_dtype()).name
+    return TensorSpec(fixed_shape(file, _name(port), list(sizes)), dtype)
+
+
+def _reason(error: Exception) -> str:
+    """OpenVINO's message without its own source lines."""
+    noise = ("Exception from ", "Check '", "FrontEnd API failed", "Summary:")
+    lines = (line.strip() for line in str(error).splitlines())
+    return " ".join(line for line in lines if line and not line.startswith(noise)) or str(error).strip()
