@@ -1,0 +1,87 @@
+"""The steps around the networks: check a frame, shrink it for the network, turn the answer into a mask.
+
+Everything else (scaling, layout, sigmoid) is inside the graphs. Calibration, parity, benchmark and runtime
+all use these functions, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgebs.errors import SourceError
+from edgebs.tensors import Array, Frame
+
+
+def network_frame(frame: Frame, size: tuple[int, int]) -> Frame:
+    """The frame at network size: always a new C-contiguous array, also when the sizes agree.
+
+    frame: (H, W, 3) uint8. size: (height, width). Averages over areas when shrinking, so that noise and
+    thin structures do not alias; interpolates linearly otherwise. The result outlives the frame: a camera
+    may reuse its buffer afterwards.
+    """
+    height, width = size
+    if frame.shape[:2] == (height, width):
+        return np.array(frame, order="C")
+    is_shrinking = height <= frame.shape[0] and width <= frame.shape[1]
+    interpolation = cv2.INTER_AREA if is_shrinking else cv2.INTER_LINEAR
+    resized: Frame = cv2.resize(frame, (width, height), interpolation=interpolation)
+    return resized
+
+
+def mask_from_probability(
+    probability: npt.NDArray[np.float32], size: tuple[int, int], threshold: float
+) -> npt.NDArray[np.uint8]:
+    """The mask at `size` (height, width): uint8, 255 where the probability is above `threshold`, else 0.
+
+    probability: (h, w) float32 in [0, 1]. The probability is interpolated before it is cut, so that edges
+    are smooth at the frame's size. NaN counts as background.
+    """
+    height, width = size
+    if probability.shape != (height, width):
+        probability = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
+    mask: npt.NDArray[np.uint8] = cv2.compare(probability, threshold, cv2.CMP_GT)
+    return mask
+
+
+def check_frame(frame: Any, expected_size: tuple[int, int] | None = None, *, name: str = "frame") -> Frame:
+    """The frame itself, or SourceError unless it is (H, W, 3) uint8 (and of `expected_size`, if given).
+
+    name: which frame it is, for the message, as in "frame 7 of yard.mp4".
+    """
+    if not isinstance(frame, np.ndarray):
+        raise SourceError(
+            f"{name} is a {type(frame).__name__}, not a numpy array. Frames are (H, W, 3) uint8, BGR."
+        )
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
+        raise SourceError(
+            f"{name} is {frame.dtype} {frame.shape}; frames are uint8 (H, W, 3), BGR. {_repair(frame)}"
+        )
+    if expected_size is not None and frame.shape[:2] != expected_size:
+        raise SourceError(
+            f"{name} is {frame.shape[0]} high and {frame.shape[1]} wide; "
+            f"the stream is {expected_size[0]} high and {expected_size[1]} wide. "
+            "One stream has one size: resize the frame, or run it as its own stream."
+        )
+    return frame
+
+
+def _repair(frame: Array) -> str:
+    if 0 in frame.shape:
+        return "It is empty: check what the camera or the decoder delivered."
+    if frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1):
+        return "For a grey picture: cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)."
+    if frame.ndim == 3 and frame.shape[2] == 4:
+        return "For a picture with transparency: cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)."
+    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype.kind == "f":
+        return "For values in [0, 1]: (frame * 255).round().astype('uint8')."
+    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint16:
+        return "For 16-bit pictures: (frame >> 8).astype('uint8')."
+    if frame.ndim == 4:
+        return "For a batch, pass the frames one by one: list(batch)."
+    if frame.ndim == 3 and frame.shape[0] == 3:
+        return "For channels first: frame.transpose(1, 2, 0)."
+    return "Convert it before passing it on."
