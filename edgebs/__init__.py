@@ -1,5 +1,29 @@
-"""Background subtraction networks as engines, pipelined inside a camera appliance."""
+"""Background subtraction networks as engines, pipelined inside a camera appliance.
 
+    with edgebs.load("bundles/crossnet-dis-cpu-int8") as pipeline:
+        for result in pipeline.run("street.mp4"):
+            result.mask   # (H, W) uint8, 0 or 255
+
+Imports neither torch nor onnx; OpenCV and the backend are imported when a pipeline is loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebs.errors import EdgebsError
 from edgebs.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from edgebs.bundle import Bundle
+    from edgebs.pipeline import Pipeline
+
+__all__ = ["EdgebsError", "__version__", "load"]
+
+
+def load(bundle: str | Path | Bundle, *, threads: int = 0) -> Pipeline:
+    """A pipeline from a bundle folder or the name of a shipped model; see `edgebs.loading.load`."""
+    from edgebs.loading import load as load_bundle_or_model
+
+    return load_bundle_or_model(bundle, threads=threads)

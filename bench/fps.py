@@ -1,0 +1,267 @@
+"""Camera-to-mask speed: throughput, latency, stages, memory, beside PyTorch and the paper, in one run.
+
+What is timed: wall time by perf_counter from the source's read to the finished mask, decoding and resizing
+included. The frames of the warm-up (the history, first-touch of buffers) are run and not counted. Every
+repeat visits every bundle and mode in turn, so that a drift of a shared machine meets all of them alike; the
+figure is the median over the repeats.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.machine import machine_facts
+from edgebs.bundle import Bundle, load_bundle
+from edgebs.errors import EdgebsError, SourceError
+from edgebs.loading import bundle_path, load
+from edgebs.manifest import Manifest
+from edgebs.pipeline import Pipeline, Result
+from edgebs.sources import open_source
+
+PAPER = {
+    "fps": 5.33,
+    "what": "CrossNet with SelFlow HOP, 256x256, two GTX 2080 Ti, TensorFlow 1.13 (HOFAM paper, IV-F)",
+}
+STAGES = ("read", "pre", "cue", "segment", "post")
+WARM_UP = 12
+"""Frames run before counting: the longest default history, 11 frames, and one more."""
+BASELINE_FRAMES = 6
+"""PyTorch frames a repeat: they take up to a second each, and vary little."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Samples:
+    """What the repeats of one bundle in one mode gave."""
+
+    fps: list[float] = field(default_factory=list)
+    latency_ms: list[float] = field(default_factory=list)
+    stages_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_dropped: int = 0
+
+    def add(self, results: Sequence[tuple[float, Result]], started_s: float) -> None:
+        self.fps.append(len(results) / (results[-1][0] - started_s))
+        for _, result in results:
+            self.latency_ms.append(result.latency_ms)
+            for stage in STAGES:
+                self.stages_ms[stage].append(result.stages_ms.get(stage, 0.0))
+
+    def count(self, pipeline: Pipeline) -> None:
+        self.frames_in += pipeline.counters.frames_in
+        self.frames_out += pipeline.counters.frames_out
+        self.frames_dropped += pipeline.counters.frames_dropped
+
+
+def bench_fps(
+    bundles: Sequence[str | Path],
+    source: str | Path,
+    *,
+    frames: int = 300,
+    repeats: int = 5,
+    baseline: bool = True,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Measure bundles on a video, looped when it is short; the JSON object of architecture.md section 6.
+
+    frames: counted frames per bundle and mode, spread over `repeats`. baseline: also run each distinct set of
+    networks in PyTorch FP32 eager, sequentially. Raises EdgebsError where a bundle or the source is unusable.
+    """
+    if frames < repeats or repeats < 1:
+        raise ValueError(f"frames must be at least repeats ({repeats}), got {frames}")
+    loaded = [load_bundle(bundle_path(bundle)) for bundle in bundles]
+    chunk = -(-frames // repeats)
+    size = _source_size(source)
+    with ExitStack() as stack:
+        pipelines = [stack.enter_context(load(bundle, threads=threads)) for bundle in loaded]
+        baselines = _baselines([bundle.manifest for bundle in loaded]) if baseline else {}
+        samples = {(index, mode): _Samples() for index in range(len(loaded)) for mode in MODES}
+        reference = {key: _Samples() for key in baselines}
+        total = repeats * (len(samples) + len(reference))
+        done = 0
+        for repeat in range(repeats):
+            # Odd repeats run backwards: no configuration always follows the same neighbour.
+            order = list(samples) if repeat % 2 == 0 else list(reversed(samples))
+            for index, mode in order:
+                MODES[mode](pipelines[index], source, chunk, samples[index, mode])
+                done += 1
+                _tell(progress, done, total)
+            for key, pipeline in baselines.items():
+                _sequential(pipeline, source, min(BASELINE_FRAMES, chunk), reference[key])
+                done += 1
+                _tell(progress, done, total)
+        engines = [pipeline.descriptions() for pipeline in pipelines]
+    runs = [
+        _run_record(loaded[index], mode, taken, engines[index], reference)
+        for (index, mode), taken in samples.items()
+    ]
+    memory = {bundle.path: peak_rss_mb(bundle.path, source, min(chunk, 50), threads) for bundle in loaded}
+    for run, (index, _mode) in zip(runs, samples, strict=True):
+        run["peak_rss_mb"] = memory[loaded[index].path]
+    return {
+        "frames": frames,
+        "repeats": repeats,
+        "size": list(size),
+        "source": str(source),
+        "warm_up_frames": WARM_UP,
+        "runs": runs,
+        "baseline": _baseline_record(baselines, reference),
+        "paper": PAPER,
+        "machine": machine_facts(),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _pipelined(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:
+    stream = open_source(source, loop=True)
+    started_s, results = 0.0, []
+    for result in pipeline.run(stream, frames=frames + WARM_UP):
+        now = time.perf_counter()
+        if result.index == WARM_UP - 1:
+            started_s = now
+        elif result.index >= WARM_UP:
+            results.append((now, result))
+    samples.add(results, started_s)
+    samples.count(pipeline)
+
+
+def _sequential(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:
+    pipeline.reset()
+    started_s, results = 0.0, []
+    with open_source(source, loop=True) as stream:
+        images = iter(stream)
+        for index in range(frames + WARM_UP):
+            if index == WARM_UP:
+                started_s = time.perf_counter()
+            before_s = time.perf_counter()
+            item = next(images)
+            read_ms = (time.perf_counter() - before_s) * 1e3
+            # The baseline's frames take long; its history fills with the cue alone.
+            if index < WARM_UP - 1 and frames <= BASELINE_FRAMES:
+                pipeline.trace_cue(item.image, item.captured_s)
+                continue
+            result = pipeline.process(item.image, item.captured_s)
+            if index >= WARM_UP:
+                result.stages_ms["read"] = read_ms  # type: ignore[index]
+                results.append((time.perf_counter(), result))
+    samples.add(results, started_s)
+    samples.frames_in += frames
+    samples.frames_out += len(results)
+
+
+MODES: dict[str, Callable[[Pipeline, str | Path, int, _Samples], None]] = {
+    "sequential": _sequential,
+    "pipelined": _pipelined,
+}
+
+
+def _source_size(source: str | Path) -> tuple[int, int]:
+    with open_source(source) as stream:
+        first = next(iter(stream), None)
+    if first is None:
+        raise SourceError(f"{source} holds no frame. Name another video with --source.")
+    height, width = first.image.shape[:2]
+    return height, width
+
+
+def _baseline_key(manifest: Manifest) -> str:
+    networks = {name: facts.weights_sha256 for name, facts in manifest.networks.items()}
+    return json.dumps([networks, manifest.cue.to_json(), manifest.size], sort_keys=True)
+
+
+def _baselines(manifests: Sequence[Manifest]) -> dict[str, Pipeline]:
+    from bench.torch_baseline import torch_modules, torch_pipeline
+
+    distinct = {_baseline_key(manifest): manifest for manifest in manifests}
+    return {key: torch_pipeline(manifest, torch_modules(manifest)) for key, manifest in distinct.items()}
+
+
+def _run_record(
+    bundle: Bundle,
+    mode: str,
+    samples: _Samples,
+    engines: dict[str, str],
+    reference: dict[str, _Samples],
+) -> dict[str, Any]:
+    manifest = bundle.manifest
+    fps = statistics.median(samples.fps)
+    base = reference.get(_baseline_key(manifest))
+    return {
+        "bundle": bundle.path.name,
+        "model": manifest.model,
+        "trained": manifest.trained,
+        "backend": manifest.networks["segment"].backend,
+        "engines": engines,
+        "cue": manifest.cue.provider,
+        "precision": manifest.precision,
+        "mode": mode,
+        "fps": fps,
+        "fps_repeats": samples.fps,
+        "latency_ms": _percentiles(samples.latency_ms),
+        "stages_ms": {stage: statistics.median(values) for stage, values in samples.stages_ms.items()},
+        "frames_in": samples.frames_in,
+        "frames_out": samples.frames_out,
+        "frames_dropped": samples.frames_dropped,
+        "times_baseline": fps / statistics.median(base.fps) if base else None,
+        "times_paper": fps / float(str(PAPER["fps"])),
+    }
+
+
+def _baseline_record(baselines: dict[str, Pipeline], reference: dict[str, _Samples]) -> dict[str, Any] | None:
+    records = [
+        {
+            "what": f"{pipeline.manifest.model}, cue {pipeline.manifest.cue.provider}, "
+            f"{pipeline.descriptions()['segment']}, sequential",
+            "fps": statistics.median(reference[key].fps),
+            "fps_repeats": reference[key].fps,
+            "latency_ms": _percentiles(reference[key].latency_ms),
+            "stages_ms": {
+                stage: statistics.median(values) for stage, values in reference[key].stages_ms.items()
+            },
+        }
+        for key, pipeline in baselines.items()
+    ]
+    if not records:
+        return None
+    return {**records[0], "others": records[1:]}
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    p50, p90, p99 = (float(value) for value in np.percentile(values, (50, 90, 99)))
+    return {"p50": p50, "p90": p90, "p99": p99}
+
+
+def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
+    if progress:
+        progress(done, total)
+
+
+def peak_rss_mb(bundle: Path, source: str | Path, frames: int, threads: int = 0) -> float:
+    """Peak resident memory, in MB, of a fresh process that does nothing but run this bundle pipelined."""
+    command = [sys.executable, "-m", "bench.memory", str(bundle), str(source), str(frames), str(threads)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_roots())}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise EdgebsError(f"measuring the memory of {bundle} failed: {done.stderr.strip()[-500:]}")
+    return float(json.loads(done.stdout)["peak_rss_mb"])
+
+
+def _import_roots() -> Iterator[str]:
+    yield str(Path(__file__).resolve().parent.parent)
+    if inherited := os.environ.get("PYTHONPATH"):
+        yield inherited

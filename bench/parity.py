@@ -1,0 +1,224 @@
+"""Same input, two backends: what a bundle says against the PyTorch FP32 network that it was made from.
+
+Three levels (architecture.md section 8): each network on the reference's own input, the masks of the
+whole stream, and F on scored sequences. One gate per precision decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.scored import Counts, find_sequences, scored_frames
+from edgebs.errors import ParityError
+from edgebs.manifest import Manifest
+from edgebs.pipeline import Pipeline
+from edgebs.preprocess import mask_from_probability, network_frame
+from edgebs.tensors import Array, Frame
+
+FP32_MAX_ABS = 1e-4
+FP16_FLIP_RATE = 1e-3
+INT8_DELTA_F = 0.01
+INT8_MASK_IOU = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFrame:
+    """One frame of the stream and what the reference made of it."""
+
+    image: Frame
+    captured_s: float | None
+    cue: Array
+    """(1, K, H, W)"""
+    probability: Array
+    """(H, W)"""
+
+
+@dataclass(slots=True)
+class _Error:
+    """Running difference of one tensor."""
+
+    max_abs: float = 0.0
+    worst_frame: int = 0
+    total_abs: float = 0.0
+    count: int = 0
+    dot: float = 0.0
+    square_a: float = 0.0
+    square_b: float = 0.0
+
+    def add(self, index: int, found: Array, expected: Array) -> None:
+        a, b = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+        difference = np.abs(a - b)
+        # A NaN must fail every gate, and max() would lose it.
+        largest = float(difference.max()) if np.isfinite(difference).all() else float("inf")
+        if largest > self.max_abs:
+            self.max_abs, self.worst_frame = largest, index
+        self.total_abs += float(difference.sum())
+        self.count += a.size
+        self.dot += float(a @ b)
+        self.square_a += float(a @ a)
+        self.square_b += float(b @ b)
+
+    def to_json(self) -> dict[str, float]:
+        norm = float(np.sqrt(self.square_a * self.square_b))
+        return {
+            "max_abs": self.max_abs,
+            "mean_abs": self.total_abs / max(self.count, 1),
+            # Two tensors of zeros agree.
+            "cosine": self.dot / norm if norm else float(self.square_a == self.square_b),
+            "worst_frame": self.worst_frame,
+        }
+
+
+@dataclass(slots=True)
+class _Masks:
+    """Running agreement of two mask streams."""
+
+    intersection: int = 0
+    union: int = 0
+    flips: int = 0
+    pixels: int = 0
+    foreground: int = 0
+    worst_frame: int = 0
+    worst_flips: int = field(default=-1)
+
+    def add(self, index: int, found: Frame, expected: Frame) -> None:
+        a, b = found > 0, expected > 0
+        flips = int(np.count_nonzero(a != b))
+        self.intersection += int(np.count_nonzero(a & b))
+        self.union += int(np.count_nonzero(a | b))
+        self.flips += flips
+        self.pixels += a.size
+        self.foreground += int(np.count_nonzero(b))
+        if flips > self.worst_flips:
+            self.worst_flips, self.worst_frame = flips, index
+
+    def to_json(self) -> dict[str, float]:
+        return {
+            "mask_iou": self.intersection / self.union if self.union else 1.0,
+            "flip_rate": self.flips / max(self.pixels, 1),
+            "foreground_share": self.foreground / max(self.pixels, 1),
+            "worst_frame": self.worst_frame,
+        }
+
+
+def record_reference(
+    pipeline: Pipeline,
+    frames: Iterable[tuple[Frame, float | None]],
+    progress: Callable[[int], None] | None = None,
+) -> list[ReferenceFrame]:
+    """Run a stream of (H, W, 3) uint8 frames with their capture times through the reference, and keep it."""
+    pipeline.reset()
+    recorded: list[ReferenceFrame] = []
+    for image, captured_s in frames:
+        cue, probability = pipeline.trace(image, captured_s)
+        recorded.append(ReferenceFrame(image, captured_s, cue.copy(), probability.copy()))
+        if progress:
+            progress(len(recorded))
+    if not recorded:
+        raise ParityError("the parity source gave no frame. Name another with --source.")
+    return recorded
+
+
+def compare(pipeline: Pipeline, reference: Sequence[ReferenceFrame]) -> dict[str, Any]:
+    """Levels 1 and 2 of one bundle's pipeline against a recorded reference, as JSON-able values.
+
+    Cue errors are in pixels of flow magnitude at network size; segment errors in probability.
+    """
+    manifest = pipeline.manifest
+    networks = {name: _Error() for name in manifest.networks}
+    masks = _Masks()
+    pipeline.reset()
+    for index, expected in enumerate(reference):
+        cue, own = pipeline.trace(expected.image, expected.captured_s)
+        if "cue" in networks:
+            networks["cue"].add(index, cue, expected.cue)
+            small = network_frame(expected.image, manifest.size)
+            same = pipeline.segment(small, {"cue": expected.cue})
+        else:
+            same = own
+        networks["segment"].add(index, same, expected.probability)
+        masks.add(index, _mask(own, expected, manifest), _mask(expected.probability, expected, manifest))
+    return {
+        "networks": {name: error.to_json() for name, error in networks.items()},
+        "pipeline": masks.to_json(),
+        "frames": len(reference),
+    }
+
+
+def _mask(probability: Array, frame: ReferenceFrame, manifest: Manifest) -> Frame:
+    height, width = frame.image.shape[:2]
+    return mask_from_probability(probability, (height, width), manifest.threshold)
+
+
+def compare_task(
+    reference: Pipeline, bundle: Pipeline, root: Path, progress: Callable[[int], None] | None = None
+) -> dict[str, Any]:
+    """Level 3: pooled F on every scored sequence below `root`, by the reference and by the bundle."""
+    counts = (Counts(), Counts())
+    done = 0
+    for sequence in find_sequences(root):
+        for pipeline in (reference, bundle):
+            pipeline.reset()
+        for image, truth, valid in scored_frames(sequence):
+            for pipeline, count in zip((reference, bundle), counts, strict=True):
+                mask = pipeline.process(image).mask
+                if truth is not None and valid is not None:
+                    count.add(mask, truth, valid)
+            done += 1
+            if progress:
+                progress(done)
+    f_reference, f_bundle = counts[0].f_measure, counts[1].f_measure
+    return {"F_reference": f_reference, "F_bundle": f_bundle, "delta_F": f_bundle - f_reference}
+
+
+def judge(manifest: Manifest, levels: Mapping[str, Any], task: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The parity result that the bundle carries: the levels, the gate that applied, and whether it held."""
+    gate, value, held = _gate(manifest, levels, task)
+    return {
+        **levels,
+        "task": task,
+        "precision": manifest.precision,
+        "trained": manifest.trained,
+        "gate": gate,
+        "value": value,
+        # The masks of an untrained network are noise around the threshold: INT8 is reported, not judged.
+        "enforced": manifest.trained or manifest.precision != "int8",
+        "passed": held or (manifest.precision == "int8" and not manifest.trained),
+    }
+
+
+def _gate(
+    manifest: Manifest, levels: Mapping[str, Any], task: Mapping[str, Any] | None
+) -> tuple[str, float, bool]:
+    if manifest.precision == "fp32":
+        # The cue in units of what the segmenter sees: pixels over the magnitude that saturates it.
+        scale = {"cue": manifest.cue.max_magnitude}
+        value = max(error["max_abs"] / scale.get(name, 1.0) for name, error in levels["networks"].items())
+        return f"max_abs <= {FP32_MAX_ABS:g}", value, value <= FP32_MAX_ABS
+    if manifest.precision == "fp16":
+        value = float(levels["pipeline"]["flip_rate"])
+        return f"flip_rate <= {FP16_FLIP_RATE:g}", value, value <= FP16_FLIP_RATE
+    if task is not None:
+        value = abs(float(task["delta_F"]))
+        return f"|delta_F| <= {INT8_DELTA_F:g}", value, value <= INT8_DELTA_F
+    value = float(levels["pipeline"]["mask_iou"])
+    return f"mask_iou >= {INT8_MASK_IOU:g}", value, value >= INT8_MASK_IOU
+
+
+def require_passed(name: str, result: Mapping[str, Any]) -> None:
+    """Raise ParityError, naming the gate, the value and the worst frame, where parity failed."""
+    if result["passed"]:
+        return
+    worst = max(result["networks"].items(), key=lambda item: item[1]["mean_abs"])
+    raise ParityError(
+        f"{name}: parity gate {result['gate']} failed with {result['value']:.3g} "
+        f"over {result['frames']} frames. Worst frame {result['pipeline']['worst_frame']}; worst network "
+        f"'{worst[0]}' (max {worst[1]['max_abs']:.3g} at frame {worst[1]['worst_frame']}, "
+        f"cosine {worst[1]['cosine']:.6f}). "
+        "Choose a higher precision for it, or a calibration set nearer to the scene."
+    )

@@ -1,0 +1,79 @@
+"""The same networks in PyTorch FP32 eager: the reference of parity and the baseline of speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgebs.cues import open_cue
+from edgebs.errors import ExportError, MissingDependency
+from edgebs.manifest import Manifest, NetworkFacts
+from edgebs.pipeline import Pipeline
+from edgebs.tensors import Array, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchBackend:
+    """Runs a PyTorch module behind the same seam as an engine, so that one pipeline measures both."""
+
+    def __init__(self, module: torch.nn.Module, facts: NetworkFacts) -> None:
+        """`module` takes the network's inputs in the manifest's order and returns its one output."""
+        import torch
+
+        self._module = module.eval()
+        self.inputs: Mapping[str, TensorSpec] = facts.inputs
+        self.outputs: Mapping[str, TensorSpec] = facts.outputs
+        self.description = f"PyTorch {torch.__version__} CPU FP32 eager, {torch.get_num_threads()} threads"
+
+    def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
+        """See `Backend.infer`; the returned arrays are fresh."""
+        import torch
+
+        with torch.inference_mode():
+            output = self._module(*(torch.from_numpy(feed[name]) for name in self.inputs))
+        (name,) = self.outputs
+        return {name: output.numpy()}
+
+    def close(self) -> None:
+        """Nothing is held beyond the module."""
+
+
+def torch_modules(manifest: Manifest, weights: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Every network of a manifest built again in PyTorch with its weights, verified by their hash.
+
+    weights: per network, a file that replaces the path in the manifest.
+    Raises ExportError where the weights found are not those that the bundle was made from.
+    """
+    try:
+        from export.description import module_from_description
+        from export.weights import init_weights, load_weights, weights_sha256
+    except ImportError as cause:
+        raise MissingDependency(
+            "the PyTorch reference needs torch: pip install 'edgebs[export]' (or bench with --baseline none)"
+        ) from cause
+
+    modules: dict[str, Any] = {}
+    for name, facts in manifest.networks.items():
+        module = module_from_description(facts.description)
+        origin = manifest.weights[name]
+        file = (weights or {}).get(name, origin.get("file"))
+        if file is None:
+            init_weights(module, int(origin["seed"]))
+        else:
+            load_weights(module, file)
+        if weights_sha256(module) != facts.weights_sha256:
+            raise ExportError(
+                f"the weights of network '{name}' rebuilt from {file or 'seed ' + str(origin['seed'])} are not "
+                f"those of bundle {manifest.name}: SHA-256 {weights_sha256(module)[:16]}…, expected "
+                f"{facts.weights_sha256[:16]}…. Name the original file with --weights."
+            )
+        modules[name] = module.eval()
+    return modules
+
+
+def torch_pipeline(manifest: Manifest, modules: Mapping[str, Any]) -> Pipeline:
+    """The bundle's pipeline with PyTorch in place of its engines."""
+    backends = {name: TorchBackend(modules[name], facts) for name, facts in manifest.networks.items()}
+    return Pipeline(manifest, backends["segment"], open_cue(manifest.cue, manifest.size, backends.get("cue")))

@@ -1,0 +1,72 @@
+"""From the name of a model or a bundle folder to a pipeline that is ready to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgebs.backends import Backend, open_backend
+from edgebs.bundle import Bundle, is_bundle, load_bundle
+from edgebs.cues import open_cue
+from edgebs.errors import BackendError, BundleError
+from edgebs.pipeline import Pipeline
+
+SHIPPED = Path(__file__).parent / "models"
+
+
+def shipped_models() -> dict[str, Path]:
+    """Bundles inside the package, by name."""
+    if not SHIPPED.is_dir():
+        return {}
+    return {path.name: path for path in sorted(SHIPPED.iterdir()) if is_bundle(path)}
+
+
+def bundle_path(name: str | Path) -> Path:
+    """The folder of a shipped model, or of a bundle. Raises BundleError listing what there is."""
+    path = Path(name)
+    if path.is_dir():
+        return path
+    shipped = shipped_models()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    known = ", ".join(shipped) or "none in this version"
+    raise BundleError(
+        f"'{name}' is neither a bundle folder nor a shipped model (shipped: {known}). "
+        "Make a bundle with: edgebs export crossnet --weights random --out bundles"
+    )
+
+
+def load(bundle: str | Path | Bundle, *, threads: int = 0) -> Pipeline:
+    """Verify a bundle, load its engines, and return the pipeline. Use it as a context manager.
+
+    bundle: a folder, or the name of a shipped model. threads: CPU threads per engine; 0 uses every core.
+    Raises BundleError, EngineMismatch, BackendError or MissingDependency; see edgebs.errors.
+    """
+    verified = bundle if isinstance(bundle, Bundle) else load_bundle(bundle_path(bundle))
+    manifest = verified.manifest
+    engines: dict[str, Backend] = {}
+    try:
+        for network in manifest.networks:
+            engines[network] = _open_network(verified, network, threads)
+        cue = open_cue(manifest.cue, manifest.size, engines.get("cue"))
+        return Pipeline(manifest, engines["segment"], cue)
+    except BaseException:
+        for backend in engines.values():
+            backend.close()
+        raise
+
+
+def _open_network(bundle: Bundle, network: str, threads: int) -> Backend:
+    facts = bundle.manifest.networks[network]
+    backend = open_backend(facts.backend, bundle.file(network), compute=facts.compute, threads=threads)
+    if dict(backend.inputs) != dict(facts.inputs) or dict(backend.outputs) != dict(facts.outputs):
+        backend.close()
+        raise BackendError(
+            f"{bundle.file(network)} has tensors {_names(backend)}; its manifest says "
+            f"{sorted(facts.inputs)} -> {sorted(facts.outputs)} of other names, shapes or dtypes. "
+            "Export the bundle again."
+        )
+    return backend
+
+
+def _names(backend: Backend) -> str:
+    return f"{sorted(backend.inputs)} -> {sorted(backend.outputs)}"

@@ -1,0 +1,201 @@
+"""What a bundle says about itself: `manifest.json` as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgebs.errors import BundleError
+from edgebs.tensors import TensorSpec
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFacts:
+    """One network of a bundle: its file, how it runs, and how PyTorch builds it again."""
+
+    file: str
+    """File name inside the bundle."""
+    backend: str
+    """One of edgebs.backends.BACKENDS."""
+    precision: str
+    """What the file says: fp32, fp16 or int8."""
+    compute: str = "f32"
+    """Arithmetic of what the file leaves in floating point: f32, or bf16 (OpenVINO only)."""
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    description: Mapping[str, Any]
+    """What export.description needs to build the PyTorch network again."""
+    weights_sha256: str
+    parameters: int
+    gflop: float
+    """Per frame, a multiply-add counted as two."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The form written into manifest.json."""
+        return {
+            "file": self.file,
+            "backend": self.backend,
+            "precision": self.precision,
+            "compute": self.compute,
+            "inputs": {name: spec.to_json() for name, spec in self.inputs.items()},
+            "outputs": {name: spec.to_json() for name, spec in self.outputs.items()},
+            "description": dict(self.description),
+            "weights_sha256": self.weights_sha256,
+            "parameters": self.parameters,
+            "gflop": self.gflop,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> NetworkFacts:
+        """The inverse of `to_json`."""
+        return cls(
+            file=str(data["file"]),
+            backend=str(data["backend"]),
+            precision=str(data["precision"]),
+            compute=str(data["compute"]),
+            inputs={name: TensorSpec.from_json(spec) for name, spec in data["inputs"].items()},
+            outputs={name: TensorSpec.from_json(spec) for name, spec in data["outputs"].items()},
+            description=dict(data["description"]),
+            weights_sha256=str(data["weights_sha256"]),
+            parameters=int(data["parameters"]),
+            gflop=float(data["gflop"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CueSettings:
+    """How the cue is computed from past frames."""
+
+    kind: str
+    """`hop`: flow magnitudes over several intervals (networks.md section 2)."""
+    provider: str
+    """`dis` (OpenCV on the CPU), or the name of the flow network."""
+    intervals: tuple[int, ...]
+    """Frames between the two inputs of each flow, at `nominal_fps`; the order of the cue's channels."""
+    max_magnitude: float
+    """Pixels at network size that saturate the cue."""
+    nominal_fps: float
+    """Frame rate that the intervals are meant for; a source with time stamps is read by time."""
+    preset: str = ""
+    """DIS preset: ultrafast, fast or medium."""
+
+    def __post_init__(self) -> None:
+        if not self.intervals or any(interval < 1 for interval in self.intervals):
+            raise ValueError(f"intervals must be frame counts of at least 1, got {self.intervals}")
+        if not self.max_magnitude > 0 or not self.nominal_fps > 0:
+            raise ValueError(
+                f"max_magnitude and nominal_fps must be above 0, got {self.max_magnitude}, {self.nominal_fps}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The form written into manifest.json."""
+        return {
+            "kind": self.kind,
+            "provider": self.provider,
+            "intervals": list(self.intervals),
+            "max_magnitude": self.max_magnitude,
+            "nominal_fps": self.nominal_fps,
+            "preset": self.preset,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CueSettings:
+        """The inverse of `to_json`."""
+        return cls(
+            kind=str(data["kind"]),
+            provider=str(data["provider"]),
+            intervals=tuple(int(interval) for interval in data["intervals"]),
+            max_magnitude=float(data["max_magnitude"]),
+            nominal_fps=float(data["nominal_fps"]),
+            preset=str(data["preset"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A bundle's contents and origin."""
+
+    name: str
+    model: str
+    target: str
+    precision: str
+    size: tuple[int, int]
+    """(H, W) at which the networks run."""
+    threshold: float
+    """Foreground probability above which a pixel is foreground."""
+    cue: CueSettings
+    networks: Mapping[str, NetworkFacts]
+    """`segment`, and `cue` unless OpenCV computes it."""
+    weights: Mapping[str, Any]
+    """Per network: source, seed or file, sha256, trained."""
+    calibration: Mapping[str, Any] | None = None
+    tools: Mapping[str, str] = field(default_factory=dict)
+    build: Mapping[str, Any] | None = None
+    """What a plan was built with: TensorRT module and version, compute capability, GPU name."""
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """sha256 and bytes of every file."""
+    parity: Mapping[str, Any] | None = None
+    created: str = ""
+
+    @property
+    def trained(self) -> bool:
+        """Whether every network has trained weights: reports say "untrained" otherwise."""
+        return all(bool(entry["trained"]) for entry in self.weights.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole of manifest.json."""
+        return {
+            "format": FORMAT_VERSION,
+            "name": self.name,
+            "model": self.model,
+            "target": self.target,
+            "precision": self.precision,
+            "size": list(self.size),
+            "threshold": self.threshold,
+            "trained": self.trained,
+            "cue": self.cue.to_json(),
+            "networks": {name: network.to_json() for name, network in self.networks.items()},
+            "weights": {name: dict(entry) for name, entry in self.weights.items()},
+            "calibration": self.calibration,
+            "tools": dict(self.tools),
+            "build": self.build,
+            "files": {name: dict(entry) for name, entry in self.files.items()},
+            "parity": self.parity,
+            "created": self.created,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: str) -> Manifest:
+        """Values from a parsed manifest.json. Raises BundleError naming `where` and the key at fault."""
+        if data.get("format") != FORMAT_VERSION:
+            raise BundleError(
+                f"{where} has format version {data.get('format')!r}; this edgebs reads {FORMAT_VERSION}. "
+                "Export the bundle again with this version, or install the edgebs that wrote it "
+                f"({dict(data.get('tools') or {}).get('edgebs', 'version unknown')})."
+            )
+        try:
+            height, width = data["size"]
+            return cls(
+                name=str(data["name"]),
+                model=str(data["model"]),
+                target=str(data["target"]),
+                precision=str(data["precision"]),
+                size=(int(height), int(width)),
+                threshold=float(data["threshold"]),
+                cue=CueSettings.from_json(data["cue"]),
+                networks={name: NetworkFacts.from_json(facts) for name, facts in data["networks"].items()},
+                weights=data["weights"],
+                calibration=data["calibration"],
+                tools=data["tools"],
+                build=data["build"],
+                files=data["files"],
+                parity=data["parity"],
+                created=str(data["created"]),
+            )
+        except KeyError as cause:
+            raise BundleError(f"{where} lacks the key {cause}. Export the bundle again.") from cause
+        except (TypeError, ValueError, AttributeError) as cause:
+            raise BundleError(f"{where} is damaged: {cause}. Export the bundle again.") from cause
