@@ -9,7 +9,7 @@ from typing import Protocol
 from edgebs.errors import BackendError
 from edgebs.tensors import Array, TensorSpec
 
-BACKENDS = ("openvino", "onnxruntime", "tensorrt")
+BACKENDS = ("openvino", "onnxruntime", "tensorrt", "tensorrt_rtx")
 
 
 class Backend(Protocol):
@@ -45,8 +45,8 @@ def open_backend(name: str, file: Path, *, compute: str = "f32", threads: int = 
         from edgebs.backends.onnxruntime import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend(file, threads=threads)
-    if name == "tensorrt":
+    if name in ("tensorrt", "tensorrt_rtx"):
         from edgebs.backends.tensorrt import TensorRTBackend
 
-        return TensorRTBackend(file)
+        return TensorRTBackend(file, module=name)
     raise BackendError(f"unknown backend '{name}'; known: {', '.join(BACKENDS)}")
