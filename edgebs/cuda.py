@@ -70,7 +70,7 @@ def device_count() -> Devices:
         cuda = runtime()
     except MissingDependency as error:
         return Devices(0, str(error))
-    status, count = cuda.cudaGetDevices()
+    status, count = cuda.cudaGetDeviceCount()
     if int(status) != 0:
         return Devices(0, _explained(status))
     return Devices(int(count), "" if count else "the driver lists no device")
