@@ -1,0 +1,114 @@
+"""What an engine can be made for, and what follows from the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from importlib.util import find_spec
+
+from edgebs.backends.tensorrt_module import INSTALL
+from edgebs.cuda import device_count
+from edgebs.errors import ExportError
+
+
+class Target(Enum):
+    """The word typed after `--target`."""
+
+    CPU = "cpu"
+    SM75 = "sm75"
+    SM86 = "sm86"
+    SM89 = "sm89"
+    SM120 = "sm120"
+    GPU = "gpu"
+    ONNX = "onnx"
+
+    @property
+    def backend(self) -> str:
+        """The runtime that loads the engine, one of edgebs.backends.BACKENDS."""
+        return _BACKENDS.get(self, "tensorrt_rtx")
+
+    @property
+    def for_tensorrt(self) -> bool:
+        """True if the engine is a TensorRT plan: the ONNX file must keep TensorRT's rules."""
+        return self.backend in ("tensorrt", "tensorrt_rtx")
+
+    @property
+    def module(self) -> str:
+        """The Python module that builds the engine; empty where the ONNX file is the engine."""
+        return self.backend if self.for_tensorrt else ""
+
+    @property
+    def file_suffix(self) -> str:
+        """Of the engine file: ".onnx" or ".plan"."""
+        return ".plan" if self.for_tensorrt else ".onnx"
+
+    @property
+    def needs_gpu(self) -> bool:
+        """True if the engine can only be built on the machine that will run it."""
+        return self is Target.GPU
+
+    @property
+    def compute_capability(self) -> str:
+        """ "7.5" for sm75; empty for the CPU, and for `gpu`, which takes that of the GPU present."""
+        digits = self.value.removeprefix("sm")
+        return f"{digits[:-1]}.{digits[-1]}" if digits.isdigit() else ""
+
+    @property
+    def what(self) -> str:
+        """One line for people."""
+        return _WHAT[self]
+
+
+_BACKENDS: Mapping[Target, str] = {
+    Target.CPU: "openvino",
+    Target.ONNX: "onnxruntime",
+    Target.GPU: "tensorrt",
+}
+
+_WHAT: Mapping[Target, str] = {
+    Target.CPU: "x86 and ARM CPUs, by OpenVINO",
+    Target.SM75: "Turing GPUs (RTX 2080 Ti), TensorRT-RTX plan built without a GPU",
+    Target.SM86: "Ampere GPUs (RTX 3090), TensorRT-RTX plan built without a GPU",
+    Target.SM89: "Ada GPUs (RTX 4090), TensorRT-RTX plan built without a GPU",
+    Target.SM120: "Blackwell GPUs (RTX 5090), TensorRT-RTX plan built without a GPU",
+    Target.GPU: "the GPU of this machine, Jetson included, by its TensorRT",
+    Target.ONNX: "ONNX Runtime, and anything else that reads ONNX",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a target can be built on this machine."""
+
+    target: Target
+    reason: str = ""
+    """Why not, with the command that repairs it; empty if it can."""
+
+    @property
+    def ok(self) -> bool:
+        """True if it can be built here."""
+        return not self.reason
+
+
+def target_named(name: str) -> Target:
+    """The target called `name`; ExportError listing the known ones."""
+    try:
+        return Target(name)
+    except ValueError as error:
+        known = ", ".join(target.value for target in Target)
+        raise ExportError(f"unknown target '{name}'; known: {known}") from error
+
+
+def targets_available() -> list[Availability]:
+    """Every target, and whether its engine can be built here. Imports no builder."""
+    return [Availability(target, _why_not(target)) for target in Target]
+
+
+def _why_not(target: Target) -> str:
+    if target.module and find_spec(target.module) is None:
+        return INSTALL[target.module]
+    if target.needs_gpu:
+        found = device_count()
+        return "" if found.count else f"no NVIDIA GPU: {found.reason}"
+    return ""
