@@ -71,6 +71,8 @@ def device_count() -> Devices:
     except MissingDependency as error:
         return Devices(0, str(error))
     status, count = cuda.cudaGetDeviceCount()
+    if int(status) != 0 and cuda.cudaDriverGetVersion()[1] == 0:
+        return Devices(0, "no NVIDIA driver is installed")
     if int(status) != 0:
         return Devices(0, _explained(status))
     return Devices(int(count), "" if count else "the driver lists no device")
@@ -81,7 +83,7 @@ def require_device() -> None:
     runtime()
     found = device_count()
     if not found.count:
-        raise BackendError(f"no NVIDIA GPU: {found.reason}. Check the driver with: nvidia-smi")
+        raise BackendError(f"no NVIDIA GPU: {found.reason}. Check with: nvidia-smi")
 
 
 def use_device(index: int = 0) -> None:
@@ -199,4 +201,4 @@ def _explained(status: Any) -> str:
     cuda = runtime()
     name, text = (call(status)[1] for call in (cuda.cudaGetErrorName, cuda.cudaGetErrorString))
     spoken = text.decode() if isinstance(text, bytes) else str(text)
-    return f"{name.decode() if isinstance(name, bytes) else name} ({spoken})"
+    return f"{name.decode() if isinstance(name, bytes) else name}: {spoken}"

@@ -17,7 +17,6 @@ from edgebs.plan import PlanFacts, platform_name
 from engines.plan_progress import Progress, show_progress
 from engines.targets import Target
 
-
 _REPAIRS = {
     "FP32 GEMM is not supported": ". Build precision fp16 or int8 for this target",
     "no optimization profile": ". Export the network with fixed sizes",

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from importlib.util import find_spec
 
-from edgebs.backends.tensorrt_module import INSTALL
-from edgebs.cuda import device_count
 from edgebs.errors import ExportError
 
 
@@ -77,20 +73,6 @@ _WHAT: Mapping[Target, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Availability:
-    """Whether a target can be built on this machine."""
-
-    target: Target
-    reason: str = ""
-    """Why not, with the command that repairs it; empty if it can."""
-
-    @property
-    def ok(self) -> bool:
-        """True if it can be built here."""
-        return not self.reason
-
-
 def target_named(name: str) -> Target:
     """The target called `name`; ExportError listing the known ones."""
     try:
@@ -98,17 +80,3 @@ def target_named(name: str) -> Target:
     except ValueError as error:
         known = ", ".join(target.value for target in Target)
         raise ExportError(f"unknown target '{name}'; known: {known}") from error
-
-
-def targets_available() -> list[Availability]:
-    """Every target, and whether its engine can be built here. Imports no builder."""
-    return [Availability(target, _why_not(target)) for target in Target]
-
-
-def _why_not(target: Target) -> str:
-    if target.module and find_spec(target.module) is None:
-        return INSTALL[target.module]
-    if target.needs_gpu:
-        found = device_count()
-        return "" if found.count else f"no NVIDIA GPU: {found.reason}"
-    return ""
