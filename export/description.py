@@ -1,0 +1,67 @@
+"""A network in words: the part of a bundle's manifest from which its PyTorch reference is rebuilt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgebs.errors import ExportError
+from export.crossnet import CrossNet
+from export.graphs import HopGraph, SegmentGraph
+from export.selflow import SelFlow
+
+NETWORKS = ("crossnet", "selflow")
+DEFAULT_INTERVALS = (1, 5, 10)
+DEFAULT_MAX_MAGNITUDE = 20.0
+
+
+def description_of(graph: SegmentGraph | HopGraph) -> dict[str, Any]:
+    """What `module_from_description` needs to make `graph` again, without weights; plain JSON values.
+
+    CrossNet's "intervals" is a count here: which frames they are belongs to the cue.
+    """
+    if isinstance(graph, HopGraph):
+        return {
+            "network": "selflow",
+            "warp": graph.network.warp,
+            "intervals": list(graph.intervals),
+            "look_ahead": graph.look_ahead,
+        }
+    net = graph.network
+    return {
+        "network": "crossnet",
+        "width": net.width,
+        "norm": net.norm,
+        "intervals": net.intervals,
+        "max_magnitude": graph.max_magnitude,
+        "cmdff": net.cmdff,
+        "hop": net.hop,
+    }
+
+
+def module_from_description(description: Mapping[str, Any]) -> SegmentGraph | HopGraph:
+    """The graph that `description` names, in evaluation mode, its weights still to be loaded into `.network`.
+
+    A missing key takes its default. "intervals" of CrossNet may be a count or the list of intervals.
+    Raises ExportError for an unknown network.
+    """
+    network = description.get("network")
+    intervals = description.get("intervals", DEFAULT_INTERVALS)
+    if network == "crossnet":
+        count = intervals if isinstance(intervals, int) else len(intervals)
+        crossnet = CrossNet(
+            description.get("width", 64),
+            description.get("norm", "batch"),
+            count,
+            cmdff=description.get("cmdff", True),
+            hop=description.get("hop", True),
+        )
+        graph = SegmentGraph(crossnet, description.get("max_magnitude", DEFAULT_MAX_MAGNITUDE))
+        graph.eval()
+        return graph
+    if network == "selflow":
+        selflow = SelFlow(description.get("warp", "grid_sample"))
+        hop = HopGraph(selflow, intervals, look_ahead=description.get("look_ahead", False))
+        hop.eval()
+        return hop
+    raise ExportError(f"unknown network '{network}'; known: {', '.join(NETWORKS)}")

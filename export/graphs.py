@@ -1,0 +1,131 @@
+"""What is exported: the networks with their pre- and post-processing: uint8 BGR frames in.
+
+Both graphs are also the PyTorch reference of parity and benchmark. `deployed` gives the form that is
+exported: equal in value, with everything gone that inference does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from export.crossnet import CrossNet, fold_norms
+from export.same_padding import static_shape, static_size
+from export.selflow import BOTTOM, TOP, SelFlow, cost_volume, resize_flow, warp
+
+BGR_TO_RGB = (2, 1, 0)
+
+
+def planes(frame: Tensor) -> Tensor:
+    """frame (N, H, W, 3) uint8 -> (N, 3, H, W) float32, same values and same channel order."""
+    return frame.permute(0, 3, 1, 2).float()
+
+
+class SegmentGraph(nn.Module):  # type: ignore[misc, unused-ignore]
+    """CrossNet from a camera's frame and a flow magnitude to the probability of foreground."""
+
+    def __init__(self, crossnet: CrossNet, max_magnitude: float) -> None:
+        """max_magnitude: pixels of flow that map to the largest cue value; larger ones are clipped."""
+        super().__init__()
+        if not max_magnitude > 0:
+            raise ValueError(f"max_magnitude must be above 0 px, got {max_magnitude}")
+        self.network = crossnet
+        self.max_magnitude = float(max_magnitude)
+        self.reads_bgr = False
+
+    def forward(self, frame: Tensor, cue: Tensor | None = None) -> Tensor:
+        """frame: (N, H, W, 3) uint8 BGR; cue: (N, K, H, W) float32, |flow| in px, absent without HOP.
+
+        Returns the probability (N, H, W) float32.
+        """
+        image = planes(frame) * (2 / 255) - 1
+        image = image if self.reads_bgr else image[:, BGR_TO_RGB]
+        motion = None if cue is None else (cue * (2 / self.max_magnitude)).clamp(max=2.0) - 1
+        return torch.sigmoid(self.network(image, motion))[:, 0]
+
+
+class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
+    """Hierarchical optical flow: the magnitude of the flow from a frame back to several past ones.
+
+    Equal to one SelFlow pass per interval, backward flow taken, with the work shared: each frame's pyramid is
+    computed once, all intervals and both directions go through the estimators as one batch, and the context
+    network refines the backward flow alone.
+    """
+
+    def __init__(
+        self, selflow: SelFlow, intervals: Sequence[int] = (1, 5, 10), *, look_ahead: bool = False
+    ) -> None:
+        """look_ahead: False feeds (T - tau, T, T); True feeds (T - tau, T, T + tau), for files."""
+        super().__init__()
+        if not intervals or any(tau < 1 for tau in intervals):
+            raise ValueError(f"intervals must be frame counts of at least 1, got {list(intervals)}")
+        self.network = selflow
+        self.intervals = tuple(intervals)
+        self.look_ahead = look_ahead
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the arguments of `forward`, in order."""
+        kinds = ("past", "future") if self.look_ahead else ("past",)
+        return ("frame", *(f"{kind}_{tau}" for kind in kinds for tau in self.intervals))
+
+    def forward(self, *frames: Tensor) -> Tensor:
+        """frames: as `input_names`, each (N, H, W, 3) uint8 BGR.
+
+        Returns |flow| in px over each interval, (N, intervals, H, W) float32.
+        """
+        if len(frames) != len(self.input_names):
+            raise ValueError(
+                f"expected {len(self.input_names)} frames, {self.input_names}, got {len(frames)}"
+            )
+        count, gaps = static_shape(frames[0])[0], len(self.intervals)
+        images = planes(torch.cat(frames))[:, BGR_TO_RGB] * (1 / 255)
+        flow = resize_flow(self._backward_flow(images, count), static_size(images))
+        magnitude = (flow * flow).sum(dim=1).sqrt()  # (gaps * N, H, W)
+        return magnitude.reshape(gaps, count, *static_size(images)).transpose(0, 1)
+
+    def _backward_flow(self, images: Tensor, count: int) -> Tensor:
+        """Refined flow of level 2 to each past frame, (gaps * N, 2, H / 4, W / 4)."""
+        pyramid = self.network.features(images)
+        pairs = len(self.intervals) * count
+        flow = torch.zeros(2 * pairs, 2, *static_size(pyramid[TOP]))
+        for level in range(TOP, BOTTOM - 1, -1):
+            flow = resize_flow(flow, static_size(pyramid[level]))
+            now, there = self._now_and_there(pyramid[level], count)
+            costs = cost_volume(now, warp(there, flow, self.network.warp))
+            directed = torch.cat([costs, _swapped(costs), now, flow, -_swapped(flow)], dim=1)
+            seen, flow = self.network.estimators[str(level)](directed)
+        forward, backward = flow[:pairs], flow[pairs:]
+        return self.network.context(torch.cat([seen[pairs:], seen[:pairs], backward, -forward], dim=1))
+
+    def _now_and_there(self, features: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Features of the current frame, and of what each flow points to: the later frames, then the past."""
+        gaps = len(self.intervals)
+        now = features[:count].repeat(2 * gaps, 1, 1, 1)
+        past = features[count : count * (1 + gaps)]
+        later = features[count * (1 + gaps) :] if self.look_ahead else now[: gaps * count]
+        return now, torch.cat([later, past])
+
+
+def _swapped(pairs: Tensor) -> Tensor:
+    """A batch of forward, then backward entries, with the two halves exchanged."""
+    half = static_shape(pairs)[0] // 2
+    return torch.cat([pairs[half:], pairs[:half]])
+
+
+@torch.no_grad()
+def deployed(graph: SegmentGraph | HopGraph) -> nn.Module:
+    """The form to export: equal to `graph` in value, batch norms folded, colour order gone into the weights.
+
+    Shares unchanged tensors with `graph`, which stays as it is.
+    """
+    if isinstance(graph, HopGraph):
+        return graph
+    network = fold_norms(graph.network)
+    first = network.frame_encoder.convs[0]
+    first.weight = nn.Parameter(first.weight.flip(1))
+    export = SegmentGraph(network, graph.max_magnitude).eval()
+    export.reads_bgr = True
+    return export

@@ -1,0 +1,185 @@
+"""Weights of a network: from a seed, from a file, to a file; and one hash that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgebs.errors import WeightsError
+from export.crossnet import CrossNet
+
+LEAKY_GAIN = 1.15 * math.sqrt(2 / (1 + 0.2**2))
+"""Of He et al. for LeakyReLU, and what a filter without mean loses of its inputs' second moment."""
+METADATA_KEY = "edgebs"
+FEW_CHANNELS = 8
+"""Below this many inputs a filter keeps its mean: an image's grey level would be lost with it."""
+HEAD_GAIN = 1.5
+FLOW_GAIN = 1.0
+COST_GAIN = 3.0
+
+
+@torch.no_grad()
+def init_weights(module: nn.Module, seed: int) -> None:
+    """Fill `module` with random weights; a seed gives the same ones in every process.
+
+    Activations stay of order one. Batch norms get statistics unlike the identity, so that folding them is
+    really tested. CrossNet's logits come out around zero with a spread of order one, SelFlow's flow at some
+    pixels.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            _init_convolution(layer, _gain(name), generator)
+        elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
+            _init_norm(layer, generator)
+
+
+def _gain(name: str) -> float:
+    if name.endswith("head"):
+        return HEAD_GAIN
+    if name.endswith(".flow"):
+        return FLOW_GAIN
+    if "estimators" in name and name.endswith("convs.0"):
+        return (
+            COST_GAIN  # costs of neighbouring pixels are alike: most of them cancels in a filter without mean
+        )
+    return LEAKY_GAIN
+
+
+def _init_convolution(layer: nn.Conv2d | nn.ConvTranspose2d, gain: float, generator: torch.Generator) -> None:
+    """Normal weights; each filter has no mean over its inputs, which LeakyReLU makes positive on average."""
+    transposed = isinstance(layer, nn.ConvTranspose2d)
+    taps = layer.kernel_size[0] * layer.kernel_size[1]
+    if transposed:  # each output pixel is reached by one in stride^2 taps
+        taps /= layer.stride[0] * layer.stride[1]
+    layer.weight.normal_(0.0, gain / math.sqrt(layer.in_channels * taps), generator=generator)
+    if layer.in_channels >= FEW_CHANNELS:
+        layer.weight -= layer.weight.mean(dim=0 if transposed else 1, keepdim=True)
+    if layer.bias is not None:
+        layer.bias.normal_(0.0, 0.02, generator=generator)
+
+
+def _init_norm(layer: nn.BatchNorm2d | nn.GroupNorm, generator: torch.Generator) -> None:
+    layer.weight.uniform_(0.8, 1.2, generator=generator)
+    layer.bias.normal_(0.0, 0.05, generator=generator)
+    if isinstance(layer, nn.BatchNorm2d):
+        layer.running_mean.normal_(0.0, 0.05, generator=generator)
+        layer.running_var.uniform_(0.7, 1.3, generator=generator)
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Everything that decides what `module` computes, by name: no counters of training steps."""
+    state: dict[str, Tensor] = module.state_dict()
+    return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """Hash over the names, shapes and values of all weights; independent of any file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights_of(module).items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(memoryview(tensor.detach().contiguous().cpu().numpy()).cast("B"))
+    return digest.hexdigest()
+
+
+def save_weights(module: nn.Module, file: Path, description: Mapping[str, Any] | None = None) -> None:
+    """Write the weights as safetensors, with `description` (JSON values) in the header.
+
+    Raises WeightsError where the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    metadata = {METADATA_KEY: json.dumps(dict(description or {}), sort_keys=True)}
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in weights_of(module).items()}, unfinished, metadata
+        )
+        unfinished.replace(file)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot write weights to {file}: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def weights_description(file: Path) -> dict[str, Any]:
+    """The description that `save_weights` put into the header; empty for files of other origin."""
+    with _opened(file) as weights:
+        text = (weights.metadata() or {}).get(METADATA_KEY, "{}")
+    return dict(json.loads(text))
+
+
+@torch.no_grad()
+def load_weights(module: nn.Module, file: Path) -> None:
+    """Read safetensors `file` into `module`, all of it or nothing.
+
+    Raises WeightsError naming the file and the first tensor that is missing, surplus, of another shape or not
+    finite; for a network of another width it says which width the file has.
+    """
+    expected = weights_of(module)
+    with _opened(file) as weights:
+        shapes = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+        _check_width(module, shapes, file)
+        _check_names(expected, shapes, file)
+        loaded = {name: weights.get_tensor(name) for name in expected}
+    for name, tensor in loaded.items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(
+                f"{file}: tensor '{name}' holds NaN or infinite values. The training diverged or the file is "
+                f"damaged: use an earlier checkpoint."
+            )
+    for name, tensor in loaded.items():
+        expected[name].copy_(tensor)
+
+
+def _opened(file: Path) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(file, framework="pt")
+    except FileNotFoundError as error:
+        raise WeightsError(f"no weights at {file}: check the path, or use --weights random") from error
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{file} is not a readable safetensors file ({error}). Copy it again, or convert a checkpoint "
+            f"with edgebs import-weights."
+        ) from error
+
+
+def _check_width(module: nn.Module, shapes: Mapping[str, tuple[int, ...]], file: Path) -> None:
+    if not isinstance(module, CrossNet):
+        return
+    first = next((shape for name, shape in shapes.items() if name == "frame_encoder.convs.0.weight"), None)
+    if first is not None and first[0] != module.width:
+        raise WeightsError(
+            f"{file} holds a CrossNet of width {first[0]}, but this one has width {module.width}: "
+            f"use the same width for both"
+        )
+
+
+def _check_names(expected: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], file: Path) -> None:
+    missing = [name for name in expected if name not in shapes]
+    surplus = [name for name in shapes if name not in expected]
+    wrong = [name for name in expected if name in shapes and shapes[name] != tuple(expected[name].shape)]
+    complaints = []
+    if missing:
+        complaints.append(f"{len(missing)} tensors are missing, the first is '{missing[0]}'")
+    if surplus:
+        complaints.append(f"{len(surplus)} tensors are unknown, the first is '{surplus[0]}'")
+    if wrong:
+        name = wrong[0]
+        complaints.append(f"'{name}' has shape {shapes[name]} where {tuple(expected[name].shape)} is needed")
+    if complaints:
+        raise WeightsError(
+            f"{file} does not fit this network: {'; '.join(complaints)}. Its width, norm, intervals and "
+            f"ablations must be those of the training"
+        )
