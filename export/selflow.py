@@ -158,7 +158,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = static_size(flow)
     if (height, width) == size:
         return flow
-    scale = torch.tensor([size[1] / width, size[0] / height]).reshape(1, 2, 1, 1)
+    scale = _x_and_y(size[1] / width, size[0] / height)
     # Scaling the small map costs less, and is the same: the resize is linear.
     return functional.interpolate(flow * scale, size=size, mode="bilinear", align_corners=True)
 
@@ -166,6 +166,11 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 def warp(features: Tensor, flow: Tensor, kind: str) -> Tensor:
     """features (N, C, H, W) read at each pixel plus `flow` (N, 2, H, W), in px. kind: one of `WARPS`."""
     return _published_warp(features, flow) if kind == "published" else _grid_sample_warp(features, flow)
+
+
+def _x_and_y(x: float, y: float) -> Tensor:
+    """(1, 2, 1, 1); torch.tensor would warn while it is traced."""
+    return torch.stack([torch.full((1, 1, 1), x), torch.full((1, 1, 1), y)], dim=1)
 
 
 def _pixel_grid(height: int, width: int) -> Tensor:
@@ -177,7 +182,7 @@ def _pixel_grid(height: int, width: int) -> Tensor:
 def _grid_sample_warp(features: Tensor, flow: Tensor) -> Tensor:
     height, width = static_size(features)
     grid = _pixel_grid(height, width)
-    to_unit = torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]).reshape(1, 2, 1, 1)
+    to_unit = _x_and_y(2 / max(width - 1, 1), 2 / max(height - 1, 1))
     # One multiplication and one addition with constants, in float32 whatever the features are.
     position = flow.float() * to_unit + (grid * to_unit - 1)
     return functional.grid_sample(
