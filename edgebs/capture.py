@@ -54,6 +54,13 @@ class Capture:
             self.close()
         return image if has_frame else None
 
+    def has_frame(self, number: int) -> bool:
+        """Whether frame `number` is there and can be decoded. Moves to it."""
+        with self._reading:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, number)
+            is_there = round(self._capture.get(cv2.CAP_PROP_POS_FRAMES)) == number
+            return is_there and bool(self._capture.read()[0])
+
     def close(self) -> None:
         """Free it, or, while another thread waits in `read`, let that thread free it. May be called twice.
 

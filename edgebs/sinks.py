@@ -1,0 +1,249 @@
+"""Where masks go: a video of masks, a folder of PNG files, a video with the foreground drawn on the frames.
+
+A sink writes under a temporary name beside its target and renames at `close`, so a target that exists is
+whole. Leaving its `with` block by an exception discards what was written.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import cv2
+
+from edgebs.errors import SinkError
+from edgebs.overlay import overlay
+from edgebs.tensors import Array, Frame
+from edgebs.video_writer import FRAMES_PER_CHECK, VideoWriter, partial_name, require_space
+
+logger = logging.getLogger(__name__)
+
+MASK_CODECS = {".mkv": "FFV1", ".avi": "FFV1", ".mp4": "mp4v"}
+"""FFV1 is lossless: 0 and 255 are read back. mp4v is for players: cut at 128, a few edge pixels differ."""
+OVERLAY_CODECS = {".mkv": "mp4v", ".avi": "MJPG", ".mp4": "mp4v"}
+DEFAULT_FPS = 25.0
+"""For sources that know no rate."""
+
+
+class Sink(Protocol):
+    """Takes the results of one stream in order. A context manager: leaving by an exception discards."""
+
+    def write(self, frame: Frame, mask: Frame, probability: Array) -> None:
+        """Add one result. frame (H, W, 3) uint8, mask (H, W) uint8 0/255, probability (h, w) float32."""
+
+    def close(self) -> None:
+        """Finish, check and name the output. Raises SinkError when it is not whole. May be called twice."""
+
+    def discard(self) -> None:
+        """Stop and remove what was written. Does nothing after `close`."""
+
+    def __enter__(self) -> Sink:
+        """The sink itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it, or after an exception discard it."""
+
+
+def open_mask_sink(
+    path: str | Path, size: tuple[int, int] | None, fps: float | None, *, force: bool = False
+) -> Sink:
+    """A sink for masks: a video for a path that ends in .mkv, .avi (lossless) or .mp4, else a PNG folder.
+
+    size: (height, width), or None to learn it from the first mask. fps: frames/s, or None for 25.
+    force: replace what is there. Raises SinkError where the output exists, or cannot be written.
+    """
+    target = Path(path)
+    if target.suffix and not target.is_dir():
+        return VideoSink(target, size, fps, codecs=MASK_CODECS, draw=None, force=force)
+    return MaskFolder(target, force=force)
+
+
+def open_overlay_sink(
+    path: str | Path, size: tuple[int, int] | None, fps: float | None, *, force: bool = False
+) -> Sink:
+    """A sink for people to look at: the frames with the foreground drawn, as .mp4, .avi or .mkv.
+
+    Arguments as for `open_mask_sink`. A frame of odd size gets one more row or column.
+    """
+    return VideoSink(Path(path), size, fps, codecs=OVERLAY_CODECS, draw=overlay, force=force)
+
+
+class VideoSink:
+    """A video with one picture per result; the codec follows from the file's ending."""
+
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int] | None,
+        fps: float | None,
+        *,
+        codecs: Mapping[str, str],
+        draw: Callable[[Frame, Frame], Frame] | None,
+        force: bool,
+    ) -> None:
+        """draw: the picture of a frame and its mask; None stores the mask itself, in grey."""
+        if path.suffix.lower() not in codecs:
+            raise SinkError(
+                f"{path} has no known video format: '{path.suffix}'. Known endings: {', '.join(codecs)}."
+            )
+        if path.exists() and (path.is_dir() or not force):
+            raise _exists(path)
+        _require_writable(path)
+        self._path, self._codec = path, codecs[path.suffix.lower()]
+        self._fps, self._draw, self._force = fps or DEFAULT_FPS, draw, force
+        self._size: tuple[int, int] | None = None
+        self._writer: VideoWriter | None = None
+        self._has_frames = False
+        if size is not None:
+            self._open(size)
+
+    def _open(self, size: tuple[int, int]) -> VideoWriter:
+        if self._draw is None and (size[0] % 2 or size[1] % 2):
+            raise SinkError(
+                f"{self._path} cannot hold masks of {size[1]}x{size[0]}: OpenCV writes videos of even "
+                "sizes only and would cut off a row or column. Write a folder of PNG files: a path without "
+                "an ending."
+            )
+        even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        self._size = size
+        self._writer = VideoWriter(self._path, self._codec, even, self._fps, is_grey=self._draw is None)
+        return self._writer
+
+    def write(self, frame: Frame, mask: Frame, probability: Array) -> None:  # noqa: ARG002
+        """Add the picture of one result."""
+        picture = mask if self._draw is None else self._draw(frame, mask)
+        size = (picture.shape[0], picture.shape[1])
+        writer = self._writer or self._open(size)
+        if size != self._size:
+            raise SinkError(f"{self._path} holds pictures (H, W) = {self._size}, and one of {size} came.")
+        padding = (0, size[0] % 2, 0, size[1] % 2)
+        if any(padding):
+            picture = cv2.copyMakeBorder(picture, *padding, cv2.BORDER_REPLICATE)
+        writer.write(picture)
+        self._has_frames = True
+
+    def close(self) -> None:
+        """Finish, check and name the file."""
+        if self._writer is not None and not self._has_frames:
+            self.discard()
+            logger.warning("no frame came: %s was not written", self._path)
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        if self._path.exists() and not self._force:  # it appeared meanwhile
+            writer.discard()
+            raise _exists(self._path)
+        writer.finish()
+        logger.info("wrote %s", self._path)
+
+    def discard(self) -> None:
+        """Stop and remove what was written."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.discard()
+
+    def __enter__(self) -> VideoSink:
+        """The sink itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it, or after an exception discard it."""
+        self.discard() if kind is not None else self.close()
+
+
+class MaskFolder:
+    """Masks as 000000.png, 000001.png, ...: 8-bit grey, 0 and 255."""
+
+    def __init__(self, folder: Path, *, force: bool = False) -> None:
+        """Replaces an empty folder always, and with `force` one that holds nothing but such masks."""
+        if folder.exists() and not (folder.is_dir() and _is_replaceable(folder, force=force)):
+            raise _exists(folder)
+        _require_writable(folder)
+        self._folder, self._force, self._frames = folder, force, 0
+        self._partial = partial_name(folder)
+        self._partial.mkdir()
+        self._is_open = True
+
+    def write(self, frame: Frame, mask: Frame, probability: Array) -> None:  # noqa: ARG002
+        """Add the mask."""
+        if self._frames % FRAMES_PER_CHECK == 0:
+            require_space(self._folder)
+        file = self._partial / f"{self._frames:06d}.png"
+        is_encoded, content = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        try:
+            if not is_encoded or file.write_bytes(content.tobytes()) != len(content):
+                raise SinkError(f"{file} was not written whole. Check the disk.")
+        except OSError as error:
+            raise SinkError(
+                f"{self._folder} cannot be written: {error.strerror}. Free some space."
+            ) from error
+        self._frames += 1
+
+    def close(self) -> None:
+        """Give the folder its name."""
+        if not self._is_open:
+            return
+        if self._folder.exists() and not _is_replaceable(self._folder, force=self._force):
+            self.discard()
+            raise _exists(self._folder)
+        if self._frames == 0:
+            self.discard()
+            logger.warning("no frame came: %s was not written", self._folder)
+            return
+        self._is_open = False
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+        self._partial.rename(self._folder)
+        logger.info("wrote %d masks to %s", self._frames, self._folder)
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        if self._is_open:
+            self._is_open = False
+            shutil.rmtree(self._partial, ignore_errors=True)
+
+    def __enter__(self) -> MaskFolder:
+        """The sink itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it, or after an exception discard it."""
+        self.discard() if kind is not None else self.close()
+
+
+def _is_replaceable(folder: Path, *, force: bool) -> bool:
+    names = [entry.name for entry in folder.iterdir()]
+    return not names or (
+        force and all(len(name) == 10 and name[:6].isdecimal() and name[6:] == ".png" for name in names)
+    )
+
+
+def _exists(path: Path) -> SinkError:
+    if path.is_dir():
+        return SinkError(
+            f"{path} exists already and is a folder. Choose another name (with --force a folder is replaced "
+            "only where it holds nothing but masks, 000000.png and so on)."
+        )
+    return SinkError(f"{path} exists already. Choose another name, or replace it with --force.")
+
+
+def _require_writable(path: Path) -> None:
+    """Find out now, not after an hour, and make the folder that will hold `path`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise SinkError(f"{path} cannot be written: {error.strerror} ({path.parent}).") from error
+    require_space(path)
