@@ -61,7 +61,7 @@ class VideoWriter:
             free_bytes = shutil.disk_usage(self._path.parent).free
             raise SinkError(
                 f"{self._path} was not written: the last of {self._frames} frames cannot be read back "
-                f"({size_bytes} bytes written, {free_bytes >> 20} MiB free). Free some space or lift the quota."
+                f"({size_bytes} bytes, {free_bytes >> 20} MiB free). Free some space or lift the quota."
             )
         self._partial.replace(self._path)
 
