@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from bench.machine import machine_facts
+from edgebs.atomic import atomic_file
 from edgebs.bundle import Bundle, load_bundle
 from edgebs.errors import EdgebsError, SourceError
-from edgebs.loading import bundle_path, load
+from edgebs.loading import bundle_path, load, shipped_models
 from edgebs.manifest import Manifest
 from edgebs.pipeline import Pipeline, Result
 from edgebs.sources import open_source
@@ -125,6 +126,25 @@ def bench_fps(
         "machine": machine_facts(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def bundles_here(folder: Path = Path("bundles")) -> list[str | Path]:
+    """The shipped models, or else every bundle below ./bundles: measured where none is named."""
+    found: list[str | Path] = list(shipped_models()) or sorted(
+        path.parent for path in folder.glob("*/manifest.json")
+    )
+    if not found:
+        raise EdgebsError(
+            "no bundle was named and there is none below ./bundles. "
+            "Make one with: edgebs export crossnet --weights random --out bundles"
+        )
+    return found
+
+
+def write_record(record: Mapping[str, Any], file: Path) -> None:
+    """Keep a record as JSON, replacing an older one whole."""
+    with atomic_file(file, EdgebsError) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _pipelined(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:

@@ -210,6 +210,39 @@ def _gate(
     return f"mask_iou >= {INT8_MASK_IOU:g}", value, value >= INT8_MASK_IOU
 
 
+def bundle_parity(
+    bundle: str | Path,
+    *,
+    source: str | Path | None = None,
+    data: Path | None = None,
+    frames: int = 24,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Rebuild a bundle's networks in PyTorch and compare, on a video (None: rendered) and on scored data.
+
+    Raises EdgebsError where the bundle cannot run here or its weights cannot be found; not for a failed gate.
+    """
+    from bench.stream import parity_stream
+    from bench.torch_baseline import torch_modules, torch_pipeline
+    from edgebs.loading import bundle_path, load
+
+    stream = parity_stream(source, frames)
+    with load(bundle_path(bundle)) as pipeline:
+        manifest = pipeline.manifest
+        original = torch_pipeline(manifest, torch_modules(manifest))
+        reference = record_reference(
+            original, stream, progress and (lambda done: progress(done, len(stream)))
+        )
+        levels = compare(pipeline, reference)
+        task = compare_task(original, pipeline, data) if data is not None else None
+        return {
+            **judge(manifest, levels, task),
+            "checked": "engine",
+            "engines": pipeline.descriptions(),
+            "reference": original.descriptions(),
+        }
+
+
 def require_passed(name: str, result: Mapping[str, Any]) -> None:
     """Raise ParityError, naming the gate, the value and the worst frame, where parity failed."""
     if result["passed"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebs.cues import open_cue
@@ -40,10 +41,9 @@ class TorchBackend:
         """Nothing is held beyond the module."""
 
 
-def torch_modules(manifest: Manifest, weights: Mapping[str, str] | None = None) -> dict[str, Any]:
+def torch_modules(manifest: Manifest) -> dict[str, Any]:
     """Every network of a manifest built again in PyTorch with its weights, verified by their hash.
 
-    weights: per network, a file that replaces the path in the manifest.
     Raises ExportError where the weights found are not those that the bundle was made from.
     """
     try:
@@ -58,16 +58,17 @@ def torch_modules(manifest: Manifest, weights: Mapping[str, str] | None = None) 
     for name, facts in manifest.networks.items():
         module = module_from_description(facts.description)
         origin = manifest.weights[name]
-        file = (weights or {}).get(name, origin.get("file"))
+        file = origin.get("file")
         if file is None:
-            init_weights(module, int(origin["seed"]))
+            init_weights(module.network, int(origin["seed"]))
         else:
-            load_weights(module, file)
-        if weights_sha256(module) != facts.weights_sha256:
+            load_weights(module.network, Path(file))
+        found = weights_sha256(module.network)
+        if found != facts.weights_sha256:
             raise ExportError(
-                f"the weights of network '{name}' rebuilt from {file or 'seed ' + str(origin['seed'])} are not "
-                f"those of bundle {manifest.name}: SHA-256 {weights_sha256(module)[:16]}…, expected "
-                f"{facts.weights_sha256[:16]}…. Name the original file with --weights."
+                f"the weights of network '{name}' rebuilt from {file or 'seed ' + str(origin['seed'])} are "
+                f"not those of bundle {manifest.name}: SHA-256 {found[:16]}…, expected "
+                f"{facts.weights_sha256[:16]}…. Put the original weights back, or export again."
             )
         modules[name] = module.eval()
     return modules

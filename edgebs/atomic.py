@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgebs.errors import EdgebsError
@@ -23,7 +23,9 @@ def _temporary(path: Path) -> Path:
 def _discard(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    else:
+        return
+    # Called while another error is on its way to the user: what cannot be removed must not hide it.
+    with suppress(OSError):
         path.unlink(missing_ok=True)
 
 

@@ -49,8 +49,21 @@ def load_bundle(path: Path | str) -> Bundle:
     Raises BundleError for a missing or damaged part, EngineMismatch for a plan of another GPU or
     TensorRT; nothing is deserialised before that, because a plan is native code.
     """
-    path = Path(path)
+    bundle = verify_files(Path(path))
+    manifest = bundle.manifest
+    if manifest.build is not None:
+        from edgebs.backends.tensorrt import check_plan_fits_here
+
+        check_plan_fits_here(manifest.build, where=str(path), target=manifest.target)
+    return bundle
+
+
+def verify_files(path: Path) -> Bundle:
+    """Read a bundle and verify its format and every file's SHA-256, wherever its engines may run."""
     manifest = read_manifest(path)
+    for name in (*manifest.files, *(network.file for network in manifest.networks.values())):
+        if Path(name).name != name:
+            raise BundleError(f"{path / MANIFEST} names a file outside the bundle: {name!r}. Do not use it.")
     for name, facts in manifest.files.items():
         _verify_file(path / name, facts)
     missing = [network.file for network in manifest.networks.values() if network.file not in manifest.files]
@@ -58,10 +71,6 @@ def load_bundle(path: Path | str) -> Bundle:
         raise BundleError(
             f"{path / MANIFEST} has no SHA-256 for {', '.join(missing)}. Export the bundle again."
         )
-    if manifest.build is not None:
-        from edgebs.backends.tensorrt import check_plan_fits_here
-
-        check_plan_fits_here(manifest.build, where=str(path), target=manifest.target)
     return Bundle(path, manifest)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -11,7 +12,7 @@ from edgebs.cues import CueOutput, TensorRing
 from edgebs.errors import BundleError
 from edgebs.history import History
 from edgebs.manifest import CueSettings
-from edgebs.tensors import Frame
+from edgebs.tensors import Array, Frame
 
 PRESETS = ("ultrafast", "fast", "medium")
 
@@ -35,18 +36,23 @@ class DisHop:
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         self._history.push(grey, captured_s)
         cue = self._ring.take()
-        # Identical pasts (the oldest frame standing in for several) are computed once.
+        pasts = [self._history.past(interval) for interval in self._intervals]
+        self.magnitudes(grey, pasts, cue[0])
+        return CueOutput({"cue": cue}, self._history.warming_up)
+
+    def magnitudes(self, grey: Frame, pasts: Sequence[Frame], out: Array) -> None:
+        """|flow| from `grey` to each past, in pixels. grey, pasts: (h, w) uint8; out: (K, h, w) float32."""
+        # The oldest frame standing in for several pasts is computed once.
         done: dict[int, int] = {}
-        for channel, interval in enumerate(self._intervals):
-            past = self._history.past(interval)
-            if (twin := done.setdefault(id(past), channel)) != channel:
-                cue[0, channel] = cue[0, twin]
+        for channel, past in enumerate(pasts):
+            twin = done.setdefault(id(past), channel)
+            if twin != channel:
+                out[channel] = out[twin]
             elif past is grey:
-                cue[0, channel] = 0.0
+                out[channel] = 0.0
             else:
                 flow = self._flow.calc(grey, past, None)
-                np.sqrt(np.einsum("hwc,hwc->hw", flow, flow), out=cue[0, channel])
-        return CueOutput({"cue": cue}, self._history.warming_up)
+                np.sqrt(np.einsum("hwc,hwc->hw", flow, flow), out=out[channel])
 
     def reset(self) -> None:
         """See `Cue.reset`."""

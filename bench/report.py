@@ -1,0 +1,127 @@
+"""Measurements as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+
+def fps_table(record: Mapping[str, Any]) -> Table:
+    """Speed of every bundle and mode, PyTorch and the paper below."""
+    height, width = record["size"]
+    table = Table(title=f"camera to mask, {width}x{height}, median of {record['repeats']} repeats")
+    for column in ("bundle", "mode", "fps", "x PyTorch", "x paper"):
+        table.add_column(column, justify="left" if column in ("bundle", "mode") else "right")
+    for column in ("p50 ms", "p90", "p99", "read", "pre", "cue", "segment", "post", "peak MB"):
+        table.add_column(column, justify="right")
+    for run in record["runs"]:
+        name = run["bundle"] if run["trained"] else f"{run['bundle']} (untrained)"
+        table.add_row(name, run["mode"], *_speed(run), *_times(run), f"{run['peak_rss_mb']:.0f}")
+    for base in _baselines(record):
+        table.add_row("PyTorch FP32 eager", "sequential", f"{base['fps']:.2f}", "1.0", "", *_times(base), "")
+    paper = record["paper"]
+    table.add_row("the paper, two GTX 2080 Ti", "", f"{paper['fps']:.2f}", "", "1.0")
+    machine = record["machine"]
+    table.caption = f"{machine['cpu']}, {machine['cores']} cores; {record['source']}"
+    return table
+
+
+def _baselines(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    base = record["baseline"]
+    return [] if base is None else [base, *base["others"]]
+
+
+def _speed(run: Mapping[str, Any]) -> tuple[str, str, str]:
+    times = run["times_baseline"]
+    return f"{run['fps']:.2f}", f"{times:.1f}" if times else "", f"{run['times_paper']:.1f}"
+
+
+def _times(run: Mapping[str, Any]) -> list[str]:
+    latency, stages = run["latency_ms"], run["stages_ms"]
+    return [f"{latency[key]:.1f}" for key in ("p50", "p90", "p99")] + [
+        f"{stages[stage]:.2f}" for stage in ("read", "pre", "cue", "segment", "post")
+    ]
+
+
+def parity_table(name: str, result: Mapping[str, Any]) -> Table:
+    """The three levels of one bundle's parity and its gate."""
+    table = Table(title=f"parity of {name} against PyTorch FP32, {result['frames']} frames")
+    for column in ("level", "what", "value"):
+        table.add_column(column, justify="right" if column == "value" else "left")
+    for network, error in result["networks"].items():
+        unit = " px" if network == "cue" else ""
+        for key in ("max_abs", "mean_abs", "cosine"):
+            table.add_row(f"network {network}", key, f"{error[key]:.3g}{unit if key != 'cosine' else ''}")
+    for key in ("mask_iou", "flip_rate", "foreground_share"):
+        table.add_row("pipeline", key, f"{result['pipeline'][key]:.4g}")
+    for key, value in (result["task"] or {}).items():
+        table.add_row("task", key, f"{value:.4f}")
+    table.add_row("gate", result["gate"], f"{result['value']:.3g}: {verdict(result)}")
+    return table
+
+
+def verdict(result: Mapping[str, Any]) -> str:
+    """Passed, FAILED, or reported (untrained) where the gate is not enforced."""
+    if not result["enforced"]:
+        return "reported (untrained)"
+    return "passed" if result["passed"] else "FAILED"
+
+
+def bundle_table(manifest: Mapping[str, Any]) -> Table:
+    """What a manifest says, for `edgebs inspect`."""
+    table = Table(title=manifest["name"], show_header=False)
+    height, width = manifest["size"]
+    cue = manifest["cue"]
+    rows = {
+        "model": manifest["model"] + ("" if manifest["trained"] else " (untrained)"),
+        "target, precision": f"{manifest['target']}, {manifest['precision']}",
+        "network size": f"{width}x{height} (width x height)",
+        "threshold": f"{manifest['threshold']:g}",
+        "cue": f"{cue['kind']} by {cue['provider']} {cue['preset']}, intervals {cue['intervals']} at "
+        f"{cue['nominal_fps']:g} fps, saturates at {cue['max_magnitude']:g} px",
+    }
+    for name, network in manifest["networks"].items():
+        rows[f"network {name}"] = (
+            f"{network['file']}: {network['description']['network']}, {network['parameters']:,} parameters, "
+            f"{network['gflop']:.1f} GFLOP, {network['backend']} {network['precision']}, "
+            f"floating point in {network['compute']}"
+        )
+        rows[f"weights {name}"] = str(manifest["weights"][name])
+    rows["calibration"] = str(manifest["calibration"] or "none")
+    rows["built for"] = str(manifest["build"] or "any CPU")
+    rows["files"] = "\n".join(
+        f"{name}: {facts['bytes'] / 1e6:.1f} MB, SHA-256 {facts['sha256'][:16]}…"
+        for name, facts in manifest["files"].items()
+    )
+    parity = manifest["parity"]
+    rows["parity"] = (
+        f"{parity['gate']}: {parity['value']:.3g}, {verdict(parity)}" if parity else "never checked"
+    )
+    rows["made"] = f"{manifest['created']} by {manifest['tools']}"
+    for key, value in rows.items():
+        table.add_row(key, value)
+    return table
+
+
+def models_table(listing: Mapping[str, Any]) -> Table:
+    """What can be exported and what is shipped."""
+    table = Table(title="models")
+    for column in ("name", "kind", "parameters", "GFLOP at 256x256", "history", "what"):
+        table.add_column(column, justify="right" if column in ("parameters", "GFLOP at 256x256") else "left")
+    for kind in ("models", "flows"):
+        for name, facts in listing[kind].items():
+            numbers = (
+                f"{facts['parameters']:,}",
+                f"{facts['gflop']:.1f}",
+                f"{facts['history_frames']} frames",
+            )
+            table.add_row(name, kind.removesuffix("s"), *numbers, facts["what"])
+    for name, path in listing["shipped"].items():
+        table.add_row(name, "shipped", "", "", "", path)
+    if not listing["shipped"]:
+        table.caption = (
+            "no trained model ships with this version: --weights FILE, or --weights random to measure"
+        )
+    return table

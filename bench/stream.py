@@ -1,0 +1,49 @@
+"""A short stream to compare two pipelines on: a user's video, or a rendered street."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from bench.scenes import SceneOptions, StreetScene, scene_video
+from edgebs.errors import SourceError
+from edgebs.sources import open_source
+from edgebs.tensors import Frame
+
+RENDERED_SIZE = (240, 320)
+RENDERED_SEED = 7
+
+Stream = list[tuple[Frame, float | None]]
+"""Frames (H, W, 3) uint8 BGR with their capture times in seconds."""
+
+
+def parity_stream(source: str | Path | None, frames: int) -> Stream:
+    """The first `frames` frames of a source, or of a rendered street where `source` is None.
+
+    Raises SourceError for an unreadable source or one without a frame.
+    """
+    if source is None:
+        scene = StreetScene(SceneOptions(size=RENDERED_SIZE, frames=frames, seed=RENDERED_SEED))
+        return [(frame.image, frame.captured_s) for frame in scene]
+    with open_source(source) as opened:
+        stream: Stream = [(item.image.copy(), item.captured_s) for item in islice(opened, frames)]
+    if not stream:
+        raise SourceError(f"{source} holds no frame. Name another video with --source.")
+    return stream
+
+
+@contextmanager
+def video_or_rendered(
+    source: str | None, frames: int = 150, progress: Callable[[int, int], None] | None = None
+) -> Iterator[str | Path]:
+    """The source itself, or a rendered street as a video file that lives as long as the block."""
+    if source is not None:
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix="edgebs-") as folder:
+        video = Path(folder) / "rendered-street.avi"
+        scene_video(SceneOptions(frames=frames, seed=RENDERED_SEED), video, progress=progress)
+        yield video

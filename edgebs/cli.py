@@ -1,0 +1,368 @@
+"""The command line: every command parses, calls a function that Python can call too, and prints.
+
+Heavy imports stand inside the commands, so that `--help` is instant and needs no extra.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgebs.console import note, print_json, print_line, print_table, progress_bar
+from edgebs.errors import EdgebsError
+from edgebs.version import __version__
+
+app = typer.Typer(
+    name="edgebs",
+    help="Background subtraction networks: PyTorch to ONNX, OpenVINO and TensorRT engines, pipelined.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PRECISION_NAMES = ("fp32", "fp16", "int8")
+TARGET_NAMES = ("cpu", "onnx", "sm75", "sm86", "sm89", "sm120", "gpu")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads per engine; 0 uses every core.")]
+
+
+class Baseline(str, Enum):
+    """What `bench` compares with."""
+
+    TORCH = "torch"
+    NONE = "none"
+
+
+class Compute(str, Enum):
+    """Arithmetic of what an INT8 file leaves in floating point."""
+
+    F32 = "f32"
+    BF16 = "bf16"
+
+
+def main() -> None:
+    """Run the command line; expected errors become one line on stderr and exit code 1."""
+    try:
+        app()
+    except EdgebsError as error:
+        note(f"edgebs: error: {error}")
+        sys.exit(1)
+    except OSError as error:
+        # Whatever a library could not read or write and no function of ours foresaw.
+        where = f"{error.filename}: " if error.filename else ""
+        note(f"edgebs: error: {where}{error.strerror or error}. Check path, permissions and free space.")
+        sys.exit(1)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print_line(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step on stderr.")] = False,
+    _version_asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    import logging
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(word) for word in _words(text))
+    except ValueError as cause:
+        raise typer.BadParameter(
+            f"expected whole numbers like 1,5,10, got {text!r}", param_hint=option
+        ) from cause
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(f"expected frame counts of at least 1, got {text!r}", param_hint=option)
+    return numbers
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise typer.BadParameter(f"expected WIDTHxHEIGHT like 256x256, got {text!r}", param_hint="--size")
+    return int(height), int(width)
+
+
+def _complete_models() -> list[str]:
+    from export.models import MODELS
+
+    return list(MODELS)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="One of `edgebs models`.", autocompletion=_complete_models)],
+    out: Annotated[Path, typer.Option(help="Folder that receives one bundle a precision.")],
+    weights: Annotated[str, typer.Option(help="A .safetensors file, or random.")] = "random",
+    flow: Annotated[
+        str, typer.Option(help="dis or selflow.", autocompletion=lambda: ["dis", "selflow"])
+    ] = "dis",
+    flow_weights: Annotated[str, typer.Option(help="A .safetensors file, or random.")] = "random",
+    target: Annotated[
+        str, typer.Option(help=" ".join(TARGET_NAMES) + ".", autocompletion=lambda: list(TARGET_NAMES))
+    ] = "cpu",
+    precision: Annotated[
+        str,
+        typer.Option(help="Comma-separated: fp32, fp16, int8.", autocompletion=lambda: list(PRECISION_NAMES)),
+    ] = "fp32",
+    calib: Annotated[Path | None, typer.Option(help="Calibration set; INT8 needs one.")] = None,
+    source: Annotated[str | None, typer.Option(help="Video of the parity check; default rendered.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the networks, in pixels.")] = "256x256",
+    width: Annotated[int, typer.Option(min=1, help="Channels of the first stage; 64 is the paper's.")] = 64,
+    norm: Annotated[str, typer.Option(help="batch (folds away) or layer (the published code).")] = "batch",
+    intervals: Annotated[str, typer.Option(help="Frames between the inputs of each flow.")] = "1,5,10",
+    max_magnitude: Annotated[float, typer.Option(help="Pixels of flow that saturate the cue.")] = 20.0,
+    nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Foreground probability.")] = 0.5,
+    dis_preset: Annotated[str, typer.Option(help="ultrafast, fast or medium.")] = "ultrafast",
+    warp: Annotated[str, typer.Option(help="SelFlow's: grid_sample (fast) or published.")] = "grid_sample",
+    compute: Annotated[
+        Compute, typer.Option(help="CPU arithmetic of what INT8 leaves in floating point.")
+    ] = Compute.F32,
+    seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Take a model from PyTorch to ONNX and engines, one bundle a precision, with parity proved."""
+    from edgebs.extras import require_export
+
+    require_export()
+    from export.deploy import ExportRequest, export_bundles
+    from export.models import ModelRequest
+
+    request = ExportRequest(
+        model=ModelRequest(
+            model=model,
+            weights=weights,
+            flow=flow,
+            flow_weights=flow_weights,
+            seed=seed,
+            width=width,
+            norm=norm,
+            warp=warp,
+            size=_size(size),
+            intervals=_numbers(intervals, "--intervals"),
+            max_magnitude=max_magnitude,
+            nominal_fps=nominal_fps,
+            dis_preset=dis_preset,
+            threshold=threshold,
+        ),
+        target=target,
+        precisions=_words(precision),
+        out=out,
+        calibration=calib,
+        source=source,
+        data=data,
+        compute=compute.value,
+        force=force,
+    )
+    bundles = export_bundles(request, say=note)
+    if json:
+        print_json({"bundles": [{"path": str(b.path), **b.manifest.to_json()} for b in bundles]})
+        return
+    for bundle in bundles:
+        print_line(str(bundle.path))
+
+
+@app.command()
+def calibrate(
+    sources: Annotated[list[str], typer.Argument(help="Videos or image folders of your own scene.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new calibration set.")],
+    frames: Annotated[int, typer.Option(min=1, help="Frames to choose over all sources.")] = 300,
+    intervals: Annotated[str, typer.Option(help="Frames back that the cue looks.")] = "1,5,10",
+    nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Choose frames that cover a video, with the history that the cue needs, for INT8."""
+    from calib.calibration_set import make_calibration_set
+
+    with progress_bar("choosing frames") as progress:
+        made = make_calibration_set(
+            sources,
+            out,
+            frames=frames,
+            intervals=_numbers(intervals, "--intervals"),
+            nominal_fps=nominal_fps,
+            force=force,
+            progress=progress,
+        )
+    facts = made.facts()
+    if json:
+        print_json(facts)
+        return
+    print_line(f"{out}: {len(made.samples)} samples; look at {out / 'contact-sheet.jpg'}")
+
+
+@app.command()
+def bench(
+    bundles: Annotated[list[str] | None, typer.Argument(help="Bundle folders or shipped models.")] = None,
+    fps: Annotated[bool, typer.Option("--fps", help="Measure speed, camera to mask.")] = False,
+    source: Annotated[str | None, typer.Option(help="Video; default a rendered street, 640x360.")] = None,
+    frames: Annotated[int, typer.Option(min=5, help="Counted frames per bundle and mode.")] = 300,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved repeats; the median counts.")] = 5,
+    baseline: Annotated[Baseline, typer.Option(help="Run the networks in PyTorch beside.")] = Baseline.TORCH,
+    threads: Threads = 0,
+    out: Annotated[Path | None, typer.Option(help="Keep the record in this JSON file.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure throughput, latency, stages and memory, beside PyTorch and the paper, in one run."""
+    from bench.fps import bench_fps, bundles_here, write_record
+    from bench.report import fps_table
+    from bench.stream import video_or_rendered
+
+    if not fps:
+        raise typer.BadParameter("say what to measure", param_hint="--fps")
+    with video_or_rendered(source) as video, progress_bar("measuring") as progress:
+        record = bench_fps(
+            bundles or bundles_here(),
+            video,
+            frames=frames,
+            repeats=min(repeats, frames),
+            baseline=baseline is Baseline.TORCH,
+            threads=threads,
+            progress=progress,
+        )
+    if out is not None:
+        write_record(record, out)
+    if json:
+        print_json(record)
+    else:
+        print_table(fps_table(record))
+
+
+@app.command()
+def parity(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
+    source: Annotated[str | None, typer.Option(help="Video; default a rendered street.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the video.")] = 24,
+    json: Json = False,
+) -> None:
+    """Prove a bundle against its PyTorch FP32 networks; exit code 1 when its gate fails."""
+    from edgebs.extras import require_export
+
+    require_export()
+    from bench.parity import bundle_parity, require_passed
+    from bench.report import parity_table
+
+    with progress_bar("comparing") as progress:
+        result = bundle_parity(bundle, source=source, data=data, frames=frames, progress=progress)
+    if json:
+        print_json(result)
+    else:
+        print_table(parity_table(bundle, result))
+    require_passed(bundle, result)
+
+
+@app.command()
+def run(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
+    source: Annotated[str, typer.Option(help="Video, image folder, camera number or URL.")],
+    mask: Annotated[Path | None, typer.Option(help="Mask video, or folder for PNG files.")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="Video with the foreground drawn in.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after that many frames.")] = None,
+    threads: Threads = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Run a bundle on a video or camera and write masks and overlays."""
+    from edgebs.running import run_to_files
+
+    with progress_bar("running") as progress:
+        summary = run_to_files(
+            bundle,
+            source,
+            mask=mask,
+            overlay=overlay,
+            frames=frames,
+            threads=threads,
+            force=force,
+            progress=progress,
+        )
+    if json:
+        print_json(summary)
+        return
+    latency = summary["latency_ms"]
+    print_line(
+        f"{summary['frames_out']} frames at {summary['fps']:.1f} fps, latency p50 {latency['p50']:.1f} ms, "
+        f"p99 {latency['p99']:.1f} ms, {100 * summary['foreground_share']:.1f} % foreground"
+        + ("" if summary["trained"] else " (untrained weights: the masks mean nothing)")
+    )
+
+
+@app.command()
+def inspect(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
+    json: Json = False,
+) -> None:
+    """Verify a bundle and say what is in it."""
+    from bench.report import bundle_table
+    from edgebs.bundle import verify_files
+    from edgebs.loading import bundle_path
+
+    manifest = verify_files(bundle_path(bundle)).manifest.to_json()
+    if json:
+        print_json(manifest)
+    else:
+        print_table(bundle_table(manifest))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what is installed, what can be built and run here, and how to get what is missing."""
+    from edgebs.doctor import diagnose, format_report
+
+    report = diagnose()
+    if json:
+        print_json(report.to_json())
+    else:
+        print_line(format_report(report))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def models(json: Json = False) -> None:
+    """List the models that can be exported, the flows that feed them, and the bundles shipped inside."""
+    from edgebs.loading import shipped_models
+    from export.models import FLOWS, MODELS
+
+    listing: dict[str, Any] = {
+        "models": {name: facts.to_json() for name, facts in MODELS.items()},
+        "flows": {name: facts.to_json() for name, facts in FLOWS.items()},
+        "shipped": {name: str(path) for name, path in shipped_models().items()},
+    }
+    if json:
+        print_json(listing)
+        return
+    from bench.report import models_table
+
+    print_table(models_table(listing))
+
+
+if __name__ == "__main__":
+    main()

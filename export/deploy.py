@@ -1,0 +1,292 @@
+"""A request turned into bundles: PyTorch -> ONNX -> precision -> engine -> parity, one bundle a precision."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.machine import installed_versions
+from bench.parity import ReferenceFrame, compare, compare_task, judge, record_reference, require_passed
+from bench.stream import Stream, parity_stream
+from bench.torch_baseline import torch_modules, torch_pipeline
+from calib.calibration_set import CalibrationSet, load_calibration_set
+from edgebs.backends import Backend, open_backend
+from edgebs.bundle import Bundle, rewrite_manifest, write_bundle
+from edgebs.cues import open_cue
+from edgebs.errors import BundleError, CalibrationError, ExportError
+from edgebs.manifest import Manifest
+from edgebs.pipeline import Pipeline
+from engines.build import EngineFacts, build_engine
+from engines.targets import Target, target_named
+from export.models import PRECISIONS, ModelRequest, NetworkOrigin, build_networks, network_origins
+from export.samples import (
+    Feed,
+    Sample,
+    cue_feeds,
+    samples_from_calibration,
+    samples_from_stream,
+    segment_feeds,
+)
+
+if TYPE_CHECKING:
+    from export.graphs import HopGraph, SegmentGraph
+
+logger = logging.getLogger(__name__)
+
+CHECK_SAMPLES = 2
+"""Samples on which ONNX Runtime must agree with PyTorch after each step."""
+CALIBRATION_SAMPLES = 64
+"""Samples of the set that calibrate INT8: each costs up to a second at full width."""
+PARITY_FRAMES = 24
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """What to export, and to where."""
+
+    model: ModelRequest = field(default_factory=ModelRequest)
+    target: str = "cpu"
+    precisions: tuple[str, ...] = ("fp32",)
+    out: Path
+    """Folder that receives one bundle a precision."""
+    calibration: Path | None = None
+    source: str | Path | None = None
+    """Video of the parity check; a rendered street where there is none."""
+    data: Path | None = None
+    """Scored sequences for parity of F."""
+    compute: str = "f32"
+    """Arithmetic of what the file leaves in floating point, on the CPU: f32, or bf16 with INT8."""
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        target_named(self.target)
+        unknown = [precision for precision in self.precisions if precision not in PRECISIONS]
+        if unknown or not self.precisions:
+            raise ExportError(f"unknown precision '{', '.join(unknown)}'; known: {', '.join(PRECISIONS)}")
+        if "int8" in self.precisions and self.calibration is None:
+            raise CalibrationError(
+                "INT8 needs a calibration set of your own scene, and none was named. Make one with: "
+                "edgebs calibrate VIDEO --out calibration, then add: --calib calibration"
+            )
+
+    def bundle_path(self, precision: str) -> Path:
+        """The folder of one precision's bundle."""
+        return self.out / f"{self.model.model}-{self.model.flow}-{self.target}-{precision}"
+
+    def compute_for(self, precision: str) -> str:
+        """bf16 only beside INT8, where it was asked for: FP32 and FP16 files keep their own precision."""
+        return self.compute if precision == "int8" else "f32"
+
+
+@dataclass(slots=True)
+class _Job:
+    """What the steps of one export share."""
+
+    request: ExportRequest
+    target: Target
+    folder: Path
+    say: Say
+    origins: dict[str, NetworkOrigin] = field(default_factory=dict)
+    onnx: dict[tuple[str, str], Path] = field(default_factory=dict)
+    """By network and precision."""
+    feeds: dict[str, list[Feed]] = field(default_factory=dict)
+    calibration: CalibrationSet | None = None
+
+
+def export_bundles(request: ExportRequest, say: Say = logger.info) -> list[Bundle]:
+    """Export every requested precision; `say` hears one line a step.
+
+    A bundle is written whole, then checked against PyTorch. One that fails its parity gate stays on disk,
+    marked so, and ParityError is raised once all are written. What cannot be done is refused before anything
+    is written: ExportError, CalibrationError, WeightsError, SourceError, BundleError, MissingDependency.
+    """
+    for precision in request.precisions:
+        _refuse_overwriting(request.bundle_path(precision), request.force)
+    calibration = load_calibration_set(request.calibration) if request.calibration else None
+    stream = parity_stream(request.source, PARITY_FRAMES)
+    with _work_folder(request.out) as folder:
+        job = _Job(request, target_named(request.target), folder, say, calibration=calibration)
+        graphs = build_networks(request.model)
+        job.origins = network_origins(request.model, graphs)
+        say(f"built {_spoken(job.origins)}")
+        _export_fp32(job, graphs, _samples(job, stream))
+        reference = _reference(job, graphs, stream)
+        graphs.clear()  # gigabytes at full width, and INT8 needs the room
+        bundles = [_bundle(job, precision, reference) for precision in request.precisions]
+    for bundle in bundles:
+        require_passed(str(bundle.path), bundle.manifest.parity or {})
+    return bundles
+
+
+def _refuse_overwriting(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise BundleError(f"{path} exists already. Choose another --out, or replace it with --force.")
+
+
+@contextmanager
+def _work_folder(out: Path) -> Iterator[Path]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
+            yield Path(folder)
+    except OSError as cause:
+        raise ExportError(
+            f"cannot write into {out}: {cause.strerror or cause}. No bundle was left half written; "
+            "free space or choose a writable --out."
+        ) from cause
+
+
+def _samples(job: _Job, stream: Stream) -> list[Sample]:
+    model = job.request.model
+    if job.calibration is not None:
+        return samples_from_calibration(job.calibration, model.size, model.intervals, CALIBRATION_SAMPLES)
+    frames = [image for image, _ in stream]
+    return samples_from_stream(frames, model.size, model.intervals, CHECK_SAMPLES)
+
+
+def _export_fp32(job: _Job, graphs: Mapping[str, SegmentGraph | HopGraph], samples: Sequence[Sample]) -> None:
+    if "cue" in graphs:
+        job.feeds["cue"] = cue_feeds(samples)
+        _export_one(job, "cue", graphs["cue"])
+    # The segmenter is fed the cue that it will get, so the cue network has to run first.
+    with ExitStack() as stack:
+        network: Backend | None = None
+        if "cue" in graphs:
+            network = open_backend("onnxruntime", job.onnx["cue", "fp32"])
+            stack.callback(network.close)
+        job.feeds["segment"] = segment_feeds(samples, job.request.model.cue, network)
+    _export_one(job, "segment", graphs["segment"])
+
+
+def _export_one(job: _Job, name: str, graph: SegmentGraph | HopGraph) -> None:
+    from export.graphs import deployed
+    from export.to_onnx import onnx_from_module
+
+    started = time.perf_counter()
+    file = job.folder / f"{name}.fp32.onnx"
+    origin = job.origins[name]
+    feeds = job.feeds[name][:CHECK_SAMPLES]
+    onnx_from_module(deployed(graph), origin.inputs, list(origin.outputs), feeds, file)
+    job.onnx[name, "fp32"] = file
+    job.say(f"{name}: ONNX agrees with PyTorch ({_size(file)}, {time.perf_counter() - started:.0f} s)")
+
+
+def _reference(
+    job: _Job, graphs: Mapping[str, SegmentGraph | HopGraph], stream: Stream
+) -> list[ReferenceFrame]:
+    started = time.perf_counter()
+    manifest = _manifest(job, "fp32", {})
+    reference = record_reference(torch_pipeline(manifest, graphs), stream)
+    job.say(f"reference: {len(reference)} frames in PyTorch FP32 ({time.perf_counter() - started:.0f} s)")
+    return reference
+
+
+def _bundle(job: _Job, precision: str, reference: Sequence[ReferenceFrame]) -> Bundle:
+    """One precision: its ONNX files, engines, bundle folder and parity result."""
+    engines = {name: _engine(job, name, precision) for name in job.origins}
+    manifest = _manifest(job, precision, engines)
+    files = {manifest.networks[name].file: facts.file for name, facts in engines.items()}
+    bundle = write_bundle(manifest, files, job.request.bundle_path(precision), force=job.request.force)
+    bundle = rewrite_manifest(bundle, parity=_parity(job, bundle, precision, reference))
+    result = bundle.manifest.parity or {}
+    verdict = "passed" if result["passed"] and result["enforced"] else "reported"
+    job.say(
+        f"{bundle.path}: {result['gate']}: {result['value']:.3g}, {verdict if result['passed'] else 'FAILED'}"
+    )
+    return bundle
+
+
+def _engine(job: _Job, name: str, precision: str) -> EngineFacts:
+    from export.onnx_lint import require_clean
+
+    started = time.perf_counter()
+    onnx_file = _onnx_in(job, name, precision)
+    require_clean(onnx_file, for_tensorrt=job.target.for_tensorrt)
+    out = job.folder / f"{precision}-{name}{job.target.file_suffix}"
+    facts = build_engine(onnx_file, job.target, out)
+    seconds = time.perf_counter() - started
+    job.say(f"{name} {precision}: {job.target.value} engine ({_size(facts.file)}, {seconds:.0f} s)")
+    return facts
+
+
+def _onnx_in(job: _Job, name: str, precision: str) -> Path:
+    """The network's ONNX file in a precision, made from the FP32 one when first asked for."""
+    if (name, precision) not in job.onnx:
+        file = job.folder / f"{name}.{precision}.onnx"
+        fp32, feeds = job.onnx[name, "fp32"], job.feeds[name]
+        if precision == "fp16":
+            from export.fp16 import fp16_from_fp32
+
+            fp16_from_fp32(fp32, file, feeds[:CHECK_SAMPLES])
+        else:
+            from calib.quantize import int8_from_fp32
+
+            int8_from_fp32(fp32, file, feeds, signed=job.target.for_tensorrt)
+        job.onnx[name, precision] = file
+    return job.onnx[name, precision]
+
+
+def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> Manifest:
+    request, model = job.request, job.request.model
+    builds = [facts.plan.to_json() for facts in engines.values() if facts.plan]
+    compute = request.compute_for(precision)
+    return Manifest(
+        name=request.bundle_path(precision).name,
+        model=model.model,
+        target=job.target.value,
+        precision=precision,
+        size=model.size,
+        threshold=model.threshold,
+        cue=model.cue,
+        networks={
+            name: origin.facts(f"{name}{job.target.file_suffix}", job.target.backend, precision, compute)
+            for name, origin in job.origins.items()
+        },
+        weights={name: origin.origin for name, origin in job.origins.items()},
+        calibration=job.calibration.facts() if job.calibration and precision == "int8" else None,
+        tools=installed_versions(),
+        build=builds[0] if builds else None,
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    )
+
+
+def _parity(job: _Job, bundle: Bundle, precision: str, reference: Sequence[ReferenceFrame]) -> dict[str, Any]:
+    manifest = bundle.manifest
+    with ExitStack() as stack:
+        # A plan for another GPU cannot run here; the ONNX file that it was built from can.
+        is_plan = job.target.for_tensorrt
+        engines: dict[str, Backend] = {}
+        for name, facts in manifest.networks.items():
+            file = job.onnx[name, precision] if is_plan else bundle.file(name)
+            runtime = "onnxruntime" if is_plan else facts.backend
+            engines[name] = open_backend(runtime, file, compute=facts.compute)
+            stack.callback(engines[name].close)
+        cue = open_cue(manifest.cue, manifest.size, engines.get("cue"))
+        pipeline = Pipeline(manifest, engines["segment"], cue)
+        levels = compare(pipeline, reference)
+        task = None
+        if job.request.data is not None:
+            original = torch_pipeline(manifest, torch_modules(manifest))
+            task = compare_task(original, pipeline, job.request.data)
+        checked = "onnx file of the plan, in ONNX Runtime" if is_plan else "engine"
+        return {**judge(manifest, levels, task), "checked": checked, "engines": pipeline.descriptions()}
+
+
+def _spoken(origins: Mapping[str, NetworkOrigin]) -> str:
+    return ", ".join(
+        f"{name} {origin.description['network']} ({origin.parameters / 1e6:.1f} M parameters, "
+        f"{origin.gflop:.1f} GFLOP{'' if origin.origin['trained'] else ', untrained'})"
+        for name, origin in origins.items()
+    )
+
+
+def _size(file: Path) -> str:
+    return f"{file.stat().st_size / 1e6:.1f} MB"

@@ -1,0 +1,210 @@
+"""The models that can be exported, and a request turned into PyTorch networks with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebs.errors import ExportError
+from edgebs.manifest import CueSettings, NetworkFacts
+from edgebs.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from export.graphs import HopGraph, SegmentGraph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What `edgebs models` says of a model without building it; a test compares it with the built one."""
+
+    what: str
+    parameters: int
+    """At its published width."""
+    gflop: float
+    """A frame at 256x256, a multiply-add counted as two."""
+    history_frames: int
+    """Frames before the first full answer."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json."""
+        return asdict(self)
+
+
+MODELS = {
+    "crossnet": ModelFacts(
+        what="HOFAM's CrossNet: two encoders (frame, HOP) and a CmDFF decoder, width 64",
+        parameters=173_173_697,
+        gflop=84.5,
+        history_frames=11,
+    ),
+}
+FLOWS = {
+    "dis": ModelFacts(
+        what="OpenCV's DIS flow on the CPU, no network", parameters=0, gflop=0.0, history_frames=11
+    ),
+    "selflow": ModelFacts(
+        what="SelFlow, the paper's flow network, three gaps in one graph",
+        parameters=4_790_876,
+        gflop=0.0,
+        history_frames=11,
+    ),
+}
+PRECISIONS = ("fp32", "fp16", "int8")
+RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """Which networks to build. The defaults are the paper's, but for `norm`: batch folds away."""
+
+    model: str = "crossnet"
+    weights: str = RANDOM
+    """A safetensors file, or "random"."""
+    flow: str = "dis"
+    flow_weights: str = RANDOM
+    seed: int = 0
+    """Of random weights."""
+    width: int = 64
+    """Channels of CrossNet's first stage."""
+    norm: str = "batch"
+    warp: str = "grid_sample"
+    """SelFlow's warp: grid_sample, or the published one."""
+    size: tuple[int, int] = (256, 256)
+    """(H, W) at which the networks run."""
+    intervals: tuple[int, ...] = (1, 5, 10)
+    max_magnitude: float = 20.0
+    """Pixels of flow that saturate the cue."""
+    nominal_fps: float = 25.0
+    dis_preset: str = "ultrafast"
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require_known("model", self.model, MODELS)
+        _require_known("flow", self.flow, FLOWS)
+
+    @property
+    def cue(self) -> CueSettings:
+        """The cue as the manifest describes it."""
+        return CueSettings(
+            kind="hop",
+            provider=self.flow,
+            intervals=self.intervals,
+            max_magnitude=self.max_magnitude,
+            nominal_fps=self.nominal_fps,
+            preset=self.dis_preset if self.flow == "dis" else "",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOrigin:
+    """What the manifest says of a network, whatever file it becomes."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    description: Mapping[str, Any]
+    origin: Mapping[str, Any]
+    """Where the weights come from: file or seed, sha256, trained."""
+    parameters: int
+    gflop: float
+
+    def facts(self, file: str, backend: str, precision: str, compute: str) -> NetworkFacts:
+        """The manifest's entry for this network in one file."""
+        return NetworkFacts(
+            file=file,
+            backend=backend,
+            precision=precision,
+            compute=compute,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            description=self.description,
+            weights_sha256=str(self.origin["sha256"]),
+            parameters=self.parameters,
+            gflop=self.gflop,
+        )
+
+
+def _require_known(kind: str, name: str, known: Mapping[str, ModelFacts]) -> None:
+    if name not in known:
+        raise ExportError(f"unknown {kind} '{name}'; known: {', '.join(known)}")
+
+
+def build_networks(request: ModelRequest) -> dict[str, SegmentGraph | HopGraph]:
+    """The request's networks in PyTorch, weights loaded: `segment`, then `cue` where the flow is a network.
+
+    Raises ExportError for a size or setting that a network cannot have, WeightsError for unfit weights.
+    """
+    from export.description import module_from_description
+
+    segment: dict[str, Any] = {
+        "network": request.model,
+        "width": request.width,
+        "norm": request.norm,
+        "intervals": len(request.intervals),
+        "max_magnitude": request.max_magnitude,
+    }
+    flow: dict[str, Any] = {"network": request.flow, "warp": request.warp, "intervals": list(request.intervals)}
+    wanted = {"segment": (segment, request.weights)}
+    if request.flow != "dis":
+        wanted["cue"] = (flow, request.flow_weights)
+    graphs = {name: module_from_description(description) for name, (description, _) in wanted.items()}
+    for name, graph in graphs.items():
+        _load_or_seed(graph, wanted[name][1], request.seed)
+    return graphs
+
+
+def network_origins(
+    request: ModelRequest, graphs: Mapping[str, SegmentGraph | HopGraph]
+) -> dict[str, NetworkOrigin]:
+    """What there is to say of each network that `build_networks` built."""
+    from export.cost import gflop, parameters
+    from export.description import description_of
+    from export.weights import weights_sha256
+
+    origins = {}
+    for name, graph in graphs.items():
+        inputs, outputs = _tensors(name, graph, request)
+        weights = request.weights if name == "segment" else request.flow_weights
+        is_random = weights == RANDOM
+        origins[name] = NetworkOrigin(
+            inputs=inputs,
+            outputs=outputs,
+            description=description_of(graph),
+            origin={
+                "file": None if is_random else str(Path(weights).resolve()),
+                "seed": request.seed if is_random else None,
+                "trained": not is_random,
+                "sha256": weights_sha256(graph.network),
+            },
+            parameters=parameters(graph),
+            gflop=gflop(graph, *_examples(inputs)),
+        )
+    return origins
+
+
+def _load_or_seed(graph: SegmentGraph | HopGraph, weights: str, seed: int) -> None:
+    from export.weights import init_weights, load_weights
+
+    if weights == RANDOM:
+        init_weights(graph.network, seed)
+    else:
+        load_weights(graph.network, Path(weights))
+
+
+def _tensors(
+    name: str, graph: SegmentGraph | HopGraph, request: ModelRequest
+) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
+    height, width = request.size
+    frame = TensorSpec((1, height, width, 3), "uint8")
+    cue = TensorSpec((1, len(request.intervals), height, width), "float32")
+    if name == "segment":
+        return {"frame": frame, "cue": cue}, {"probability": TensorSpec((1, height, width), "float32")}
+    return dict.fromkeys(graph.input_names, frame), {"cue": cue}
+
+
+def _examples(inputs: Mapping[str, TensorSpec]) -> list[Any]:
+    import torch
+
+    # Counting needs shapes only; "meta" tensors would leave the graphs that mix in real constants behind.
+    return [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs.values()]

@@ -1,0 +1,110 @@
+"""What the networks are fed while they are exported: real frames with the history that the cue needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgebs.backends import Backend
+from edgebs.cues.dis import DisHop
+from edgebs.errors import CalibrationError
+from edgebs.manifest import CueSettings
+from edgebs.preprocess import network_frame
+from edgebs.tensors import Array, Frame
+
+Feed = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A frame and its past, at network size."""
+
+    frame: Frame
+    pasts: Mapping[int, Frame]
+    """By interval."""
+
+
+def sample_at(size: tuple[int, int], frame: Frame, pasts: Mapping[int, Frame]) -> Sample:
+    """A sample from frames at camera size."""
+    return Sample(
+        network_frame(frame, size), {interval: network_frame(past, size) for interval, past in pasts.items()}
+    )
+
+
+def samples_from_calibration(
+    calibration: Any, size: tuple[int, int], intervals: Sequence[int], limit: int
+) -> list[Sample]:
+    """At most `limit` samples, spread over a calibration set.
+
+    Raises CalibrationError where the set lacks an interval of the cue.
+    """
+    samples = calibration.samples
+    step = max(len(samples) / limit, 1.0)
+    chosen = [samples[int(index * step)] for index in range(min(limit, len(samples)))]
+    missing = sorted(set(intervals) - set(chosen[0].pasts))
+    if missing:
+        raise CalibrationError(
+            f"the calibration set holds the past at {sorted(chosen[0].pasts)}, the cue needs {missing} too. "
+            f"Make one with: edgebs calibrate SOURCE --out DIR --intervals {','.join(map(str, intervals))}"
+        )
+    return [
+        sample_at(size, sample.frame, {interval: sample.pasts[interval] for interval in intervals})
+        for sample in chosen
+    ]
+
+
+def samples_from_stream(
+    frames: Sequence[Frame], size: tuple[int, int], intervals: Sequence[int], limit: int
+) -> list[Sample]:
+    """At most `limit` samples from consecutive frames, the last ones first in need of history."""
+    first = min(max(intervals), len(frames) - 1)
+    chosen = np.linspace(first, len(frames) - 1, min(limit, len(frames) - first)).astype(int)
+    return [
+        sample_at(size, frames[t], {interval: frames[max(t - interval, 0)] for interval in intervals})
+        for t in chosen
+    ]
+
+
+def cue_feeds(samples: Iterable[Sample]) -> list[Feed]:
+    """The cue network's inputs."""
+    return [
+        {
+            "frame": sample.frame[np.newaxis],
+            **{f"past_{interval}": past[np.newaxis] for interval, past in sample.pasts.items()},
+        }
+        for sample in samples
+    ]
+
+
+def segment_feeds(samples: Iterable[Sample], cue: CueSettings, network: Backend | None) -> list[Feed]:
+    """The segmentation network's inputs; `network` computes the cue where it is not OpenCV's."""
+    samples = list(samples)
+    cues = _dis_cues(samples, cue) if network is None else _network_cues(samples, network)
+    return [
+        {"frame": sample.frame[np.newaxis], "cue": magnitudes}
+        for sample, magnitudes in zip(samples, cues, strict=True)
+    ]
+
+
+def _dis_cues(samples: Sequence[Sample], cue: CueSettings) -> list[Array]:
+    size = samples[0].frame.shape[:2]
+    hop = DisHop(cue, (size[0], size[1]))
+    cues = []
+    for sample in samples:
+        magnitudes = np.zeros((1, len(cue.intervals), *size), np.float32)
+        pasts = [_grey(sample.pasts[interval]) for interval in cue.intervals]
+        hop.magnitudes(_grey(sample.frame), pasts, magnitudes[0])
+        cues.append(magnitudes)
+    return cues
+
+
+def _network_cues(samples: Sequence[Sample], network: Backend) -> list[Array]:
+    return [network.infer(feed)["cue"].copy() for feed in cue_feeds(samples)]
+
+
+def _grey(frame: Frame) -> Frame:
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)

@@ -1,0 +1,213 @@
+"""edgebs/backends/openvino.py: what it computes, what it refuses, what it keeps between runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_onnx import open_batch, scaled_sum, unknown_operator
+
+from edgebs.backends import open_backend
+from edgebs.backends import openvino as openvino_backend
+from edgebs.backends.openvino import OpenVinoBackend, supports_bf16
+from edgebs.errors import BackendError, MissingDependency
+from edgebs.tensors import Array, TensorSpec
+
+pytest.importorskip("openvino")
+
+
+def feed(grey: int = 10, motion: float = 0.5) -> dict[str, Array]:
+    return {
+        "frame": np.full((1, 4, 6, 3), grey, np.uint8),
+        "cue": np.full((1, 3, 4, 6), motion, np.float32),
+    }
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return scaled_sum(tmp_path / "segment.onnx")
+
+
+@pytest.fixture
+def backend(file: Path, tmp_path: Path) -> OpenVinoBackend:
+    return OpenVinoBackend(file, cache_dir=tmp_path / "cache")
+
+
+def test_it_computes_what_the_file_says(backend: OpenVinoBackend) -> None:
+    np.testing.assert_array_equal(backend.infer(feed())["probability"], np.full((1, 4, 6), 20.5, np.float32))
+
+
+def test_specs_come_from_the_file(backend: OpenVinoBackend) -> None:
+    assert backend.inputs == {
+        "frame": TensorSpec((1, 4, 6, 3), "uint8"),
+        "cue": TensorSpec((1, 3, 4, 6), "float32"),
+    }
+    assert backend.outputs == {"probability": TensorSpec((1, 4, 6), "float32")}
+
+
+def test_outputs_are_reused_by_the_next_call(backend: OpenVinoBackend) -> None:
+    first = backend.infer(feed(grey=10))["probability"]
+    second = backend.infer(feed(grey=20))["probability"]
+    assert first is second
+    assert second[0, 0, 0] == 40.5
+
+
+def test_an_array_changed_in_place_is_read_again(backend: OpenVinoBackend) -> None:
+    given = feed(grey=10)
+    backend.infer(given)
+    given["frame"][:] = 20
+    assert backend.infer(given)["probability"][0, 0, 0] == 40.5
+
+
+def test_read_only_and_strided_inputs_are_taken(backend: OpenVinoBackend) -> None:
+    given = feed()
+    for grey in (10, 20, 30):
+        frame = np.full((1, 4, 6, 3), grey, np.uint8)
+        frame.flags.writeable = False
+        given["frame"] = frame
+        given["cue"] = np.full((1, 3, 8, 12), 0.5, np.float32)[:, :, ::2, ::2]
+        assert backend.infer(given)["probability"][0, 0, 0] == 2 * grey + 0.5
+
+
+def test_inputs_of_another_shape_dtype_or_name_are_refused(backend: OpenVinoBackend) -> None:
+    with pytest.raises(
+        ValueError, match=r"tensor 'frame' must be uint8 \(1, 4, 6, 3\), got uint8 \(1, 4, 6, 1\)"
+    ):
+        backend.infer(feed() | {"frame": np.zeros((1, 4, 6, 1), np.uint8)})
+    with pytest.raises(ValueError, match="got float64"):
+        backend.infer(feed() | {"cue": np.zeros((1, 3, 4, 6))})
+    with pytest.raises(ValueError, match=r"inputs are \['cue', 'frame'\], got \['frame'\]"):
+        backend.infer({"frame": feed()["frame"]})
+
+
+def test_a_closed_backend_says_so_and_closes_twice(backend: OpenVinoBackend) -> None:
+    backend.close()
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.infer(feed())
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_damaged_files_are_errors_of_one_line(name: str, file: Path, tmp_path: Path) -> None:
+    whole = file.read_bytes()
+    damaged = {"half.onnx": whole[: len(whole) // 2], "noise.onnx": b"hello world" * 50, "empty.onnx": b""}
+    for file_name, content in damaged.items():
+        (tmp_path / file_name).write_bytes(content)
+        with pytest.raises(BackendError, match=file_name) as caught:
+            open_backend(name, tmp_path / file_name)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(BackendError, match=r"no such network file: .*absent\.onnx"):
+        open_backend(name, tmp_path / "absent.onnx")
+
+
+def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"my\.ops\.Fancy"):
+        OpenVinoBackend(unknown_operator(tmp_path / "odd.onnx"))
+
+
+def test_open_shapes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"tensor 'x' has no fixed shape \(\?x3\)"):
+        OpenVinoBackend(open_batch(tmp_path / "open.onnx"))
+
+
+def test_compute_and_threads_are_what_was_asked_for(file: Path, tmp_path: Path) -> None:
+    # OpenVINO's default on a CPU with bfloat16 is bf16: f32 must be asked for.
+    one = OpenVinoBackend(file, compute="f32", threads=1, cache_dir=tmp_path / "cache")
+    assert one.description.endswith("CPU f32, 1 thread")
+    assert one._model.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+
+
+def test_bf16_without_such_a_cpu_is_an_error_not_f32(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_backend, "supports_bf16", lambda: False)
+    with pytest.raises(BackendError, match="no bfloat16 arithmetic"):
+        OpenVinoBackend(file, compute="bf16")
+
+
+def test_bf16_computes_in_bf16_where_the_cpu_can(file: Path, tmp_path: Path) -> None:
+    if not supports_bf16():
+        pytest.skip("this CPU has no bfloat16")
+    backend = OpenVinoBackend(file, compute="bf16", cache_dir=tmp_path / "cache")
+    assert backend._model.get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16"
+
+
+def test_unknown_compute_lists_the_known(file: Path) -> None:
+    with pytest.raises(BackendError, match="unknown compute type 'fp8'; known: f32, bf16"):
+        OpenVinoBackend(file, compute="fp8")
+
+
+def test_missing_openvino_says_what_to_install(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'edgebs\[cpu\]'"):
+        OpenVinoBackend(file)
+
+
+def test_a_second_load_comes_from_the_cache(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    OpenVinoBackend(file, cache_dir=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").glob("*.blob"))) == 1
+    monkeypatch.setattr(openvino_backend, "_read_onnx", lambda _: pytest.fail("compiled again"))
+    second = OpenVinoBackend(file, cache_dir=tmp_path / "cache")
+    assert second.infer(feed())["probability"][0, 0, 0] == 20.5
+
+
+def test_a_changed_file_of_the_same_name_size_and_time_is_compiled_again(tmp_path: Path) -> None:
+    # OpenVINO's own CACHE_DIR (2026.4) returns the old network here.
+    file, cache = tmp_path / "segment.onnx", tmp_path / "cache"
+    scaled_sum(file, factor=2.0)
+    before = file.stat()
+    OpenVinoBackend(file, cache_dir=cache).close()
+    scaled_sum(file, factor=3.0)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+    assert OpenVinoBackend(file, cache_dir=cache).infer(feed())["probability"][0, 0, 0] == 30.5
+
+
+def test_other_options_have_their_own_entry(file: Path, tmp_path: Path) -> None:
+    OpenVinoBackend(file, cache_dir=tmp_path / "cache")
+    OpenVinoBackend(file, threads=1, cache_dir=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").glob("*.blob"))) == 2
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign"])
+def test_a_damaged_entry_is_compiled_again_and_replaced(
+    damage: str, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    OpenVinoBackend(file, cache_dir=tmp_path / "cache")
+    (entry,) = (tmp_path / "cache").glob("*.blob")
+    whole = entry.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    entry.write_bytes({"truncated": whole[:middle], "flipped": flipped, "foreign": b"x"}[damage])
+    with caplog.at_level(logging.WARNING):
+        again = OpenVinoBackend(file, cache_dir=tmp_path / "cache")
+    assert again.infer(feed())["probability"][0, 0, 0] == 20.5
+    assert "damaged" in caplog.text
+    assert entry.read_bytes()[-32:] != b"x"
+    assert len(entry.read_bytes()) > 32
+
+
+def test_an_unwritable_cache_is_done_without(
+    file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "a-file"
+    blocked.write_text("not a folder")
+    with caplog.at_level(logging.WARNING):
+        backend = OpenVinoBackend(file, cache_dir=blocked / "cache")
+    assert backend.infer(feed())["probability"][0, 0, 0] == 20.5
+    assert "not cached" in caplog.text
+
+
+def test_the_default_cache_follows_xdg(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    OpenVinoBackend(file)
+    assert list((tmp_path / "xdg" / "edgebs" / "openvino").glob("*.blob"))
+
+
+def test_an_unknown_backend_lists_the_known(file: Path) -> None:
+    with pytest.raises(BackendError, match="known: openvino, onnxruntime, tensorrt, tensorrt_rtx"):
+        open_backend("caffe", file)

@@ -1,0 +1,40 @@
+import threading
+import time
+
+from edgebs.channel import Channel
+
+
+def test_items_come_out_in_order_and_finish_drains():
+    channel: Channel[int] = Channel(3)
+    assert all(channel.put(item) for item in (1, 2, 3))
+    channel.finish()
+    assert [channel.get() for _ in range(4)] == [1, 2, 3, None]
+
+
+def test_put_waits_for_room():
+    channel: Channel[int] = Channel(1)
+    channel.put(1)
+    second = threading.Thread(target=channel.put, args=(2,))
+    second.start()
+    time.sleep(0.02)
+    assert second.is_alive()
+    assert channel.get() == 1
+    second.join(1)
+    assert channel.get() == 2
+
+
+def test_cancel_releases_both_sides_and_drops_items():
+    full: Channel[int] = Channel(1)
+    full.put(1)
+    said: list[object] = []
+    writer = threading.Thread(target=lambda: said.append(full.put(2)))
+    empty: Channel[int] = Channel(1)
+    reader = threading.Thread(target=lambda: said.append(empty.get()))
+    writer.start()
+    reader.start()
+    full.cancel()
+    empty.cancel()
+    writer.join(1)
+    reader.join(1)
+    assert sorted(map(str, said)) == ["False", "None"]
+    assert full.get() is None

@@ -1,0 +1,239 @@
+import gc
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+from fakes import FakeCue, FakeSegment, fake_manifest, fake_pipeline, grey_frame
+
+from bench.memory import resident_mb
+from edgebs.errors import SourceError, StageError
+from edgebs.pipeline import Pipeline
+from edgebs.sources import SourceFrame
+
+
+def workers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("edgebs-")]
+
+
+def assert_gone_within_a_second():
+    deadline = time.monotonic() + 1.0
+    while workers() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert not workers()
+
+
+def test_run_yields_every_frame_in_order_at_its_own_size():
+    with fake_pipeline() as pipeline:
+        results = list(pipeline.run([grey_frame(level) for level in (0, 100, 200, 255)]))
+    assert [result.index for result in results] == [0, 1, 2, 3]
+    assert [result.mask.shape for result in results] == [(16, 32)] * 4
+    assert [int(result.mask[0, 0]) for result in results] == [0, 0, 255, 255]
+    assert [result.probability.shape for result in results] == [(8, 16)] * 4
+    assert [result.warming_up for result in results] == [True, True, False, False]
+
+
+def test_results_do_not_share_the_buffer_of_the_backend():
+    with fake_pipeline() as pipeline:
+        results = list(pipeline.run([grey_frame(51), grey_frame(255)]))
+    assert results[0].probability[0, 0] == pytest.approx(0.2)
+    assert results[1].probability[0, 0] == pytest.approx(1.0)
+
+
+def test_process_gives_what_run_gives():
+    frames = [grey_frame(level) for level in (10, 140, 250)]
+    with fake_pipeline() as pipeline:
+        run = [result.mask for result in pipeline.run(frames)]
+        pipeline.reset()
+        single = [pipeline.process(frame).mask for frame in frames]
+    np.testing.assert_array_equal(run, single)
+
+
+def test_process_keeps_counting_and_reset_starts_again():
+    with fake_pipeline() as pipeline:
+        assert [pipeline.process(grey_frame(1)).index for _ in range(3)] == [0, 1, 2]
+        pipeline.reset()
+        assert pipeline.process(grey_frame(1)).index == 0
+
+
+def test_every_stage_is_timed_and_latency_covers_them():
+    with fake_pipeline() as pipeline:
+        (result,) = pipeline.run([grey_frame(1)])
+    assert set(result.stages_ms) == {"read", "pre", "cue", "segment", "post"}
+    inside = sum(result.stages_ms[stage] for stage in ("pre", "cue", "segment", "post"))
+    assert result.latency_ms >= inside
+
+
+def test_a_new_run_starts_with_an_empty_history():
+    cue = FakeCue()
+    with Pipeline(fake_manifest(), FakeSegment(), cue) as pipeline:
+        list(pipeline.run([grey_frame(1), grey_frame(2)]))
+        assert next(iter(pipeline.run([grey_frame(3)]))).warming_up
+        assert cue.seen == [3]
+
+
+def test_leaving_the_loop_ends_the_workers_and_counts_what_was_dropped():
+    with fake_pipeline() as pipeline:
+        for result in pipeline.run(itertools.repeat(grey_frame(1))):
+            if result.index == 5:
+                break
+        gc.collect()
+        assert_gone_within_a_second()
+        counters = pipeline.counters
+        assert counters.frames_out == 6
+        assert counters.frames_in == counters.frames_out + counters.frames_dropped
+        assert len(list(pipeline.run([grey_frame(1)]))) == 1
+
+
+def test_an_abandoned_run_is_ended_by_close():
+    pipeline = fake_pipeline()
+    results = pipeline.run(itertools.repeat(grey_frame(1)))
+    next(results)
+    pipeline.close()
+    assert_gone_within_a_second()
+    assert list(results) == []
+
+
+@pytest.mark.parametrize(("level", "stage"), [(66, "cue"), (13, "segment")])
+def test_an_error_in_a_stage_reaches_the_caller_after_the_frames_before_it(level, stage):
+    frames = [grey_frame(1), grey_frame(2), grey_frame(level), grey_frame(3), grey_frame(4), grey_frame(5)]
+    seen = []
+    with fake_pipeline() as pipeline:
+        with pytest.raises(StageError, match=f"frame 2: stage '{stage}' failed: ArithmeticError") as caught:
+            seen.extend(result.index for result in pipeline.run(frames))
+        assert_gone_within_a_second()
+        counters = pipeline.counters
+    assert seen == [0, 1]
+    assert (caught.value.index, caught.value.stage) == (2, stage)
+    assert isinstance(caught.value.__cause__, ArithmeticError)
+    assert counters.frames_in == counters.frames_out + counters.frames_dropped
+
+
+def test_a_source_that_dies_mid_stream_is_named_with_the_frame():
+    def dying():
+        yield from (grey_frame(1), grey_frame(2))
+        raise ConnectionError("camera unplugged")
+
+    seen = []
+    with fake_pipeline() as pipeline:
+        with pytest.raises(StageError, match=r"frame 2: stage 'source' failed: .*camera unplugged"):
+            seen.extend(result.index for result in pipeline.run(dying()))
+        assert_gone_within_a_second()
+    assert seen == [0, 1]
+
+
+def test_a_wrong_frame_in_mid_stream_names_index_shape_and_repair():
+    with fake_pipeline() as pipeline, pytest.raises(StageError, match=r"frame 1.*\(16, 32\).*COLOR_GRAY2BGR"):
+        list(pipeline.run([grey_frame(1), grey_frame(2)[..., 0]]))
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), np.uint8)]
+)
+def test_process_refuses_what_is_no_frame(frame):
+    with fake_pipeline() as pipeline, pytest.raises(SourceError, match="uint8"):
+        pipeline.process(frame)
+
+
+def test_process_and_a_second_run_are_refused_while_running():
+    with fake_pipeline() as pipeline:
+        results = pipeline.run(itertools.repeat(grey_frame(1)))
+        next(results)
+        with pytest.raises(RuntimeError, match="cannot overlap"):
+            pipeline.process(grey_frame(1))
+        with pytest.raises(RuntimeError, match="already running"):
+            next(pipeline.run([grey_frame(1)]))
+        results.close()
+        assert pipeline.process(grey_frame(1)).index == 0
+
+
+def test_a_source_that_blocks_does_not_hold_the_caller_nor_touch_the_next_run():
+    release = threading.Event()
+
+    def blocking():
+        yield grey_frame(1)
+        release.wait(10)
+        yield grey_frame(99)
+
+    cue = FakeCue()
+    with Pipeline(fake_manifest(), FakeSegment(), cue) as pipeline:
+        results = pipeline.run(blocking())
+        next(results)
+        started = time.monotonic()
+        results.close()
+        assert time.monotonic() - started < 1.5
+        list(pipeline.run([grey_frame(2)]))
+        release.set()
+        assert_gone_within_a_second()
+        assert cue.seen == [2]
+
+
+def test_at_most_a_handful_of_frames_is_in_flight():
+    taken = []
+
+    def counted():
+        for level in itertools.count():
+            taken.append(level)
+            yield grey_frame(level % 10)
+
+    with fake_pipeline() as pipeline:
+        results = pipeline.run(counted())
+        next(results)
+        time.sleep(0.1)
+        in_flight = len(taken) - 1
+        results.close()
+    # cue stage 1, queue 1, segment stage 1, queue 1, and one being read
+    assert in_flight <= 5
+
+
+def test_the_time_of_a_frame_reaches_the_result():
+    frames = [SourceFrame(image=grey_frame(1), captured_s=index / 10, index=index) for index in range(3)]
+    with fake_pipeline() as pipeline:
+        assert [result.captured_s for result in pipeline.run(frames)] == [0.0, 0.1, 0.2]
+
+
+def test_close_twice_closes_what_it_owns():
+    segment, cue = FakeSegment(), FakeCue()
+    pipeline = Pipeline(fake_manifest(), segment, cue)
+    pipeline.close()
+    pipeline.close()
+    assert segment.closed >= 1
+    assert cue.closed >= 1
+
+
+def test_ten_thousand_frames_neither_lose_a_frame_nor_grow():
+    frame = grey_frame(7, (64, 64))
+    with fake_pipeline() as pipeline:
+        before_mb = 0.0
+        last = -1
+        for result in pipeline.run(itertools.repeat(frame), frames=10_000):
+            assert result.index == last + 1
+            last = result.index
+            if last == 2000:
+                before_mb = resident_mb()
+        grown_mb = resident_mb() - before_mb
+        counters = pipeline.counters
+    assert (last, counters.frames_in, counters.frames_out, counters.frames_dropped) == (
+        9999,
+        10_000,
+        10_000,
+        0,
+    )
+    assert grown_mb < 5
+
+
+def test_the_overhead_of_the_pipeline_is_under_half_a_millisecond_a_frame():
+    frame = grey_frame(7, (64, 64))
+    with fake_pipeline() as pipeline:
+        for _ in pipeline.run(itertools.repeat(frame), frames=200):
+            pass
+        fastest = min(_seconds_for(pipeline, frame, 500) for _ in range(5))
+    assert fastest / 500 < 0.5e-3
+
+
+def _seconds_for(pipeline, frame, count):
+    started = time.perf_counter()
+    for _ in pipeline.run(itertools.repeat(frame), frames=count):
+        pass
+    return time.perf_counter() - started
