@@ -1,8 +1,8 @@
 """Compiled networks kept between runs, found by everything that decides what they compute.
 
-OpenVINO's own CACHE_DIR knows a model by path, size and time, so that a file replaced within the clock's
-resolution would be mistaken, and it reads a damaged entry without noticing. Here the key holds the
-SHA-256 of the ONNX file and each entry ends with the SHA-256 of its own bytes.
+OpenVINO's own CACHE_DIR (2026.4) takes a file replaced by one of the same size for the old one, and runs a
+damaged entry without noticing. Here the key holds the SHA-256 of the ONNX file, and each entry ends with
+the SHA-256 of its own bytes.
 """
 
 from __future__ import annotations

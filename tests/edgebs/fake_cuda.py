@@ -1,11 +1,10 @@
 """A CUDA runtime without a GPU that keeps CUDA's promises and no more.
 
-# ruff: noqa: N802, N815 - CUDA's own names
-
 Device memory cannot be read by numpy; queued work happens at synchronisation, in order, and reads its
 source only then; every allocation and stream must be given back.
 """
 
+# ruff: noqa: N802, N815 (CUDA's own names)
 from __future__ import annotations
 
 import ctypes

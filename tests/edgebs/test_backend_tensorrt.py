@@ -201,8 +201,8 @@ def test_a_plan_for_what_is_here_fits() -> None:
         (
             facts(compute_capability="8.7"),
             facts(compute_capability="9.0", tensorrt="10.13.3.9"),
-            r"^bundle was built for compute capability 8\.7 with tensorrt 10\.3\.0\.30 on \S+; here the GPU is "
-            r"9\.0, with tensorrt 10\.13\.3\.9 on \S+\. Export it for this machine: "
+            r"^bundle was built for compute capability 8\.7 with tensorrt 10\.3\.0\.30 on \S+; "
+            r"here the GPU is 9\.0, with tensorrt 10\.13\.3\.9 on \S+\. Export it for this machine: "
             r"edgebs export \.\.\. --target gpu$",
         ),
         (facts(), facts(tensorrt="10.3.0.26"), "again on this machine: edgebs export ... --target gpu"),
