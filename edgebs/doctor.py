@@ -82,19 +82,19 @@ class Report:
     targets: tuple[TargetReport, ...]
 
     @property
-    def can_run(self) -> bool:
+    def ok(self) -> bool:
         """True if everything needed is there and at least one target runs."""
         return all(item.ok for item in self.items if item.needed) and any(t.can_run for t in self.targets)
 
     @property
     def exit_code(self) -> int:
         """0 if something can run here, else 1."""
-        return 0 if self.can_run else 1
+        return 0 if self.ok else 1
 
     def to_json(self) -> dict[str, Any]:
         """For `edgebs doctor --json`."""
         return {
-            "ok": self.can_run,
+            "ok": self.ok,
             "items": [asdict(item) for item in self.items],
             "targets": [asdict(target) for target in self.targets],
         }
@@ -132,7 +132,7 @@ def format_report(report: Report) -> str:
     for target in report.targets:
         build, run = ("yes" if can else "no" for can in (target.can_build, target.can_run))
         lines.append(f"{target.target:8}{build:8}{run:8}{_needs(target)}".rstrip())
-    lines += ["", "Ready." if report.can_run else "Nothing can run here yet: see the lines with ->."]
+    lines += ["", "Ready." if report.ok else "Nothing can run here yet: see the lines with ->."]
     return "\n".join(lines)
 
 

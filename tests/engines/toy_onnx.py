@@ -1,0 +1,127 @@
+"""Small ONNX networks in the three precisions, as the exporter writes them, without the exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+SIZE = 32
+
+
+class Graph:
+    """Nodes and weights that grow into a model of opset 17."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+
+    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """A node named after its output."""
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], name=f"/{output}", **attributes))
+        return output
+
+    def weight(self, name: str, values: Any) -> str:
+        """A constant tensor."""
+        self.weights.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def quantised(self, x: str, scale: float) -> str:
+        """x through a symmetric signed Q/DQ pair."""
+        s, z = self.weight(f"{x}_s", np.float32(scale)), self.weight(f"{x}_z", np.int8(0))
+        self.add("QuantizeLinear", [x, s, z], f"{x}_q")
+        return self.add("DequantizeLinear", [f"{x}_q", s, z], f"{x}_dq")
+
+    def save(self, file: Path, inputs: Sequence[Any], outputs: Sequence[Any], *, opset: int = 17) -> Path:
+        """Check and write the model."""
+        graph = helper.make_graph(self.nodes, "toy", list(inputs), list(outputs), self.weights)
+        opsets = [helper.make_opsetid("", opset)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        onnx.checker.check_model(model)
+        onnx.save(model, str(file))
+        return file
+
+
+def _value(name: str, dtype: int, *sizes: int) -> Any:
+    return helper.make_tensor_value_info(name, dtype, list(sizes))
+
+
+def conv_net(file: Path, precision: str = "fp32", *, channels: int = 8) -> Path:
+    """frame uint8 and cue float32 -> two convolutions -> probability float32."""
+    graph, rng = Graph(), np.random.default_rng(0)
+    kind = np.float16 if precision == "fp16" else np.float32
+    graph.add("Cast", ["frame"], "colour", to=TensorProto.FLOAT)
+    graph.add("Transpose", ["colour"], "planes", perm=[0, 3, 1, 2])
+    x = graph.add("Concat", ["planes", "cue"], "seen", axis=1)
+    if precision == "fp16":
+        x = graph.add("Cast", [x], "seen16", to=TensorProto.FLOAT16)
+    for index, (before, after) in enumerate([(6, channels), (channels, 1)]):
+        weight = graph.weight(
+            f"w{index}", rng.standard_normal((after, before, 3, 3)).astype(kind) * kind(0.1)
+        )
+        if precision == "int8":
+            x, weight = graph.quantised(x, 0.5), _quantised_weight(graph, index, after, before)
+        x = graph.add("Conv", [x, weight], f"conv{index}", pads=[1, 1, 1, 1])
+        x = graph.add("Sigmoid", [x], f"active{index}")
+    if precision == "fp16":
+        x = graph.add("Cast", [x], "back", to=TensorProto.FLOAT)
+    graph.add("Squeeze", [x, graph.weight("axis", np.array([1]))], "probability")
+    inputs = [
+        _value("frame", TensorProto.UINT8, 1, SIZE, SIZE, 3),
+        _value("cue", TensorProto.FLOAT, 1, 3, SIZE, SIZE),
+    ]
+    return graph.save(file, inputs, [_value("probability", TensorProto.FLOAT, 1, SIZE, SIZE)])
+
+
+def _quantised_weight(graph: Graph, index: int, after: int, before: int) -> str:
+    values = np.random.default_rng(1).integers(-127, 128, (after, before, 3, 3), np.int8)
+    scales = graph.weight(f"w{index}_s", np.full(after, 0.01, np.float32))
+    zeros = graph.weight(f"w{index}_z", np.zeros(after, np.int8))
+    return graph.add(
+        "DequantizeLinear", [graph.weight(f"w{index}_q", values), scales, zeros], f"w{index}_dq", axis=0
+    )
+
+
+def grid_sample_net(file: Path, precision: str = "fp32", *, mode: str = "bilinear", opset: int = 17) -> Path:
+    """Features warped by a grid; the warp itself stays in float32, as the exporter has it."""
+    graph = Graph()
+    x = "image"
+    kind = np.float16 if precision == "fp16" else np.float32
+    if precision == "fp16":
+        x = graph.add("Cast", [x], "image16", to=TensorProto.FLOAT16)
+    if precision == "int8":
+        x = graph.quantised(x, 0.02)
+        weight = _quantised_weight(graph, 0, 4, 3)
+    else:
+        weight = graph.weight("w", np.full((4, 3, 3, 3), 0.1, kind))
+    x = graph.add("Conv", [x, weight], "features", pads=[1, 1, 1, 1])
+    if precision == "fp16":
+        x = graph.add("Cast", [x], "features32", to=TensorProto.FLOAT)
+    graph.add("GridSample", [x, "grid"], "warped", mode=mode, padding_mode="border")
+    inputs = [
+        _value("image", TensorProto.FLOAT, 1, 3, SIZE, SIZE),
+        _value("grid", TensorProto.FLOAT, 1, SIZE, SIZE, 2),
+    ]
+    return graph.save(file, inputs, [_value("warped", TensorProto.FLOAT, 1, 4, SIZE, SIZE)], opset=opset)
+
+
+def matmul_net(file: Path) -> Path:
+    """A float32 matrix product, which TensorRT-RTX refuses on Turing."""
+    graph = Graph()
+    graph.add("MatMul", ["x", graph.weight("w", np.ones((64, 64), np.float32))], "product")
+    x, product = (_value(name, TensorProto.FLOAT, 4, 64) for name in ("x", "product"))
+    return graph.save(file, [x], [product])
+
+
+def int32_bias_net(file: Path) -> Path:
+    """A DequantizeLinear of an INT32 bias, as ONNX Runtime's quantiser writes it: TensorRT refuses it."""
+    graph = Graph()
+    scale = graph.weight("s", np.float32(0.1))
+    bias = graph.add("DequantizeLinear", [graph.weight("b", np.ones(4, np.int32)), scale], "bias")
+    graph.add("Add", ["x", bias], "sum")
+    x, total = (_value(name, TensorProto.FLOAT, 2, 4) for name in ("x", "sum"))
+    return graph.save(file, [x], [total])
