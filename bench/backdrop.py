@@ -78,7 +78,7 @@ def paint_plate(rng: np.random.Generator, street: Street, size: tuple[int, int],
     _paint_houses(rng, plate, big, foot)
     plate[foot:] = _ground(rng, big, (foot, height), width)
     plate = cv2.resize(plate, (width // OVERSAMPLE, height // OVERSAMPLE), interpolation=cv2.INTER_AREA)
-    plate = cv2.GaussianBlur(plate, (0, 0), 0.55)
+    plate = cv2.GaussianBlur(plate, (0, 0), 0.62)
     return np.asarray(np.clip(np.rint(plate), 0, 255), np.uint8)
 
 
@@ -106,7 +106,7 @@ def _paint_sky(rng: np.random.Generator, sky: Array) -> None:
     sky[:] = blue * (1 - clouds) + 236 * clouds
 
 
-# ---------------------------------------------------------------------------------------------- ground
+# --- ground
 
 
 def _ground(rng: np.random.Generator, street: Street, rows: tuple[int, int], width: int) -> Array:
@@ -178,7 +178,7 @@ def _road(rng: np.random.Generator, x: Array, z: Array, street: Street) -> Array
     return np.asarray(tone[..., None] * np.array([1.02, 1.0, 0.98], np.float32))
 
 
-# ---------------------------------------------------------------------------------------------- houses
+# --- houses
 
 _WALLS = ((92, 108, 158), (150, 176, 196), (128, 150, 172), (176, 186, 190), (84, 96, 132), (140, 160, 150))
 

@@ -79,17 +79,17 @@ def _furniture(rng: np.random.Generator, street: Street, wind: float) -> list[Fi
 
 def _parked(rng: np.random.Generator, street: Street, side: float) -> Prop:
     """A parked car at the far kerb: it looks like foreground and is not."""
-    z = street.road[1] - 0.5
+    z = street.road[1] - 1.95
     density = street.scale(z) * SPRITE_SCALE
     shape = SHAPES[rng.integers(0, len(SHAPES))]
     x = street.zebra + side * rng.uniform(6, 9)
     track = stop_and_go(1000, 1, [], 1)
-    car = Car(street, shape, track, z, x, 1.0, 0.0, 0.0, density, paint_car(rng, shape, density))
+    car = Car(street, shape, track, z, x, -1.0, 0.0, 0.0, density, paint_car(rng, shape, density))
     pose = car.pose(0.0, 0)
     return Prop("parked car", z, pose.layers, pose.foot, car.sprites)
 
 
-# ---------------------------------------------------------------------------------------------- traffic
+# --- traffic
 
 _BRAKE = 2.6
 """Metres per second squared."""
@@ -107,7 +107,7 @@ def _cars(rng: np.random.Generator, street: Street, cars: int, cycle: float, pha
     figures: list[Figure] = []
     for lane in (0, 1):
         direction = 1.0 if lane == 0 else -1.0
-        z = near + (far - near) * (0.2 if lane == 0 else 0.66)
+        z = near + (far - near) * (0.2 if lane == 0 else 0.53)
         speed = rng.uniform(6, 9)
         length = speed * (cycle - RED_S - speed / _BRAKE)
         ramp = speed * speed / _BRAKE
@@ -125,7 +125,7 @@ def _cars(rng: np.random.Generator, street: Street, cars: int, cycle: float, pha
     return figures
 
 
-# ---------------------------------------------------------------------------------------------- people
+# --- people
 
 
 def _stroller(rng: np.random.Generator, street: Street, is_near: bool) -> Person:

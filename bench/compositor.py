@@ -163,7 +163,7 @@ def _camera_view(plate: Frame, margin: int, shift: Shift, size: tuple[int, int])
     return np.asarray(view, np.float32)
 
 
-# ---------------------------------------------------------------------------------------------- flow
+# --- flow
 
 
 class _Placed(NamedTuple):

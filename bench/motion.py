@@ -126,7 +126,8 @@ class Sway:
 
 def random_sway(rng: np.random.Generator, slow_hz: float, fast_hz: float, count: int = 3) -> Sway:
     """A sway with frequencies spread from `slow_hz` to `fast_hz`, slower ones larger."""
-    rates = np.geomspace(slow_hz, fast_hz, count) * rng.uniform(0.8, 1.25, count)
+    spread = np.arange(count) / max(count - 1, 1)
+    rates = slow_hz * (fast_hz / slow_hz) ** spread * rng.uniform(0.8, 1.25, count)
     weights = rates**-0.5 / (rates**-0.5).sum()
     phases = rng.uniform(0, 2 * math.pi, count)
     return Sway(tuple(weights.tolist()), tuple((rates * 2 * math.pi).tolist()), tuple(phases.tolist()))

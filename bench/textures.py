@@ -49,7 +49,7 @@ def sprite_from(colour: Array, alpha: Array, soften: float) -> Array:
 
 
 def cloth(rng: np.random.Generator, height: int, width: int, colour: Array, density: float) -> Array:
-    """(height, width, 3) of fabric: plain, striped, checked or printed, with folds; `density` px per metre."""
+    """(height, width, 3) of fabric: plain, striped, checked or printed, folded; `density` in px per metre."""
     y, x = np.mgrid[:height, :width].astype(np.float32) / np.float32(density)
     other = np.clip(colour + rng.uniform(-90, 90, 3), 15, 240)
     pattern = np.zeros((height, width), np.float32)
