@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -86,15 +86,11 @@ def _magnified(street: Street, margin: int) -> Street:
     def grown(pixel: float) -> float:
         return (pixel + margin + 0.5) * OVERSAMPLE - 0.5
 
-    return Street(
+    return replace(
+        street,
         focal=street.focal * OVERSAMPLE,
         centre=grown(street.centre),
         horizon=grown(street.horizon),
-        mast=street.mast,
-        lawn=street.lawn,
-        road=street.road,
-        houses=street.houses,
-        zebra=street.zebra,
     )
 
 

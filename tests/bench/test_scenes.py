@@ -157,6 +157,14 @@ def test_a_shaken_camera_moves_the_background_as_one() -> None:
     assert np.ptp(flow.reshape(2, -1), axis=1).max() < 1e-4
 
 
+def test_a_panning_camera_takes_everything_along() -> None:
+    scene = small(pan_px=20.0, jitter_px=0.0, wind=0.0, n_people=0, n_cars=0)
+    flow = scene.flow(0, 100)
+    assert np.abs(flow[0]).max() > 1
+    assert np.ptp(flow[0]) < 1e-4
+    assert not flow[1].any()
+
+
 def warp_errors(scene: StreetScene, t0: int, t1: int, off_px: float) -> tuple[Array, Array]:
     """Grey levels between frame `t0` and `t1` warped back, for visible background and moving foreground.
 
