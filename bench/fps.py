@@ -26,9 +26,10 @@ from bench.machine import machine_facts
 from edgebs.atomic import atomic_file
 from edgebs.bundle import Bundle, load_bundle
 from edgebs.errors import EdgebsError, SourceError
-from edgebs.loading import bundle_path, load, shipped_models
+from edgebs.loading import load
 from edgebs.manifest import Manifest
 from edgebs.pipeline import Pipeline, Result
+from edgebs.shipped import bundle_path, shipped_models
 from edgebs.sources import open_source
 
 PAPER = {

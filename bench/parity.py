@@ -53,8 +53,12 @@ class _Error:
     def add(self, index: int, found: Array, expected: Array) -> None:
         a, b = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
         difference = np.abs(a - b)
-        # A NaN must fail every gate, and max() would lose it.
-        largest = float(difference.max()) if np.isfinite(difference).all() else float("inf")
+        if not np.isfinite(difference).all():
+            raise ParityError(
+                f"frame {index}: the network gives NaN or infinity where PyTorch gives numbers (or both do). "
+                "Its precision overflows: export it in a higher one."
+            )
+        largest = float(difference.max())
         if largest > self.max_abs:
             self.max_abs, self.worst_frame = largest, index
         self.total_abs += float(difference.sum())
@@ -224,7 +228,8 @@ def bundle_parity(
     """
     from bench.stream import parity_stream
     from bench.torch_baseline import torch_modules, torch_pipeline
-    from edgebs.loading import bundle_path, load
+    from edgebs.loading import load
+    from edgebs.shipped import bundle_path
 
     stream = parity_stream(source, frames)
     with load(bundle_path(bundle)) as pipeline:

@@ -14,6 +14,7 @@ import typer
 
 from edgebs.console import note, print_json, print_line, print_table, progress_bar
 from edgebs.errors import EdgebsError
+from edgebs.extras import require_export, require_opencv
 from edgebs.version import __version__
 
 app = typer.Typer(
@@ -147,8 +148,6 @@ def export(
     json: Json = False,
 ) -> None:
     """Take a model from PyTorch to ONNX and engines, one bundle a precision, with parity proved."""
-    from edgebs.extras import require_export
-
     require_export()
     from export.deploy import ExportRequest, export_bundles
     from export.models import ModelRequest
@@ -198,6 +197,7 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Choose frames that cover a video, with the history that the cue needs, for INT8."""
+    require_opencv()
     from calib.calibration_set import make_calibration_set
 
     with progress_bar("choosing frames") as progress:
@@ -230,6 +230,7 @@ def bench(
     json: Json = False,
 ) -> None:
     """Measure throughput, latency, stages and memory, beside PyTorch and the paper, in one run."""
+    require_opencv()
     from bench.fps import bench_fps, bundles_here, write_record
     from bench.report import fps_table
     from bench.stream import video_or_rendered
@@ -263,8 +264,6 @@ def parity(
     json: Json = False,
 ) -> None:
     """Prove a bundle against its PyTorch FP32 networks; exit code 1 when its gate fails."""
-    from edgebs.extras import require_export
-
     require_export()
     from bench.parity import bundle_parity, require_passed
     from bench.report import parity_table
@@ -290,6 +289,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a bundle on a video or camera and write masks and overlays."""
+    require_opencv()
     from edgebs.running import run_to_files
 
     with progress_bar("running") as progress:
@@ -322,7 +322,7 @@ def inspect(
     """Verify a bundle and say what is in it."""
     from bench.report import bundle_table
     from edgebs.bundle import verify_files
-    from edgebs.loading import bundle_path
+    from edgebs.shipped import bundle_path
 
     manifest = verify_files(bundle_path(bundle)).manifest.to_json()
     if json:
@@ -335,20 +335,20 @@ def inspect(
 def doctor(json: Json = False) -> None:
     """Say what is installed, what can be built and run here, and how to get what is missing."""
     from edgebs.doctor import diagnose, format_report
+    from engines.targets import Target
 
-    report = diagnose()
+    report = diagnose(Target)
     if json:
         print_json(report.to_json())
     else:
         print_line(format_report(report))
-    if not report.ok:
-        raise typer.Exit(1)
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()
 def models(json: Json = False) -> None:
     """List the models that can be exported, the flows that feed them, and the bundles shipped inside."""
-    from edgebs.loading import shipped_models
+    from edgebs.shipped import shipped_models
     from export.models import FLOWS, MODELS
 
     listing: dict[str, Any] = {

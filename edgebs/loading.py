@@ -5,34 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgebs.backends import Backend, open_backend
-from edgebs.bundle import Bundle, is_bundle, load_bundle
+from edgebs.bundle import Bundle, load_bundle
 from edgebs.cues import open_cue
-from edgebs.errors import BackendError, BundleError
+from edgebs.errors import BackendError
 from edgebs.pipeline import Pipeline
-
-SHIPPED = Path(__file__).parent / "models"
-
-
-def shipped_models() -> dict[str, Path]:
-    """Bundles inside the package, by name."""
-    if not SHIPPED.is_dir():
-        return {}
-    return {path.name: path for path in sorted(SHIPPED.iterdir()) if is_bundle(path)}
-
-
-def bundle_path(name: str | Path) -> Path:
-    """The folder of a shipped model, or of a bundle. Raises BundleError listing what there is."""
-    path = Path(name)
-    if path.is_dir():
-        return path
-    shipped = shipped_models()
-    if str(name) in shipped:
-        return shipped[str(name)]
-    known = ", ".join(shipped) or "none in this version"
-    raise BundleError(
-        f"'{name}' is neither a bundle folder nor a shipped model (shipped: {known}). "
-        "Make a bundle with: edgebs export crossnet --weights random --out bundles"
-    )
+from edgebs.shipped import bundle_path
 
 
 def load(bundle: str | Path | Bundle, *, threads: int = 0) -> Pipeline:

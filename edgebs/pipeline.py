@@ -139,7 +139,7 @@ class Pipeline:
         return probability
 
     def trace(self, frame: Frame, captured_s: float | None) -> tuple[Array, Array]:
-        """The cue (1, K, h, w) and probability (h, w) of one frame: what `process` computes inside, for parity.
+        """The cue (1, K, h, w) and probability (h, w) of a frame: what `process` computes inside, for parity.
 
         Both are overwritten by later calls.
         """

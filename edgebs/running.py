@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 
 from edgebs.loading import load
-from edgebs.pipeline import Pipeline, Result
+from edgebs.pipeline import Pipeline
 from edgebs.sinks import Sink, open_mask_sink, open_overlay_sink
 from edgebs.sources import Source, open_source
-
-DEFAULT_FPS = 25.0
-"""Frame rate of a written video where the source does not say one."""
 
 
 def run_to_files(
@@ -38,13 +35,11 @@ def run_to_files(
     latencies: list[float] = []
     foreground, pixels = 0, 0
     with ExitStack() as stack:
-        pipeline = stack.enter_context(load(bundle, threads=threads))
         stream = stack.enter_context(open_source(source))
-        sinks: list[Sink] = []
+        pipeline = stack.enter_context(load(bundle, threads=threads))
+        sinks = [stack.enter_context(sink) for sink in _sinks(stream, mask, overlay, force)]
         started_s = time.perf_counter()
         for result in pipeline.run(stream, frames=frames):
-            if not sinks:
-                sinks = _open_sinks(stack, result, stream, mask, overlay, force)
             for sink in sinks:
                 sink.write(result.frame, result.mask, result.probability)
             latencies.append(result.latency_ms)
@@ -56,17 +51,11 @@ def run_to_files(
         return _summary(pipeline, latencies, foreground / max(pixels, 1), elapsed_s)
 
 
-def _open_sinks(
-    stack: ExitStack, first: Result, stream: Source, mask: Path | None, overlay: Path | None, force: bool
-) -> list[Sink]:
-    height, width = first.frame.shape[:2]
-    fps = stream.fps or DEFAULT_FPS
-    sinks: list[Sink] = []
+def _sinks(stream: Source, mask: Path | None, overlay: Path | None, force: bool) -> Iterator[Sink]:
     if mask is not None:
-        sinks.append(stack.enter_context(open_mask_sink(mask, (height, width), fps, force=force)))
+        yield open_mask_sink(mask, stream.size, stream.fps, force=force)
     if overlay is not None:
-        sinks.append(stack.enter_context(open_overlay_sink(overlay, (height, width), fps, force=force)))
-    return sinks
+        yield open_overlay_sink(overlay, stream.size, stream.fps, force=force)
 
 
 def _summary(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebs.cues import PRESETS
 from edgebs.errors import ExportError
 from edgebs.manifest import CueSettings, NetworkFacts
 from edgebs.tensors import TensorSpec
@@ -47,7 +48,7 @@ FLOWS = {
     "selflow": ModelFacts(
         what="SelFlow, the paper's flow network, three gaps in one graph",
         parameters=4_790_876,
-        gflop=0.0,
+        gflop=53.0,
         history_frames=11,
     ),
 }
@@ -81,8 +82,23 @@ class ModelRequest:
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
+        """Raise ExportError for what no network can be, before the first of 173 million weights is made."""
         _require_known("model", self.model, MODELS)
         _require_known("flow", self.flow, FLOWS)
+        from export.crossnet import NORMS, check_size
+        from export.selflow import WARPS
+
+        _require_known("norm", self.norm, NORMS)
+        _require_known("warp", self.warp, WARPS)
+        _require_known("DIS preset", self.dis_preset, PRESETS)
+        for weights in (self.weights, self.flow_weights):
+            if weights != RANDOM and not Path(weights).is_file():
+                raise ExportError(f"no weights at {weights}. Name a .safetensors file, or use random.")
+        check_size(self.size)
+        try:
+            _ = self.cue
+        except ValueError as cause:
+            raise ExportError(f"{cause}. Correct the option of that name.") from cause
 
     @property
     def cue(self) -> CueSettings:
@@ -125,7 +141,7 @@ class NetworkOrigin:
         )
 
 
-def _require_known(kind: str, name: str, known: Mapping[str, ModelFacts]) -> None:
+def _require_known(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ExportError(f"unknown {kind} '{name}'; known: {', '.join(known)}")
 
@@ -144,7 +160,11 @@ def build_networks(request: ModelRequest) -> dict[str, SegmentGraph | HopGraph]:
         "intervals": len(request.intervals),
         "max_magnitude": request.max_magnitude,
     }
-    flow: dict[str, Any] = {"network": request.flow, "warp": request.warp, "intervals": list(request.intervals)}
+    flow: dict[str, Any] = {
+        "network": request.flow,
+        "warp": request.warp,
+        "intervals": list(request.intervals),
+    }
     wanted = {"segment": (segment, request.weights)}
     if request.flow != "dis":
         wanted["cue"] = (flow, request.flow_weights)

@@ -13,6 +13,8 @@ from edgebs.errors import BundleError
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
 
+PRESETS = ("ultrafast", "fast", "medium")
+"""Of OpenCV's DIS flow."""
 SLOTS = 4
 """Cue tensors in use at once: one being computed, one queued, one being segmented, one spare."""
 

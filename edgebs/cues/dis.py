@@ -8,13 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgebs.cues import CueOutput, TensorRing
+from edgebs.cues import PRESETS, CueOutput, TensorRing
 from edgebs.errors import BundleError
 from edgebs.history import History
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
-
-PRESETS = ("ultrafast", "fast", "medium")
 
 
 class DisHop:

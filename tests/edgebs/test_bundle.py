@@ -5,8 +5,9 @@ from fakes import fake_manifest
 
 from edgebs.bundle import load_bundle, rewrite_manifest, write_bundle
 from edgebs.errors import BundleError, EngineMismatch
-from edgebs.loading import bundle_path, load
+from edgebs.loading import load
 from edgebs.manifest import Manifest
+from edgebs.shipped import bundle_path
 
 
 @pytest.fixture

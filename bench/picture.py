@@ -1,0 +1,85 @@
+"""A picture of what a bundle does: frames, true masks, cue, probability and mask beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgebs.atomic import atomic_file
+from edgebs.errors import SinkError
+from edgebs.pipeline import Pipeline
+from edgebs.preprocess import mask_from_probability
+from edgebs.tensors import Array, Frame
+
+TITLES = ("frame", "truth", "cue: long, middle, short gap", "probability", "mask")
+HEADER = 22
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFrame:
+    """One frame of the stream that is drawn."""
+
+    image: Frame
+    captured_s: float | None
+    truth: Frame | None
+    """0/255 mask, where it is known."""
+    is_shown: bool
+    """Whether it becomes a row; the others only fill the history."""
+
+
+def draw_picture(pipeline: Pipeline, frames: Iterable[PictureFrame], file: Path, *, note: str = "") -> None:
+    """Write a picture with one row a shown frame. note: a line below, such as "untrained weights"."""
+    pipeline.reset()
+    rows = []
+    for frame in frames:
+        cue, probability = pipeline.trace(frame.image, frame.captured_s)
+        if frame.is_shown:
+            rows.append(_row(frame, cue[0], probability, pipeline))
+    if not rows:
+        raise SinkError(f"{file} cannot be drawn: no frame was given to show.")
+    picture = np.vstack([_titles(rows[0].shape[1]), *rows, _line(note, rows[0].shape[1])])
+    with atomic_file(file, SinkError) as temporary:
+        if not cv2.imwrite(str(temporary), picture):
+            raise SinkError(f"{file} cannot be written as a picture. Name it .png or .jpg.")
+
+
+def _row(frame: PictureFrame, cue: Array, probability: Array, pipeline: Pipeline) -> Frame:
+    height, width = frame.image.shape[:2]
+    manifest = pipeline.manifest
+    mask = mask_from_probability(probability, (height, width), manifest.threshold)
+    truth = np.zeros((height, width), np.uint8) if frame.truth is None else frame.truth
+    shown_cue = cv2.resize(_bgr_of_cue(cue, manifest.cue.max_magnitude), (width, height))
+    grey = cv2.resize((probability * 255).astype(np.uint8), (width, height))
+    panels = [frame.image, _bgr(truth), shown_cue, cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS), _bgr(mask)]
+    return np.hstack(panels).astype(np.uint8, copy=False)
+
+
+def _bgr_of_cue(cue: Array, max_magnitude: float) -> Frame:
+    """(K, h, w) magnitudes in px as a colour picture: the first gap blue, the last one red."""
+    # The square root shows a slow walker beside a car.
+    scaled = np.sqrt(np.clip(cue / max_magnitude, 0, 1))
+    channels = [scaled[min(index, len(scaled) - 1)] for index in range(3)]
+    return (np.stack(channels, axis=-1) * 255).astype(np.uint8)
+
+
+def _bgr(grey: Frame) -> Frame:
+    return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+
+def _titles(width: int) -> Frame:
+    header = _line("", width)
+    for index, title in enumerate(TITLES):
+        cv2.putText(
+            header, title, (index * width // len(TITLES) + 4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255,) * 3
+        )
+    return header
+
+
+def _line(text: str, width: int) -> Frame:
+    line = np.zeros((HEADER, width, 3), np.uint8)
+    cv2.putText(line, text, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255,) * 3)
+    return line

@@ -1,0 +1,32 @@
+"""Bundles by name: those shipped inside the package, and folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgebs.bundle import is_bundle
+from edgebs.errors import BundleError
+
+SHIPPED = Path(__file__).parent / "models"
+
+
+def shipped_models() -> dict[str, Path]:
+    """Bundles inside the package, by name."""
+    if not SHIPPED.is_dir():
+        return {}
+    return {path.name: path for path in sorted(SHIPPED.iterdir()) if is_bundle(path)}
+
+
+def bundle_path(name: str | Path) -> Path:
+    """The folder of a shipped model, or of a bundle. Raises BundleError listing what there is."""
+    path = Path(name)
+    if path.is_dir():
+        return path
+    shipped = shipped_models()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    known = ", ".join(shipped) or "none in this version"
+    raise BundleError(
+        f"'{name}' is neither a bundle folder nor a shipped model (shipped: {known}). "
+        "Make a bundle with: edgebs export crossnet --weights random --out bundles"
+    )

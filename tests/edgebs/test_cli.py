@@ -1,0 +1,105 @@
+import json
+import sys
+
+import pytest
+
+from edgebs.cli import main
+
+
+def edgebs(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["edgebs", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    said = capsys.readouterr()
+    return stopped.value.code, said.out, said.err
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    return lambda *arguments: edgebs(monkeypatch, capsys, *arguments)
+
+
+def test_version(run):
+    assert run("--version") == (0, "0.1.0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("export", "resnet", "--out", "x"), "unknown model 'resnet'; known: crossnet"),
+        (("export", "crossnet", "--out", "x", "--flow", "raft"), "unknown flow 'raft'; known: dis, selflow"),
+        (("export", "crossnet", "--out", "x", "--target", "tpu"), "unknown target 'tpu'; known: cpu"),
+        (
+            ("export", "crossnet", "--out", "x", "--precision", "fp8"),
+            "unknown precision 'fp8'; known: fp32, fp16, int8",
+        ),
+        (
+            ("export", "crossnet", "--out", "x", "--precision", "int8"),
+            "edgebs calibrate VIDEO --out calibration",
+        ),
+        (("export", "crossnet", "--out", "x", "--weights", "no.safetensors"), "no.safetensors"),
+        (("export", "crossnet", "--out", "x", "--size", "250x256"), "256"),
+        (("export", "crossnet", "--out", "x", "--norm", "group"), "group"),
+        (
+            ("export", "crossnet", "--out", "x", "--dis-preset", "slow"),
+            "unknown DIS preset 'slow'; known: ultrafast",
+        ),
+        (("export", "crossnet", "--out", "x", "--max-magnitude", "0"), "max_magnitude"),
+        (("run", "no-bundle", "--source", "no-video.mp4"), "no-video.mp4"),
+        (("inspect", "no-bundle"), "neither a bundle folder nor a shipped model"),
+        (("parity", "no-bundle"), "neither a bundle folder nor a shipped model"),
+        (("calibrate", "no-video.mp4", "--out", "x"), "no-video.mp4"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_1(run, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments)
+    assert code == 1, err
+    assert said in err
+    assert err.startswith("edgebs: error: ")
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export",),
+        ("export", "crossnet"),
+        ("export", "crossnet", "--out", "x", "--size", "big"),
+        ("export", "crossnet", "--out", "x", "--intervals", "1,zero"),
+        ("export", "crossnet", "--out", "x", "--intervals", "0"),
+        ("export", "crossnet", "--out", "x", "--compute", "f64"),
+        ("bench", "x"),
+        ("bench", "--fps", "--baseline", "tensorflow"),
+        ("no-such-command",),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(run, arguments):
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert "Usage" in err
+    assert out == ""
+
+
+def test_bench_without_any_bundle_names_the_command_that_makes_one(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("bench", "--fps", "--source", "x")
+    assert code == 1
+    assert "edgebs export crossnet" in err
+
+
+def test_models_as_json(run):
+    code, out, _ = run("models", "--json")
+    listing = json.loads(out)
+    assert code == 0
+    assert listing["models"]["crossnet"]["parameters"] == 173_173_697
+    assert set(listing["flows"]) == {"dis", "selflow"}
+
+
+def test_doctor_as_json(run):
+    code, out, _ = run("doctor", "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert {target["target"] for target in report["targets"]} >= {"cpu", "sm75", "gpu"}
