@@ -254,8 +254,8 @@ def _numbers(placed: Sequence[_Placed], size: tuple[int, int]) -> Array:
 
 def _move(before: Array, after: Array) -> Array:
     """(2, 3): takes a pixel of the first frame to its displacement; exactly 0 where nothing moved."""
-    if np.array_equal(before, after):
-        return np.zeros((2, 3))
+    if np.array_equal(before[:, :2], after[:, :2]):
+        return np.column_stack([np.zeros((2, 2)), after[:, 2] - before[:, 2]])
     linear = after[:, :2] @ np.linalg.inv(before[:, :2])
     offset = after[:, 2] - linear @ before[:, 2]
     return np.column_stack([linear - np.eye(2), offset])
