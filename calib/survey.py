@@ -1,0 +1,157 @@
+"""The first pass over a source: what its frames look like, without keeping any frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from calib.selection import Floats, Grey, colours, grey_thumbnail, motion, moving_share
+from edgebs.errors import CalibrationError
+from edgebs.history import History
+from edgebs.sources import open_source
+from edgebs.tensors import Frame
+
+CANDIDATES = 4000
+"""At most twice as many candidates per source: 25 MB, whatever the length of the video."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A frame that could be chosen."""
+
+    number: int
+    """Frame number in its source, from 0."""
+    pasts: Mapping[int, int]
+    """Interval to the number of the past frame that the cue would get."""
+    futures: Mapping[int, int]
+    """The same ahead; empty without look-ahead."""
+    captured_s: float | None
+    descriptor: Floats
+    moving: float
+    """Share of the picture that changed since the longest interval, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What one source offers."""
+
+    path: Path
+    fps: float | None
+    size: tuple[int, int]
+    """(height, width)."""
+    frames: int
+    """Frames decoded."""
+    candidates: Sequence[Candidate]
+    """In order of time, evenly spaced."""
+    steps: Sequence[float]
+    """Distances in colour between consecutive frames, for `near_duplicate_distance`."""
+
+
+def survey(
+    path: Path,
+    intervals: Sequence[int],
+    nominal_fps: float,
+    progress: Callable[[int], None],
+    *,
+    look_ahead: bool = False,
+) -> Survey:
+    """Read all frames of `path` once. progress: called with the number of frames done.
+
+    Raises SourceError where a frame cannot be read, CalibrationError for a source shorter than the history.
+    """
+    sampler = _Sampler(max(intervals))
+    history: History[tuple[int, Grey]] = History(intervals, nominal_fps)
+    times: list[float | None] = []
+    before: Frame | None = None
+    with open_source(path) as source:
+        for frame in source:
+            grey = grey_thumbnail(frame.image)
+            history.push((frame.index, grey), frame.captured_s)
+            times.append(frame.captured_s)
+            if not history.warming_up and before is not None:
+                pasts = {tau: history.past(tau) for tau in intervals}
+                sampler.offer(frame.image, before, grey, pasts, frame.index, frame.captured_s)
+            before = frame.image
+            progress(len(times))
+        fps = source.fps
+    if before is None or not sampler.candidates:
+        raise CalibrationError(_too_short(path, len(times), fps, max(intervals), nominal_fps))
+    size = (before.shape[0], before.shape[1])
+    candidates = sampler.candidates
+    if look_ahead:
+        candidates = _with_futures(candidates, times, intervals, nominal_fps)
+    if not candidates:
+        raise CalibrationError(_too_short(path, len(times), fps, 2 * max(intervals), nominal_fps))
+    return Survey(
+        path=path, fps=fps, size=size, frames=len(times), candidates=candidates, steps=sampler.steps
+    )
+
+
+def _with_futures(
+    candidates: Sequence[Candidate],
+    times: Sequence[float | None],
+    intervals: Sequence[int],
+    nominal_fps: float,
+) -> list[Candidate]:
+    """The candidates that have a future, with it: what lies ahead is the past of the reversed video."""
+    history: History[int] = History(intervals, nominal_fps)
+    by_number = {candidate.number: candidate for candidate in candidates}
+    found: list[Candidate] = []
+    for number in reversed(range(len(times))):
+        captured_s = times[number]
+        history.push(number, None if captured_s is None else -captured_s)
+        if number in by_number and not history.warming_up:
+            found.append(replace(by_number[number], futures={tau: history.past(tau) for tau in intervals}))
+    return found[::-1]
+
+
+def _too_short(path: Path, frames: int, fps: float | None, longest: int, nominal_fps: float) -> str:
+    has = f"{frames} frames" + (f" at {fps:g} frames/s ({frames / fps:.2f} s)" if fps else "")
+    return (
+        f"{path} has {has}; the history alone (intervals and look-ahead) takes {longest} frames at "
+        f"{nominal_fps:g} frames/s ({longest / nominal_fps:.2f} s), and one more frame is needed. "
+        "Record a longer clip (minutes, at different times of day), or choose shorter intervals."
+    )
+
+
+class _Sampler:
+    """Candidates at an even spacing that doubles when there are too many: no need to know the length."""
+
+    def __init__(self, longest: int) -> None:
+        self.candidates: list[Candidate] = []
+        self.steps: list[float] = []
+        self._longest = longest
+        self._stride = 1
+        self._offered = 0
+
+    def offer(
+        self,
+        frame: Frame,
+        before: Frame,
+        grey: Grey,
+        pasts: Mapping[int, tuple[int, Grey]],
+        number: int,
+        captured_s: float | None,
+    ) -> None:
+        self._offered += 1
+        if (self._offered - 1) % self._stride:
+            return
+        look = colours(frame)
+        past = pasts[self._longest][1]
+        self.steps.append(float(np.linalg.norm(look - colours(before))))
+        self.candidates.append(
+            Candidate(
+                number=number,
+                pasts={tau: index for tau, (index, _) in pasts.items()},
+                futures={},
+                captured_s=captured_s,
+                descriptor=np.concatenate([look, motion(grey, past)]),
+                moving=moving_share(grey, past),
+            )
+        )
+        if len(self.candidates) == 2 * CANDIDATES:
+            del self.candidates[1::2], self.steps[1::2]
+            self._stride *= 2
