@@ -15,6 +15,7 @@ from bench.machine import installed_versions
 from bench.parity import ReferenceFrame, compare, compare_task, judge, record_reference, require_passed
 from bench.stream import Stream, parity_stream
 from bench.torch_baseline import torch_modules, torch_pipeline
+from calib.stored_set import CalibrationSet, load_calibration_set
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle import Bundle, rewrite_manifest, write_bundle
 from edgebs.cues import open_cue
@@ -34,7 +35,6 @@ from export.samples import (
 )
 
 if TYPE_CHECKING:
-    from calib.stored_set import CalibrationSet
     from export.graphs import HopGraph, SegmentGraph
 
 logger = logging.getLogger(__name__)
@@ -108,8 +108,6 @@ def export_bundles(request: ExportRequest, say: Say = logger.info) -> list[Bundl
     marked so, and ParityError is raised once all are written. What cannot be done is refused before anything
     is written: ExportError, CalibrationError, WeightsError, SourceError, BundleError, MissingDependency.
     """
-    # X
-
     for precision in request.precisions:
         _refuse_overwriting(request.bundle_path(precision), request.force)
     calibration = load_calibration_set(request.calibration) if request.calibration else None
