@@ -22,8 +22,9 @@ MOTION_EDGES = (0, 6, 12, 24, 48, 96, 256)
 """Bins of the grey difference. The first holds what noise and compression do to a still scene."""
 STILL_SHARE = 0.0005
 """Where less of the picture than this has changed, nothing moves (four pixels of 72x96)."""
-NEAREST = 0.03
-"""Frames closer than this are near-duplicates, however little noise there is."""
+NEAREST = 0.06
+"""Frames closer than this are near-duplicates, however little noise there is: an empty road lies 0.04 from
+itself half a second later (the codec), 0.08 from itself with a far-off car."""
 NOISE_FACTOR = 1.25
 """... and so are frames not further apart than this many times the noise of their source."""
 
