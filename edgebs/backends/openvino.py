@@ -41,7 +41,7 @@ class OpenVinoBackend:
         if threads < 0:
             raise ValueError(f"threads must be 0 (every core) or more, got {threads}")
         self._file = file
-        model = _compiled(file, _options(compute, threads), CompiledCache(cache_dir))
+        model, weights = _compiled(file, _options(compute, threads), CompiledCache(cache_dir))
         self.inputs = {_name(port): _spec(file, port) for port in model.inputs}
         self.outputs = {_name(port): _spec(file, port) for port in model.outputs}
         used = model.get_property("INFERENCE_NUM_THREADS")
@@ -51,6 +51,7 @@ class OpenVinoBackend:
         self._results = self._bound_outputs()
         self._staging: dict[str, Array] = {}
         self._bound: dict[str, Array] = {}
+        self._weights: Array | None = weights  # mapped from the cache: must outlive the model
 
     def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run once. The returned arrays are overwritten by the next call: copy what must outlive it.
@@ -71,6 +72,7 @@ class OpenVinoBackend:
     def close(self) -> None:
         """Free the compiled network. May be called twice."""
         self._request = self._model = None
+        self._weights = None
         self._bound.clear()
         self._staging.clear()
 
@@ -138,19 +140,19 @@ def _options(compute: str, threads: int) -> dict[str, Any]:
     return options
 
 
-def _compiled(file: Path, options: dict[str, Any], cached: CompiledCache) -> Any:
+def _compiled(file: Path, options: dict[str, Any], cached: CompiledCache) -> tuple[Any, Array | None]:
     core = _core()
     cpu = {name: core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")}
     entry = cached.entry(file, {"openvino": _ov().__version__, "options": options, "cpu": cpu})
-    model = entry.load(lambda blob: core.import_model(_ov().Tensor(blob, shared_memory=True), "CPU", options))
-    if model is not None:
-        return model
+    found = entry.load(lambda blob: core.import_model(_ov().Tensor(blob, shared_memory=True), "CPU", options))
+    if found is not None:
+        return found
     try:
         model = core.compile_model(_read_onnx(file), "CPU", options)
     except Exception as error:  # the ONNX frontend's errors share no base class but Exception
         raise BackendError(f"OpenVINO cannot load {file}: {_reason(error)}") from error
     entry.store(model.export_model)
-    return model
+    return model, None
 
 
 def _read_onnx(file: Path) -> Any:

@@ -48,11 +48,15 @@ class CacheEntry:
 
     path: Path
 
-    def load(self, import_blob: Callable[[Array], Any]) -> Any | None:
-        """What `import_blob` makes of the stored bytes; None if there are none or they are damaged."""
+    def load(self, import_blob: Callable[[Array], Any]) -> tuple[Any, Array] | None:
+        """What `import_blob` makes of the stored bytes, and the bytes; None if there are none fit for use.
+
+        The network reads weights from the mapped bytes while it runs, and OpenVINO does not keep them
+        mapped: the caller must, as long as it keeps the network.
+        """
         try:
             blob = self._verified()
-            return None if blob is None else import_blob(blob)
+            return None if blob is None else (import_blob(blob), blob)
         except (OSError, RuntimeError) as error:
             log.warning("cached network %s cannot be used, compiling again: %s", self.path, error)
             return None

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 IR_VERSION = 8
 
@@ -53,3 +54,14 @@ def open_batch(file: Path) -> Path:
     node = helper.make_node("Relu", ["x"], ["y"])
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3]) for name in "xy")
     return save(file, [node], [x], [y])
+
+
+def constant_map(file: Path) -> Path:
+    """y = x + a megabyte of constants, which a runtime reads where they lie at every run."""
+    values = np.arange(64 * 64 * 64, dtype=np.float32).reshape(1, 64, 64, 64)
+    nodes = [
+        helper.make_node("Constant", [], ["map"], value=numpy_helper.from_array(values)),
+        helper.make_node("Add", ["x", "map"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 64, 64, 64]) for name in "xy")
+    return save(file, nodes, [x], [y])

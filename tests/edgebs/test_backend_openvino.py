@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_onnx import open_batch, scaled_sum, unknown_operator
+from small_onnx import constant_map, open_batch, scaled_sum, unknown_operator
 
 from edgebs.backends import open_backend
 from edgebs.backends import openvino as openvino_backend
@@ -153,6 +154,28 @@ def test_a_second_load_comes_from_the_cache(
     monkeypatch.setattr(openvino_backend, "_read_onnx", lambda _: pytest.fail("compiled again"))
     second = OpenVinoBackend(file, cache_dir=tmp_path / "cache")
     assert second.infer(feed())["probability"][0, 0, 0] == 20.5
+
+
+def test_a_network_from_the_cache_keeps_its_weights_mapped(tmp_path: Path) -> None:
+    # OpenVINO reads them while it runs and does not hold them: unmapped, the process dies.
+    constant_map(tmp_path / "net.onnx")
+    code = """
+import gc, sys, numpy as np
+from pathlib import Path
+from edgebs.backends.openvino import OpenVinoBackend
+folder = Path(sys.argv[1])
+feed = {"x": np.ones((1, 64, 64, 64), np.float32)}
+results = []
+for _ in range(2):
+    backend = OpenVinoBackend(folder / "net.onnx", cache_dir=folder)
+    gc.collect()
+    results.append(backend.infer(feed)["y"].copy())
+    backend.close()
+assert len(list(folder.glob("*.blob"))) == 1
+np.testing.assert_array_equal(*results)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    subprocess.run(command, check=True, timeout=60, cwd=Path(__file__).parents[2])
 
 
 def test_a_changed_file_of_the_same_name_size_and_time_is_compiled_again(tmp_path: Path) -> None:
