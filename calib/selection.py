@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgebs.preprocess import network_frame
 from edgebs.tensors import Frame
 
 Floats = npt.NDArray[np.float32]
@@ -16,8 +17,8 @@ Grey = npt.NDArray[np.uint8]
 
 THUMBNAIL = (16, 16)
 """(height, width) of the colour thumbnail in which two frames are compared."""
-GREY = (72, 96)
-"""(height, width) of the grey picture in which motion is measured: a person far away still covers a pixel."""
+REDUCED = (72, 96)
+"""(height, width) of the picture in which motion is measured: a person far away still covers a pixel."""
 MOTION_EDGES = (0, 6, 12, 24, 48, 96, 256)
 """Bins of the grey difference. The first holds what noise and compression do to a still scene."""
 STILL_SHARE = 0.0005
@@ -29,34 +30,41 @@ NOISE_FACTOR = 1.25
 """... and so are frames not further apart than this many times the noise of their source."""
 
 
-def grey_thumbnail(frame: Frame) -> Grey:
-    """(72, 96) uint8: what motion is measured in; averaged, so that noise is not motion."""
-    smaller = cv2.resize(frame, (GREY[1], GREY[0]), interpolation=cv2.INTER_AREA)
-    grey: Grey = cv2.cvtColor(smaller, cv2.COLOR_BGR2GRAY)
-    return grey
+def reduced(frame: Frame) -> Frame:
+    """(72, 96, 3) uint8: all that is kept of a frame; averaged, so that noise is not motion."""
+    return network_frame(frame, REDUCED)
 
 
-def moving_share(grey: Grey, past: Grey) -> float:
+def grey(small: Frame) -> Grey:
+    """(72, 96) uint8: what motion is measured in. small: from `reduced`."""
+    converted: Grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    return converted
+
+
+def moving_share(present: Grey, past: Grey) -> float:
     """Share of the picture, in [0, 1], that differs from the past by more than noise does."""
-    return float((cv2.absdiff(grey, past) >= MOTION_EDGES[2]).mean())
+    return float((cv2.absdiff(present, past) >= MOTION_EDGES[2]).mean())
 
 
-def colours(frame: Frame) -> Floats:
-    """(768,) float32: a 16x16 Lab thumbnail. Light that changes by 10 grey levels is a distance of 0.6."""
-    # Through 64x64 and floats: rounding to 8 bits at 16x16 would itself be a distance of 0.06.
-    smaller = cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    thumbnail = cv2.resize(smaller, (THUMBNAIL[1], THUMBNAIL[0]), interpolation=cv2.INTER_AREA)
+def colours(small: Frame) -> Floats:
+    """(768,) float32: a 16x16 Lab thumbnail. Light that changes by 10 grey levels is a distance of 0.6.
+
+    small: from `reduced`.
+    """
+    # In floats: rounding to 8 bits at 16x16 would itself be a distance of 0.06.
+    values = small.astype(np.float32) / 255
+    thumbnail = cv2.resize(values, (THUMBNAIL[1], THUMBNAIL[0]), interpolation=cv2.INTER_AREA)
     lab: Floats = cv2.cvtColor(thumbnail, cv2.COLOR_BGR2LAB).ravel() / 100
     return lab
 
 
-def motion(grey: Grey, past: Grey) -> Floats:
+def motion(present: Grey, past: Grey) -> Floats:
     """(5,) float32: shares of the picture that changed a little, more, much. 1 % moving is a distance of 0.1.
 
     Square roots: 1 % and 2 % moving are further apart than 51 % and 52 %.
     """
-    counts, _ = np.histogram(cv2.absdiff(grey, past), bins=MOTION_EDGES)
-    return np.sqrt(counts[1:] / grey.size).astype(np.float32)  # the first bin says only 1 - the others
+    counts, _ = np.histogram(cv2.absdiff(present, past), bins=MOTION_EDGES)
+    return np.sqrt(counts[1:] / present.size).astype(np.float32)  # the first bin says only 1 - the others
 
 
 def near_duplicate_distance(steps: Sequence[float]) -> float:

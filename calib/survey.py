@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calib.selection import Floats, Grey, colours, grey_thumbnail, motion, moving_share
+from calib.selection import Floats, Grey, colours, grey, motion, moving_share, reduced
 from edgebs.errors import CalibrationError
 from edgebs.history import History
 from edgebs.sources import open_source
@@ -66,20 +66,20 @@ def survey(
     history: History[tuple[int, Grey]] = History(intervals, nominal_fps)
     times: list[float | None] = []
     before: Frame | None = None
+    size = (0, 0)
     with open_source(path) as source:
         for frame in source:
-            grey = grey_thumbnail(frame.image)
-            history.push((frame.index, grey), frame.captured_s)
+            small = reduced(frame.image)
+            history.push((frame.index, grey(small)), frame.captured_s)
             times.append(frame.captured_s)
             if not history.warming_up and before is not None:
                 pasts = {tau: history.past(tau) for tau in intervals}
-                sampler.offer(frame.image, before, grey, pasts, frame.index, frame.captured_s)
-            before = frame.image
+                sampler.offer(small, before, pasts, frame.index, frame.captured_s)
+            before, size = small, (frame.image.shape[0], frame.image.shape[1])
             progress(len(times))
         fps = source.fps
-    if before is None or not sampler.candidates:
+    if not sampler.candidates:
         raise CalibrationError(_too_short(path, len(times), fps, max(intervals), nominal_fps))
-    size = (before.shape[0], before.shape[1])
     candidates = sampler.candidates
     if look_ahead:
         candidates = _with_futures(candidates, times, intervals, nominal_fps)
@@ -129,9 +129,8 @@ class _Sampler:
 
     def offer(
         self,
-        frame: Frame,
+        small: Frame,
         before: Frame,
-        grey: Grey,
         pasts: Mapping[int, tuple[int, Grey]],
         number: int,
         captured_s: float | None,
@@ -139,8 +138,7 @@ class _Sampler:
         self._offered += 1
         if (self._offered - 1) % self._stride:
             return
-        look = colours(frame)
-        past = pasts[self._longest][1]
+        look, present, past = colours(small), grey(small), pasts[self._longest][1]
         self.steps.append(float(np.linalg.norm(look - colours(before))))
         self.candidates.append(
             Candidate(
@@ -148,8 +146,8 @@ class _Sampler:
                 pasts={tau: index for tau, (index, _) in pasts.items()},
                 futures={},
                 captured_s=captured_s,
-                descriptor=np.concatenate([look, motion(grey, past)]),
-                moving=moving_share(grey, past),
+                descriptor=np.concatenate([look, motion(present, past)]),
+                moving=moving_share(present, past),
             )
         )
         if len(self.candidates) == 2 * CANDIDATES:
