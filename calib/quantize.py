@@ -1,0 +1,141 @@
+"""FP32 ONNX -> INT8 ONNX: quantise and dequantise nodes with scales measured on real frames.
+
+NNCF places them: symmetric, one weight scale per output channel, biases untouched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from calib.float32_nodes import float32_nodes
+from calib.onnx_graph import view, with_weights_outside
+from calib.quantisers import dequantise_late, make_signed
+from edgebs.errors import CalibrationError, ExportError
+from edgebs.tensors import Array
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+GLUE = frozenset({"Add", "Div", "Mul", "Neg", "ReduceMean", "ReduceSum", "Sigmoid", "Sub"})
+"""Operators that NNCF would quantise too and that gain nothing by it: no runtime has faster integer ones, and
+each pair in front of them rounds once more."""
+
+
+def int8_from_fp32(
+    fp32: Path,
+    file: Path,
+    feeds: Sequence[Mapping[str, Array]],
+    *,
+    signed: bool,
+    ignored: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> None:
+    """Write `fp32` with its convolutions, and what feeds them, in INT8.
+
+    feeds: real inputs of the network; their ranges become the scales.
+    signed: int8 throughout, as TensorRT defines it. False leaves uint8 where values cannot be negative, one
+    bit finer, which OpenVINO runs as fast.
+    ignored: regular expressions; nodes whose whole name matches one keep their precision. Those of
+    calib/float32_nodes.py always do.
+    Raises CalibrationError without feeds, ExportError where NNCF or ONNX refuses.
+    """
+    if not feeds:
+        raise CalibrationError(
+            "INT8 needs frames of your own scene to measure ranges on, and got none. "
+            "Make a calibration set with: edgebs calibrate VIDEO --out DIR"
+        )
+    with _folder_beside(file) as folder:
+        model = with_weights_outside(fp32, folder)
+        model = _quantised(model, folder, _Counted(feeds, progress), ignored)
+        if signed:
+            make_signed(model)
+        else:
+            dequantise_late(model)
+        finished = folder / "int8.onnx"
+        onnx.save_model(model, str(finished))
+        del model
+        _check(finished)
+        finished.replace(file)
+    if progress is not None:
+        progress(len(feeds), len(feeds))
+    logger.info("wrote %s (%.1f MB, %d samples)", file, file.stat().st_size / 1e6, len(feeds))
+
+
+class _Counted:
+    """The feeds, counted as they are read."""
+
+    def __init__(self, feeds: Sequence[Mapping[str, Array]], progress: Progress | None) -> None:
+        self.feeds, self.progress = feeds, progress
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        for index, feed in enumerate(self.feeds):
+            if self.progress is not None:
+                self.progress(index, len(self.feeds))
+            yield dict(feed)
+
+    def __len__(self) -> int:
+        return len(self.feeds)
+
+
+@contextlib.contextmanager
+def _folder_beside(file: Path) -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+            yield Path(folder).resolve()
+    except OSError as error:
+        raise ExportError(f"cannot write {file}: {error.strerror or error}") from error
+
+
+def _quantised(model: Any, folder: Path, feeds: _Counted, ignored: Sequence[str]) -> Any:
+    nncf = _nncf()
+    from nncf.onnx.quantization.backend_parameters import BackendParameters
+
+    graph = view(model)
+    kept = float32_nodes(graph) | {node.name for node in graph.nodes if node.op_type in GLUE}
+    scope = nncf.IgnoredScope(names=sorted(kept), patterns=list(ignored), validate=False)
+    try:
+        with _quiet(nncf):
+            return nncf.quantize(
+                model,
+                nncf.Dataset(feeds),
+                preset=nncf.QuantizationPreset.PERFORMANCE,
+                subset_size=len(feeds),
+                ignored_scope=scope,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(
+                    backend_params={BackendParameters.EXTERNAL_DATA_DIR: str(folder)}
+                ),
+            )
+    except (nncf.ValidationError, nncf.InternalError, RuntimeError) as error:
+        raise ExportError(f"NNCF cannot quantise the network: {error}") from error
+
+
+def _nncf() -> Any:
+    """NNCF, imported with its usage reports off: the network of an appliance's builder is not ours to use."""
+    os.environ.setdefault("NNCF_CI", "1")
+    import nncf
+
+    return nncf
+
+
+@contextlib.contextmanager
+def _quiet(nncf: Any) -> Iterator[None]:
+    """NNCF without its progress bars, which it prints on stdout, and without its log below errors."""
+    nncf.set_log_level(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _check(file: Path) -> None:
+    try:
+        onnx.checker.check_model(str(file), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"ONNX refuses the quantised network: {error}") from error
