@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ from edgebs.bundle import Bundle, load_bundle
 from edgebs.errors import EdgebsError, SourceError
 from edgebs.loading import load
 from edgebs.manifest import Manifest
-from edgebs.pipeline import Pipeline, Result
+from edgebs.pipeline import Counters, Pipeline, Result
 from edgebs.shipped import bundle_path, shipped_models
-from edgebs.sources import open_source
+from edgebs.sources import Source, open_source
 
 PAPER = {
     "fps": 5.33,
@@ -56,17 +57,18 @@ class _Samples:
     frames_out: int = 0
     frames_dropped: int = 0
 
-    def add(self, results: Sequence[tuple[float, Result]], started_s: float) -> None:
-        self.fps.append(len(results) / (results[-1][0] - started_s))
-        for _, result in results:
-            self.latency_ms.append(result.latency_ms)
-            for stage in STAGES:
-                self.stages_ms[stage].append(result.stages_ms.get(stage, 0.0))
+    def add(self, result: Result, read_ms: float) -> None:
+        """One counted frame."""
+        self.latency_ms.append(result.latency_ms)
+        for stage in STAGES:
+            self.stages_ms[stage].append(read_ms if stage == "read" else result.stages_ms[stage])
 
-    def count(self, pipeline: Pipeline) -> None:
-        self.frames_in += pipeline.counters.frames_in
-        self.frames_out += pipeline.counters.frames_out
-        self.frames_dropped += pipeline.counters.frames_dropped
+    def add_repeat(self, frames: int, elapsed_s: float, counters: Counters) -> None:
+        """One repeat: counted frames and their wall time, and what went in and out, warm-up included."""
+        self.fps.append(frames / elapsed_s)
+        self.frames_in += counters.frames_in
+        self.frames_out += counters.frames_out
+        self.frames_dropped += counters.frames_dropped
 
 
 def bench_fps(
@@ -104,7 +106,7 @@ def bench_fps(
                 done += 1
                 _tell(progress, done, total)
             for key, pipeline in baselines.items():
-                _sequential(pipeline, source, min(BASELINE_FRAMES, chunk), reference[key])
+                _baseline_mode(pipeline, source, min(BASELINE_FRAMES, chunk), reference[key])
                 done += 1
                 _tell(progress, done, total)
         engines = [pipeline.descriptions() for pipeline in pipelines]
@@ -149,40 +151,44 @@ def write_record(record: Mapping[str, Any], file: Path) -> None:
 
 
 def _pipelined(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:
-    stream = open_source(source, loop=True)
-    started_s, results = 0.0, []
-    for result in pipeline.run(stream, frames=frames + WARM_UP):
-        now = time.perf_counter()
-        if result.index == WARM_UP - 1:
-            started_s = now
-        elif result.index >= WARM_UP:
-            results.append((now, result))
-    samples.add(results, started_s)
-    samples.count(pipeline)
+    started_s = now_s = 0.0
+    for result in pipeline.run(open_source(source, loop=True), frames=frames + WARM_UP):
+        now_s = time.perf_counter()
+        if result.index < WARM_UP:
+            started_s = now_s
+        else:
+            samples.add(result, result.stages_ms["read"])
+    samples.add_repeat(frames, now_s - started_s, pipeline.counters)
 
 
 def _sequential(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:
     pipeline.reset()
-    started_s, results = 0.0, []
     with open_source(source, loop=True) as stream:
-        images = iter(stream)
-        for index in range(frames + WARM_UP):
-            if index == WARM_UP:
-                started_s = time.perf_counter()
-            before_s = time.perf_counter()
-            item = next(images)
-            read_ms = (time.perf_counter() - before_s) * 1e3
-            # The baseline's frames take long; its history fills with the cue alone.
-            if index < WARM_UP - 1 and frames <= BASELINE_FRAMES:
-                pipeline.trace_cue(item.image, item.captured_s)
-                continue
-            result = pipeline.process(item.image, item.captured_s)
-            if index >= WARM_UP:
-                result.stages_ms["read"] = read_ms  # type: ignore[index]
-                results.append((time.perf_counter(), result))
-    samples.add(results, started_s)
-    samples.frames_in += frames
-    samples.frames_out += len(results)
+        for item in islice(stream, WARM_UP):
+            pipeline.process(item.image, item.captured_s)
+        _count_sequential(pipeline, stream, frames, samples)
+
+
+def _baseline_mode(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:
+    """Sequential, with the history filled by one whole frame and the rest read without a network."""
+    pipeline.reset()
+    with open_source(source, loop=True) as stream:
+        for item in islice(stream, WARM_UP - 1):
+            pipeline.remember(item.image, item.captured_s)
+        for item in islice(stream, 1):
+            pipeline.process(item.image, item.captured_s)
+        _count_sequential(pipeline, stream, frames, samples)
+
+
+def _count_sequential(pipeline: Pipeline, stream: Source, frames: int, samples: _Samples) -> None:
+    started_s = time.perf_counter()
+    for _ in range(frames):
+        before_s = time.perf_counter()
+        item = next(stream)
+        read_ms = (time.perf_counter() - before_s) * 1e3
+        samples.add(pipeline.process(item.image, item.captured_s), read_ms)
+    elapsed_s = time.perf_counter() - started_s
+    samples.add_repeat(frames, elapsed_s, Counters(frames_in=frames, frames_out=frames))
 
 
 MODES: dict[str, Callable[[Pipeline, str | Path, int, _Samples], None]] = {

@@ -147,9 +147,9 @@ class Pipeline:
         cue = self._cue.update(small, captured_s).tensors
         return cue["cue"], self.segment(small, cue)
 
-    def trace_cue(self, frame: Frame, captured_s: float | None) -> Array:
-        """The cue alone, for a history that fills without segmenting; overwritten by later calls."""
-        return self._cue.update(network_frame(frame, self.manifest.size), captured_s).tensors["cue"]
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        """Put a frame into the history without computing anything: a slow pipeline warms up quickly."""
+        self._cue.remember(network_frame(frame, self.manifest.size), captured_s)
 
     def descriptions(self) -> dict[str, str]:
         """What runs each stage, for reports."""

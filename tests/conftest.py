@@ -20,3 +20,24 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason=f"no NVIDIA GPU: {found.reason}"))
+
+
+@pytest.fixture(scope="session")
+def street_video(tmp_path_factory):
+    """A rendered street of 30 frames, 160x120, as a file."""
+    from bench.scenes import SceneOptions, scene_video
+
+    video = tmp_path_factory.mktemp("video") / "street.avi"
+    scene_video(SceneOptions(size=(120, 160), frames=30, seed=5), video)
+    return video
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory):
+    """CrossNet at width 4 with DIS flow for the CPU, FP32, random weights."""
+    from export.deploy import ExportRequest, export_bundles
+    from export.models import ModelRequest
+
+    out = tmp_path_factory.mktemp("tiny")
+    (bundle,) = export_bundles(ExportRequest(model=ModelRequest(width=4), out=out))
+    return bundle

@@ -54,6 +54,9 @@ class FakeCue:
         self.seen.append(int(frame[0, 0, 0]))
         return CueOutput({"cue": np.zeros((1, 1, *SIZE), np.float32)}, len(self.seen) < 3)
 
+    def remember(self, frame: Frame, captured_s: float | None) -> None:  # noqa: ARG002
+        self.seen.append(int(frame[0, 0, 0]))
+
     def reset(self) -> None:
         self.seen.clear()
         self.resets += 1

@@ -40,6 +40,10 @@ class Cue(Protocol):
         owner beyond the history, so the caller must not write into it afterwards."""
         ...
 
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        """Take the next frame into the history without computing its cue."""
+        ...
+
     def reset(self) -> None:
         """Forget the history: the next frame is the first of a scene."""
         ...

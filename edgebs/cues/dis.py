@@ -52,6 +52,10 @@ class DisHop:
                 flow = self._flow.calc(grey, past, None)
                 np.sqrt(np.einsum("hwc,hwc->hw", flow, flow), out=out[channel])
 
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        """See `Cue.remember`."""
+        self._history.push(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), captured_s)
+
     def reset(self) -> None:
         """See `Cue.reset`."""
         self._history.clear()

@@ -28,13 +28,17 @@ class EngineHop:
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         """See `Cue.update`."""
-        self._history.push(frame, captured_s)
+        self.remember(frame, captured_s)
         feed = {"frame": frame[np.newaxis]}
         for interval in self._intervals:
             feed[f"past_{interval}"] = self._history.past(interval)[np.newaxis]
         cue = self._ring.take()
         np.copyto(cue, self._backend.infer(feed)["cue"])
         return CueOutput({"cue": cue}, self._history.warming_up)
+
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        """See `Cue.remember`."""
+        self._history.push(frame, captured_s)
 
     def reset(self) -> None:
         """See `Cue.reset`."""

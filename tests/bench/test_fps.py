@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from bench.fps import PAPER, WARM_UP, bench_fps, bundles_here, write_record
+from bench.report import fps_table
+from edgebs.errors import EdgebsError, SourceError
+
+
+@pytest.fixture(scope="module")
+def record(tiny_bundle, street_video):
+    return bench_fps([tiny_bundle.path], street_video, frames=12, repeats=3)
+
+
+def test_the_record_holds_what_other_tools_rely_on(record):
+    assert set(record) >= {"frames", "size", "runs", "baseline", "paper", "machine"}
+    assert record["paper"]["fps"] == 5.33
+    assert "2080 Ti" in PAPER["what"]
+    for run in record["runs"]:
+        assert set(run) >= {
+            "bundle",
+            "model",
+            "backend",
+            "precision",
+            "mode",
+            "fps",
+            "latency_ms",
+            "stages_ms",
+        }
+        assert set(run["latency_ms"]) == {"p50", "p90", "p99"}
+        assert set(run["stages_ms"]) >= {"pre", "cue", "segment", "post"}
+        assert run["peak_rss_mb"] > 20
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_both_modes_run_every_frame_and_warm_up_is_not_counted(record):
+    pipelined = next(run for run in record["runs"] if run["mode"] == "pipelined")
+    sequential = next(run for run in record["runs"] if run["mode"] == "sequential")
+    assert pipelined["frames_in"] == pipelined["frames_out"] == 12 + 3 * WARM_UP
+    assert sequential["frames_in"] == sequential["frames_out"] == 12
+    assert pipelined["frames_dropped"] == 0
+    assert len(pipelined["fps_repeats"]) == len(record["baseline"]["fps_repeats"]) == 3
+
+
+def test_an_untrained_network_is_named_so(record):
+    assert not record["runs"][0]["trained"]
+
+
+def test_the_figures_agree_with_each_other(record):
+    for run in record["runs"]:
+        assert run["times_paper"] == pytest.approx(run["fps"] / 5.33)
+        assert run["times_baseline"] == pytest.approx(run["fps"] / record["baseline"]["fps"])
+    sequential = next(run for run in record["runs"] if run["mode"] == "sequential")
+    # One frame after the other: the latency and the reading fill the time of a frame.
+    frame_ms = 1000 / max(sequential["fps_repeats"])
+    assert sequential["latency_ms"]["p50"] + sequential["stages_ms"]["read"] < 1.5 * frame_ms + 2
+
+
+def test_the_table_shows_every_run_the_baseline_and_the_paper(record):
+    assert len(fps_table(record).rows) == len(record["runs"]) + 2
+
+
+def test_without_a_baseline_nothing_is_compared_with_it(tiny_bundle, street_video):
+    record = bench_fps([tiny_bundle.path], street_video, frames=2, repeats=1, baseline=False)
+    assert record["baseline"] is None
+    assert record["runs"][0]["times_baseline"] is None
+
+
+def test_a_record_is_kept_whole(record, tmp_path):
+    write_record(record, tmp_path / "results" / "a.json")
+    assert json.loads((tmp_path / "results" / "a.json").read_text()) == record
+    (tmp_path / "file").touch()
+    with pytest.raises(EdgebsError, match="cannot be written"):
+        write_record(record, tmp_path / "file" / "a.json")
+
+
+def test_what_cannot_be_measured_is_named(tiny_bundle, tmp_path):
+    with pytest.raises(SourceError, match=r"no-such\.mp4"):
+        bench_fps([tiny_bundle.path], tmp_path / "no-such.mp4", frames=2, repeats=1)
+    with pytest.raises(EdgebsError, match="edgebs export"):
+        bundles_here(tmp_path)

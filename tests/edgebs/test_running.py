@@ -1,0 +1,60 @@
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from edgebs.errors import SinkError, SourceError, StageError
+from edgebs.running import run_to_files
+from edgebs.sources import open_source
+
+
+def test_masks_and_overlay_have_every_frame_at_the_size_of_the_source(tiny_bundle, street_video, tmp_path):
+    said: list[tuple[int, int]] = []
+    summary = run_to_files(
+        tiny_bundle.path,
+        street_video,
+        mask=tmp_path / "mask.avi",
+        overlay=tmp_path / "overlay.mp4",
+        progress=lambda done, total: said.append((done, total)),
+    )
+    assert (summary["frames_in"], summary["frames_out"], summary["frames_dropped"]) == (30, 30, 0)
+    assert said[-1] == (30, 30)
+    for name in ("mask.avi", "overlay.mp4"):
+        with open_source(tmp_path / name) as written:
+            assert [frame.image.shape for frame in written] == [(120, 160, 3)] * 30
+
+
+def test_the_written_masks_are_the_masks(tiny_bundle, street_video, tmp_path):
+    summary = run_to_files(tiny_bundle.path, street_video, mask=tmp_path / "masks", frames=4)
+    pictures = [
+        cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((tmp_path / "masks").iterdir())
+    ]
+    assert len(pictures) == 4
+    assert all(set(np.unique(picture)) <= {0, 255} for picture in pictures)
+    share = np.mean([np.count_nonzero(picture) / picture.size for picture in pictures])
+    assert summary["foreground_share"] == pytest.approx(share)
+
+
+def test_a_source_that_breaks_off_keeps_the_masks_before_it(tiny_bundle, street_video, tmp_path):
+    broken = tmp_path / "pictures"
+    broken.mkdir()
+    with open_source(street_video) as street:
+        for frame in itertools.islice(street, 5):
+            cv2.imwrite(str(broken / f"{frame.index}.png"), frame.image)
+    (broken / "3.png").write_bytes(b"damaged")
+    with pytest.raises(StageError, match=r"frame 3.*3\.png"):
+        run_to_files(tiny_bundle.path, broken, mask=tmp_path / "masks")
+    assert len(list((tmp_path / "masks").iterdir())) == 3
+
+
+def test_an_output_that_exists_is_refused_before_the_run(tiny_bundle, street_video, tmp_path):
+    (tmp_path / "mask.avi").write_bytes(b"mine")
+    with pytest.raises(SinkError, match=r"mask\.avi"):
+        run_to_files(tiny_bundle.path, street_video, mask=tmp_path / "mask.avi")
+    assert (tmp_path / "mask.avi").read_bytes() == b"mine"
+
+
+def test_a_source_that_is_not_there_is_named_before_a_network_is_loaded(tmp_path):
+    with pytest.raises(SourceError, match=r"no-such\.mp4"):
+        run_to_files(tmp_path / "no-bundle", tmp_path / "no-such.mp4")

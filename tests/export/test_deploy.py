@@ -1,0 +1,185 @@
+"""From the request to bundles that load, run and prove themselves, at width 4."""
+
+import json
+
+import numpy as np
+import pytest
+
+import edgebs
+from bench.parity import bundle_parity
+from calib.calibration_set import make_calibration_set
+from edgebs.bundle import load_bundle
+from edgebs.errors import BundleError, CalibrationError, EngineMismatch, ExportError, WeightsError
+from export.deploy import ExportRequest, export_bundles
+from export.models import FLOWS, MODELS, ModelRequest
+
+WIDTH = 4
+
+
+def request(out, **changes):
+    model = {"width": WIDTH, **changes.pop("model", {})}
+    return ExportRequest(model=ModelRequest(**model), out=out, **changes)
+
+
+@pytest.fixture(scope="module")
+def calibration(street_video, tmp_path_factory):
+    out = tmp_path_factory.mktemp("calibration") / "set"
+    make_calibration_set([street_video], out, frames=8)
+    return out
+
+
+@pytest.fixture(scope="module")
+def bundles(calibration, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundles")
+    wanted = request(out, precisions=("fp32", "fp16", "int8"), calibration=calibration)
+    return {bundle.manifest.precision: bundle for bundle in export_bundles(wanted)}
+
+
+def test_one_bundle_a_precision_and_nothing_else_is_left(bundles):
+    folder = bundles["fp32"].path.parent
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "crossnet-dis-cpu-fp16",
+        "crossnet-dis-cpu-fp32",
+        "crossnet-dis-cpu-int8",
+    ]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_every_bundle_loads_and_runs(bundles, precision, street_video):
+    with edgebs.load(bundles[precision].path) as pipeline:
+        results = list(pipeline.run(street_video, frames=3))
+    assert [result.mask.shape for result in results] == [(120, 160)] * 3
+    assert all(set(np.unique(result.mask)) <= {0, 255} for result in results)
+    assert all(0 <= result.probability.min() <= result.probability.max() <= 1 for result in results)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_parity_gates_hold_and_are_kept_in_the_bundle(bundles, precision):
+    parity = load_bundle(bundles[precision].path).manifest.parity
+    assert parity["passed"]
+    assert parity["enforced"]
+    assert set(parity["networks"]["segment"]) >= {"max_abs", "mean_abs", "cosine"}
+    assert set(parity["pipeline"]) >= {"mask_iou", "flip_rate"}
+
+
+def test_int8_of_an_untrained_network_is_reported(bundles):
+    parity = bundles["int8"].manifest.parity
+    assert not parity["enforced"]
+    assert parity["networks"]["segment"]["cosine"] > 0.9
+
+
+def test_an_int8_bundle_says_what_calibrated_it(bundles, calibration):
+    facts = bundles["int8"].manifest.calibration
+    assert facts["hash"] == json.loads((calibration / "calibration.json").read_text())["hash"]
+    assert bundles["fp32"].manifest.calibration is None
+
+
+def test_int8_is_smaller_and_fp16_in_between(bundles):
+    size = {name: bundle.manifest.files["segment.onnx"]["bytes"] for name, bundle in bundles.items()}
+    assert size["int8"] < 0.45 * size["fp32"]
+    assert size["fp16"] < 0.6 * size["fp32"]
+
+
+def test_parity_of_a_bundle_alone_rebuilds_the_network_from_the_manifest(bundles, street_video):
+    result = bundle_parity(bundles["fp32"].path, source=street_video, frames=3)
+    assert result["passed"]
+    assert result["frames"] == 3
+
+
+def test_parity_refuses_weights_that_are_not_those_of_the_bundle(bundles, tmp_path):
+    manifest = bundles["fp32"].path / "manifest.json"
+    copy = tmp_path / "bundle"
+    copy.mkdir()
+    (copy / "segment.onnx").symlink_to(bundles["fp32"].path / "segment.onnx")
+    data = json.loads(manifest.read_text())
+    data["weights"]["segment"]["seed"] = 1
+    (copy / "manifest.json").write_text(json.dumps(data))
+    with pytest.raises(ExportError, match="seed 1 are not those of bundle"):
+        bundle_parity(copy, frames=1)
+
+
+def test_the_whole_paper_pipeline_exports_and_runs(tmp_path, calibration, street_video):
+    wanted = request(tmp_path, model={"flow": "selflow"}, precisions=("fp32",), calibration=calibration)
+    (bundle,) = export_bundles(wanted)
+    assert set(bundle.manifest.networks) == {"segment", "cue"}
+    assert bundle.manifest.parity["networks"]["cue"]["max_abs"] < 20e-4
+    with edgebs.load(bundle.path) as pipeline:
+        results = list(pipeline.run(street_video, frames=3))
+    assert len(results) == 3
+
+
+def test_plans_are_written_without_a_gpu_and_say_so_when_loaded(tmp_path, calibration):
+    wanted = request(
+        tmp_path,
+        model={"flow": "selflow"},
+        target="sm75",
+        precisions=("fp16", "int8"),
+        calibration=calibration,
+    )
+    bundles = export_bundles(wanted)
+    for bundle in bundles:
+        assert set(bundle.manifest.files) == {"segment.plan", "cue.plan"}
+        assert bundle.manifest.build["compute_capability"] == "7.5"
+        assert bundle.manifest.parity["checked"].startswith("onnx file of the plan")
+        with pytest.raises(EngineMismatch, match=r"built for compute capability 7\.5.*here"):
+            load_bundle(bundle.path)
+
+
+def test_what_stands_there_is_refused_before_any_work(bundles):
+    with pytest.raises(BundleError, match=r"exists already.*--force"):
+        export_bundles(request(bundles["fp32"].path.parent))
+
+
+def test_a_calibration_set_that_lacks_an_interval_is_named(tmp_path, calibration):
+    wanted = request(tmp_path, model={"intervals": (1, 7)}, precisions=("int8",), calibration=calibration)
+    with pytest.raises(CalibrationError, match=r"needs \[7\] too.*--intervals 1,7"):
+        export_bundles(wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_of_another_width_and_with_nan_are_refused(tmp_path):
+    import torch
+
+    from export.models import build_networks
+    from export.weights import save_weights
+
+    graph = build_networks(ModelRequest(width=WIDTH))["segment"]
+    file = tmp_path / "weights.safetensors"
+    save_weights(graph.network, file)
+    with pytest.raises(WeightsError, match="width 4"):
+        export_bundles(request(tmp_path / "out", model={"width": 8, "weights": str(file)}))
+    next(graph.network.parameters()).data.view(-1)[3] = torch.nan
+    save_weights(graph.network, file)
+    with pytest.raises(WeightsError, match=r"finite|NaN"):
+        export_bundles(request(tmp_path / "out", model={"weights": str(file)}))
+    assert not any((tmp_path / "out").glob("*"))
+
+
+def test_weights_from_a_file_count_as_trained_and_their_bundle_proves_itself(tmp_path):
+    from export.models import build_networks
+    from export.weights import save_weights
+
+    file = tmp_path / "weights.safetensors"
+    save_weights(build_networks(ModelRequest(width=WIDTH, seed=3))["segment"].network, file)
+    (bundle,) = export_bundles(request(tmp_path / "out", model={"weights": str(file)}))
+    assert bundle.manifest.trained
+    assert bundle_parity(bundle.path, frames=2)["passed"]
+
+
+def test_an_unwritable_output_is_a_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ExportError, match="cannot write into"):
+        export_bundles(request(tmp_path / "file" / "out"))
+
+
+def test_what_models_says_is_what_is_built():
+    import torch
+
+    from export.cost import parameters
+    from export.description import module_from_description
+
+    with torch.device("meta"):
+        crossnet = module_from_description({"network": "crossnet"})
+        selflow = module_from_description({"network": "selflow"})
+    assert parameters(crossnet) == MODELS["crossnet"].parameters
+    assert parameters(selflow) == FLOWS["selflow"].parameters
