@@ -9,7 +9,6 @@ import contextlib
 import io
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ import onnx
 
 from calib.float32_nodes import float32_nodes
 from calib.onnx_graph import view, with_weights_outside
-from calib.quantisers import dequantise_late, make_signed
+from calib.quantisers import concatenate_integers, make_signed
+from calib.work_folder import work_folder
 from edgebs.errors import CalibrationError, ExportError
 from edgebs.tensors import Array
 
@@ -53,13 +53,13 @@ def int8_from_fp32(
             "INT8 needs frames of your own scene to measure ranges on, and got none. "
             "Make a calibration set with: edgebs calibrate VIDEO --out DIR"
         )
-    with _folder_beside(file) as folder:
+    with work_folder(file) as folder:
         model = with_weights_outside(fp32, folder)
         model = _quantised(model, folder, _Counted(feeds, progress), ignored)
         if signed:
             make_signed(model)
         else:
-            dequantise_late(model)
+            concatenate_integers(model)
         finished = folder / "int8.onnx"
         onnx.save_model(model, str(finished))
         del model
@@ -86,19 +86,8 @@ class _Counted:
         return len(self.feeds)
 
 
-@contextlib.contextmanager
-def _folder_beside(file: Path) -> Iterator[Path]:
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
-            yield Path(folder).resolve()
-    except OSError as error:
-        raise ExportError(f"cannot write {file}: {error.strerror or error}") from error
-
-
 def _quantised(model: Any, folder: Path, feeds: _Counted, ignored: Sequence[str]) -> Any:
     nncf = _nncf()
-    from nncf.onnx.quantization.backend_parameters import BackendParameters
-
     graph = view(model)
     kept = float32_nodes(graph) | {node.name for node in graph.nodes if node.op_type in GLUE}
     scope = nncf.IgnoredScope(names=sorted(kept), patterns=list(ignored), validate=False)
@@ -110,12 +99,18 @@ def _quantised(model: Any, folder: Path, feeds: _Counted, ignored: Sequence[str]
                 preset=nncf.QuantizationPreset.PERFORMANCE,
                 subset_size=len(feeds),
                 ignored_scope=scope,
-                advanced_parameters=nncf.AdvancedQuantizationParameters(
-                    backend_params={BackendParameters.EXTERNAL_DATA_DIR: str(folder)}
-                ),
+                advanced_parameters=_parameters(nncf, folder),
             )
     except (nncf.ValidationError, nncf.InternalError, RuntimeError) as error:
         raise ExportError(f"NNCF cannot quantise the network: {error}") from error
+
+
+def _parameters(nncf: Any, folder: Path) -> Any:
+    from nncf.onnx.quantization.backend_parameters import BackendParameters
+
+    return nncf.AdvancedQuantizationParameters(
+        backend_params={BackendParameters.EXTERNAL_DATA_DIR: str(folder)}  # weights of model.onnx
+    )
 
 
 def _nncf() -> Any:

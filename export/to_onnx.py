@@ -7,15 +7,14 @@ and the newer exporter cannot go below opset 18, which TensorRT 8 (JetPack 5 and
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calib.work_folder import work_folder
 from edgebs.errors import ExportError
 from edgebs.tensors import Array, TensorSpec
 
@@ -52,7 +51,7 @@ def onnx_from_module(
         _check_feed(inputs, feed)
     module.eval()
     references = [_torch_outputs(module, list(inputs), outputs, feed) for feed in feeds]
-    with _folder_beside(file) as folder:
+    with work_folder(file) as folder:
         exported, simplified = folder / "exported.onnx", folder / "simplified.onnx"
         _export(module, inputs, outputs, exported)
         _require_agreement("export", exported, feeds, references)
@@ -62,16 +61,6 @@ def onnx_from_module(
         _require_agreement("simplify", simplified, feeds, references)
         simplified.replace(file)
     logger.info("wrote %s (%.1f MB)", file, file.stat().st_size / 1e6)
-
-
-@contextmanager
-def _folder_beside(file: Path) -> Iterator[Path]:
-    """A temporary folder beside `file`, so that the finished file can be renamed into place."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
-            yield Path(folder)
-    except OSError as error:
-        raise ExportError(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def _check_feed(inputs: Mapping[str, TensorSpec], feed: Mapping[str, Array]) -> None:
