@@ -68,8 +68,8 @@ def _require_range(model: Any, folder: Path, feeds: Sequence[Mapping[str, Array]
             if not largest <= LARGEST:  # also true for NaN
                 node = graph.producers[name]
                 raise ExportError(
-                    f"FP16 overflows on sample {index}: tensor '{name}' ({node.op_type}) reaches {largest:.4g}, "
-                    f"float16 ends at {LARGEST:.0f}. Use fp32 or int8 for this network."
+                    f"FP16 overflows on sample {index}: tensor '{name}' ({node.op_type}) reaches "
+                    f"{largest:.4g}, float16 ends at {LARGEST:.0f}. Use fp32 or int8 for this network."
                 )
 
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from calib.onnx_graph import constants_as_initializers
 from calib.work_folder import work_folder
 from edgebs.errors import ExportError
 from edgebs.tensors import Array, TensorSpec
+from export.cast_first import cast_inputs_first
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +118,8 @@ def _simplify(source: Path, target: Path) -> None:
         model, _ = onnxsim.simplify(str(source), include_subgraph=False)
     except (RuntimeError, ValueError) as error:
         raise ExportError(f"step 'simplify' of {source.name} failed: {error}") from error
+    constants_as_initializers(model)
+    cast_inputs_first(model)
     onnx.save_model(model, str(target))
 
 
