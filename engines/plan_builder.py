@@ -20,6 +20,8 @@ from engines.targets import Target
 _REPAIRS = {
     "FP32 GEMM is not supported": ". Build precision fp16 or int8 for this target",
     "no optimization profile": ". Export the network with fixed sizes",
+    "type UInt8": ". TensorRT reads uint8 only in Cast: cast frames to float before anything else",
+    "input type of UINT8": ". TensorRT reads uint8 only in Cast: cast frames to float before anything else",
 }
 
 
@@ -94,16 +96,25 @@ def _parse(parser: Any, onnx_file: Path, logger: Any) -> None:
         return
     errors = [_spoken(parser.get_error(index)) for index in range(parser.num_errors)]
     reason = "; ".join(errors) or last_error(logger)
-    raise ExportError(f"TensorRT cannot read {onnx_file}: {reason}")
+    raise ExportError(f"TensorRT cannot read {onnx_file}: {reason}{_repair(reason)}")
 
 
 def _spoken(error: Any) -> str:
     """A parser error, with the node's name and operator where this version knows them (8.6 does not)."""
     name = error.node_name() if hasattr(error, "node_name") else ""
     operator = error.node_operator() if hasattr(error, "node_operator") else ""
+    reason = _reason(str(error.desc()))
     if name or operator:
-        return f"node '{name}' ({operator}): {error.desc()}"
-    return f"node {error.node()}: {error.desc()}" if error.node() >= 0 else str(error.desc())
+        return f"node '{name}' ({operator}): {reason}"
+    return f"node {error.node()}: {reason}" if error.node() >= 0 else reason
+
+
+def _reason(description: str) -> str:
+    """A parser's description in one line, without what only says that there is no GPU."""
+    lines = [line for line in description.splitlines() if line.strip() and "catchCudaError" not in line]
+    if len(lines) > 1 and lines[0].startswith("Invalid Node"):
+        lines = lines[1:]
+    return " ".join(lines)
 
 
 def _config(trt: Any, builder: Any, network: Any, target: Target, workspace_bytes: int | None) -> Any:
@@ -139,8 +150,11 @@ def _hold_types(trt: Any, network: Any, config: Any) -> None:
 
 
 def _refusal(onnx_file: Path, target: Target, reason: str) -> str:
-    repair = next((repair for sign, repair in _REPAIRS.items() if sign in reason), "")
-    return f"TensorRT cannot build {onnx_file} for {target.value}: {reason}{repair}"
+    return f"TensorRT cannot build {onnx_file} for {target.value}: {reason}{_repair(reason)}"
+
+
+def _repair(reason: str) -> str:
+    return next((repair for sign, repair in _REPAIRS.items() if sign in reason), "")
 
 
 def _facts(trt: Any, target: Target) -> PlanFacts:

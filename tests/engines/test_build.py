@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toy_onnx import conv_net, grid_sample_net, int32_bias_net, matmul_net
+from toy_onnx import conv_net, grid_sample_net, int32_bias_net, matmul_net, uint8_transpose_net
 
 from edgebs import cuda
 from edgebs.backends import open_backend
@@ -79,6 +79,17 @@ def test_the_parsers_error_names_the_node(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     with pytest.raises(ExportError, match=r"cannot read .*net\.onnx: node '/bias' \(DequantizeLinear\): "):
         build_engine(int32_bias_net(tmp_path / "net.onnx"), "sm75", tmp_path / "net.plan")
+
+
+def test_frames_that_are_not_cast_first_are_refused_with_the_repair(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    net = uint8_transpose_net(tmp_path / "net.onnx")
+    with pytest.raises(
+        ExportError, match=r"node '/planes' \(Transpose\): .*type UInt8.*cast frames to float"
+    ) as e:
+        build_engine(net, "sm75", tmp_path / "net.plan")
+    assert "\n" not in str(e.value)
+    assert "CUDA driver" not in str(e.value)
 
 
 def test_a_grid_sample_that_is_not_linear_is_refused_after_parsing(tmp_path: Path) -> None:

@@ -117,6 +117,15 @@ def matmul_net(file: Path) -> Path:
     return graph.save(file, [x], [product])
 
 
+def uint8_transpose_net(file: Path) -> Path:
+    """Frames that are transposed before they are cast: TensorRT refuses it."""
+    graph = Graph()
+    graph.add("Transpose", ["frame"], "planes", perm=[0, 3, 1, 2])
+    graph.add("Cast", ["planes"], "colour", to=TensorProto.FLOAT)
+    frame = _value("frame", TensorProto.UINT8, 1, SIZE, SIZE, 3)
+    return graph.save(file, [frame], [_value("colour", TensorProto.FLOAT, 1, 3, SIZE, SIZE)])
+
+
 def int32_bias_net(file: Path) -> Path:
     """A DequantizeLinear of an INT32 bias, as ONNX Runtime's quantiser writes it: TensorRT refuses it."""
     graph = Graph()
