@@ -24,6 +24,15 @@ class Channel(Generic[T]):
         self._finished = False
         self._cancelled = False
 
+    def wait_for_room(self) -> bool:
+        """Wait until an item can be put at once; False when the channel was cancelled instead.
+
+        A writer that asks before it starts on an item keeps nothing finished in hand, so items do not age.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._cancelled or len(self._items) < self._capacity)
+            return not self._cancelled
+
     def put(self, item: T) -> bool:
         """Wait for room and append; False when the channel was cancelled instead."""
         with self._changed:

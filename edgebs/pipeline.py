@@ -22,7 +22,10 @@ from edgebs.sources import Source, SourceFrame, open_source
 from edgebs.tensors import Array, Frame
 
 QUEUE_FRAMES = 1
-"""Frames waiting between two stages. One keeps both stages busy; more would only add latency."""
+"""Frames waiting between two stages. One keeps both stages busy; more would only add latency.
+
+The cue stage reads its next frame when this place is free, so a frame is at most two segmentations old.
+"""
 
 LEAVE_S = 1.0
 """How long leaving waits for the workers."""
@@ -257,7 +260,10 @@ class _Run:
             with closing(self._source) as source:
                 frames = iter(source)
                 while self._frames is None or index < self._frames:
-                    stage, clock = "source", _Clock()
+                    stage = "source"
+                    if not self._cued.wait_for_room():
+                        return
+                    clock = _Clock()
                     item = next(frames, None)
                     # A source that blocked past the end of the run must not touch the next run's history.
                     if item is None or self._closed:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from export.crossnet import CrossNet, fold_norms
 from export.same_padding import static_shape, static_size
-from export.selflow import BOTTOM, TOP, SelFlow, cost_volume, resize_flow, warp
+from export.selflow import BOTTOM, TOP, SelFlow, correlate_by_rows, resize_flow, unit_length, warp
+from export.selflow import correlate as correlate_by_slices
 
 BGR_TO_RGB = (2, 1, 0)
 
@@ -50,20 +51,29 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
     """Hierarchical optical flow: the magnitude of the flow from a frame back to several past ones.
 
     Equal to one SelFlow pass per interval, backward flow taken, with the work shared: each frame's pyramid is
-    computed once, all intervals and both directions go through the estimators as one batch, and the context
-    network refines the backward flow alone.
+    computed once, all intervals and both directions go through the estimators as one batch whose first layer
+    is computed once for both directions, and the context network refines the backward flow alone.
     """
 
     def __init__(
-        self, selflow: SelFlow, intervals: Sequence[int] = (1, 5, 10), *, look_ahead: bool = False
+        self,
+        selflow: SelFlow,
+        intervals: Sequence[int] = (1, 5, 10),
+        *,
+        look_ahead: bool = False,
+        by_rows: bool = True,
     ) -> None:
-        """look_ahead: False feeds (T - tau, T, T); True feeds (T - tau, T, T + tau), for files."""
+        """look_ahead: False feeds (T - tau, T, T); True feeds (T - tau, T, T + tau), for files.
+
+        by_rows: how the costs are computed, not what they are: matrix products, or slices and one sum.
+        """
         super().__init__()
         if not intervals or any(tau < 1 for tau in intervals):
             raise ValueError(f"intervals must be frame counts of at least 1, got {list(intervals)}")
         self.network = selflow
         self.intervals = tuple(intervals)
         self.look_ahead = look_ahead
+        self.by_rows = by_rows
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -89,43 +99,49 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
     def _backward_flow(self, images: Tensor, count: int) -> Tensor:
         """Refined flow of level 2 to each past frame, (gaps * N, 2, H / 4, W / 4)."""
         pyramid = self.network.features(images)
-        pairs = len(self.intervals) * count
-        flow = torch.zeros(2 * pairs, 2, *static_size(pyramid[TOP]))
+        # One batch: all forward flows, then all backward ones.
+        flow = torch.zeros(2 * len(self.intervals) * count, 2, *static_size(pyramid[TOP]))
         for level in range(TOP, BOTTOM - 1, -1):
             flow = resize_flow(flow, static_size(pyramid[level]))
-            now, there = self._now_and_there(pyramid[level], count)
-            costs = cost_volume(now, warp(there, flow, self.network.warp))
-            directed = torch.cat([costs, _swapped(costs), now, flow, -_swapped(flow)], dim=1)
-            seen, flow = self.network.estimators[str(level)](directed)
-        forward, backward = flow[:pairs], flow[pairs:]
-        return self.network.context(torch.cat([seen[pairs:], seen[:pairs], backward, -forward], dim=1))
+            seen, flow = self._estimate(level, pyramid[level], flow, count)
+        (seen_fw, seen_bw), (forward, backward) = seen.chunk(2), flow.chunk(2)
+        return self.network.context(torch.cat([seen_bw, seen_fw, backward, -forward], dim=1))
 
-    def _now_and_there(self, features: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Features of the current frame, and of what each flow points to: the later frames, then the past."""
+    def _estimate(self, level: int, features: Tensor, flow: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """One level for all intervals and both directions; features: of all frames, (frames * N, C, H, W)."""
         gaps = len(self.intervals)
-        now = features[:count].repeat(2 * gaps, 1, 1, 1)
-        past = features[count : count * (1 + gaps)]
-        later = features[count * (1 + gaps) :] if self.look_ahead else now[: gaps * count]
-        return now, torch.cat([later, past])
-
-
-def _swapped(pairs: Tensor) -> Tensor:
-    """A batch of forward, then backward entries, with the two halves exchanged."""
-    half = static_shape(pairs)[0] // 2
-    return torch.cat([pairs[half:], pairs[:half]])
+        now, past = features[:count], features[count : count * (1 + gaps)]
+        repeated = now.repeat(gaps, 1, 1, 1)
+        later = features[count * (1 + gaps) :] if self.look_ahead else repeated
+        warped = unit_length(warp(torch.cat([later, past]), flow, self.network.warp))
+        (warped_fw, warped_bw), (forward, backward) = warped.chunk(2), flow.chunk(2)
+        here = now if count == 1 else repeated  # one sample serves all intervals
+        correlate = correlate_by_rows if self.by_rows else correlate_by_slices
+        length_one = unit_length(here)
+        # Costs are linear in what was warped: their sum and difference come from its sum and difference.
+        alike = [correlate(length_one, warped_fw + warped_bw), forward + backward]
+        unlike = [correlate(length_one, warped_fw - warped_bw), forward - backward]
+        estimate: tuple[Tensor, Tensor] = self.network.estimators[str(level)].both_ways(
+            here, torch.cat(alike, dim=1), torch.cat(unlike, dim=1)
+        )
+        return estimate
 
 
 @torch.no_grad()
-def deployed(graph: SegmentGraph | HopGraph) -> nn.Module:
+def deployed(graph: SegmentGraph | HopGraph, *, for_tensorrt: bool = False) -> SegmentGraph | HopGraph:
     """The form to export: equal to `graph` in value, batch norms folded, colour order gone into the weights.
 
+    for_tensorrt: without matrix products, which TensorRT-RTX refuses in float32 for compute capability 7.5.
     Shares unchanged tensors with `graph`, which stays as it is.
     """
     if isinstance(graph, HopGraph):
-        return graph
+        hop = HopGraph(graph.network, graph.intervals, look_ahead=graph.look_ahead, by_rows=not for_tensorrt)
+        hop.eval()
+        return hop
     network = fold_norms(graph.network)
     first = network.frame_encoder.convs[0]
     first.weight = nn.Parameter(first.weight.flip(1))
-    export = SegmentGraph(network, graph.max_magnitude).eval()
-    export.reads_bgr = True
-    return export
+    segment = SegmentGraph(network, graph.max_magnitude)
+    segment.eval()
+    segment.reads_bgr = True
+    return segment
