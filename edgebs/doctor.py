@@ -7,19 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from edgebs.backends.tensorrt_module import INSTALL
+from edgebs.extras import EXPORT_MODULES
 from edgebs.surroundings import Surroundings, look_around
 
 _JETPACK_VENV = "python3 -m venv --system-site-packages VENV, and install edgebs in that"
-_EXPORTER = (
-    "torch",
-    "onnx",
-    "onnxsim",
-    "onnxconverter_common",
-    "nncf",
-    "safetensors",
-    "onnxruntime",
-    "openvino",
-)
 
 
 class TargetFacts(Protocol):
@@ -165,7 +156,7 @@ def _tensorrt(here: Surroundings) -> Item:
 
 
 def _exporter(here: Surroundings) -> Item:
-    missing = [module for module in _EXPORTER if module not in here.modules]
+    missing = [module for module in EXPORT_MODULES if module not in here.modules]
     found = (
         f"not installed: {', '.join(missing)}" if missing else f"torch {here.modules['torch']} and its tools"
     )
@@ -257,10 +248,10 @@ def _target(here: Surroundings, target: TargetFacts) -> TargetReport:
 
 
 def _build_needs(here: Surroundings, target: TargetFacts) -> str:
-    if any(module not in here.modules for module in _EXPORTER):
+    if any(module not in here.modules for module in EXPORT_MODULES):
         return "pip install 'edgebs[export]'"
-    if target.module and target.module not in here.modules:
-        return INSTALL[target.module]
+    if target.backend not in here.modules:  # which builds it, or runs its parity check
+        return _backend_command(target)
     if target.needs_gpu:
         return _gpu_needs(here, target)
     return ""
@@ -268,9 +259,13 @@ def _build_needs(here: Surroundings, target: TargetFacts) -> str:
 
 def _run_needs(here: Surroundings, target: TargetFacts) -> str:
     if target.backend not in here.modules:
-        commands = {"openvino": "pip install 'edgebs[cpu]'", "onnxruntime": "pip install 'edgebs[onnx]'"}
-        return commands.get(target.backend) or INSTALL[target.backend]
+        return _backend_command(target)
     return _gpu_needs(here, target) if target.module else ""
+
+
+def _backend_command(target: TargetFacts) -> str:
+    commands = {"openvino": "pip install 'edgebs[cpu]'", "onnxruntime": "pip install 'edgebs[onnx]'"}
+    return commands.get(target.backend) or INSTALL[target.backend]
 
 
 def _gpu_needs(here: Surroundings, target: TargetFacts) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgebs import cuda
+from edgebs.extras import EXPORT_MODULES
 from edgebs.version import __version__
 
 log = logging.getLogger(__name__)
@@ -33,12 +34,7 @@ MODULES: Mapping[str, str] = {
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "tensorrt_rtx",
     "cuda.bindings": "cuda-bindings",
-    "torch": "torch",
-    "onnx": "onnx",
-    "onnxsim": "onnxsim",
-    "onnxconverter_common": "onnxconverter-common",
-    "nncf": "nncf",
-    "safetensors": "safetensors",
+    **{module: module.replace("_", "-") for module in EXPORT_MODULES},
 }
 """Module to the distribution that brings it."""
 

@@ -14,14 +14,12 @@ import pytest
 from edgebs import surroundings
 from edgebs.cuda import DeviceFacts
 from edgebs.doctor import Item, Report, diagnose, format_report
+from edgebs.extras import EXPORT_MODULES
 from edgebs.surroundings import Surroundings, look_around
 from engines.targets import Target
 
 TARGETS = tuple(Target)
-EXPORTER = dict.fromkeys(
-    ("torch", "onnx", "onnxsim", "onnxconverter_common", "nncf", "safetensors", "onnxruntime", "openvino"),
-    "1.0",
-)
+EXPORTER = dict.fromkeys((*EXPORT_MODULES, "openvino"), "1.0")
 RTX_2080_TI = DeviceFacts(name="RTX 2080 Ti", compute_capability="7.5", driver="13.0", memory_bytes=11 << 30)
 BOX = Surroundings(
     python="3.12.3",
