@@ -9,14 +9,15 @@ import contextlib
 import io
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from calib.float32_nodes import float32_nodes
-from calib.onnx_graph import view, with_weights_outside
+from calib.float32_nodes import CONVOLUTIONS, float32_nodes
+from calib.onnx_graph import OnnxGraph, view, with_weights_outside
 from calib.quantisers import concatenate_integers, make_signed
 from calib.work_folder import work_folder
 from edgebs.errors import CalibrationError, ExportError
@@ -89,6 +90,7 @@ class _Counted:
 def _quantised(model: Any, folder: Path, feeds: _Counted, ignored: Sequence[str], signed: bool) -> Any:
     nncf = _nncf()
     graph = view(model)
+    _require_matches(graph, ignored)
     kept = float32_nodes(graph) | {node.name for node in graph.nodes if node.op_type in GLUE}
     scope = nncf.IgnoredScope(names=sorted(kept), patterns=list(ignored), validate=False)
     try:
@@ -103,6 +105,14 @@ def _quantised(model: Any, folder: Path, feeds: _Counted, ignored: Sequence[str]
             )
     except (nncf.ValidationError, nncf.InternalError, RuntimeError) as error:
         raise ExportError(f"NNCF cannot quantise the network: {error}") from error
+
+
+def _require_matches(graph: OnnxGraph, ignored: Sequence[str]) -> None:
+    """NNCF would pass over a pattern that matches nothing, and quantise what the caller wanted to spare."""
+    for pattern in ignored:
+        if not any(re.fullmatch(pattern, node.name) for node in graph.nodes):
+            names = ", ".join(node.name for node in graph.nodes if node.op_type in CONVOLUTIONS)
+            raise ExportError(f"no node is named like the ignored '{pattern}'. Convolutions: {names}")
 
 
 def _parameters(nncf: Any, folder: Path, signed: bool) -> Any:

@@ -28,6 +28,7 @@ TOLERANCE = 1e-4
 
 EXPORTER_CHATTER = (
     ".*legacy TorchScript-based ONNX export",  # chosen on purpose, see above
+    "The feature will be removed. Please remove usage of this function",  # of the exporter's own logging
     "Constant folding - Only steps=1 can be constant folded",  # onnxsim folds what the exporter leaves
 )
 """Warnings of torch.onnx.export that tell us nothing; any other one passes."""
@@ -95,6 +96,8 @@ def _export(module: Any, inputs: Mapping[str, TensorSpec], outputs: Sequence[str
     with warnings.catch_warnings(), torch.no_grad():
         for chatter in EXPORTER_CHATTER:
             warnings.filterwarnings("ignore", message=chatter)
+        # PyTorch's own checks of sizes; where our networks depend on data while traced, the warning passes.
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning, module=r"torch\.nn\.functional")
         try:
             torch.onnx.export(
                 module,
