@@ -13,6 +13,9 @@ from typing import Any
 
 from edgebs.errors import BundleError, EngineMismatch
 
+AHEAD_OF_TIME = ("7.5", "8.6", "8.9", "12.0")
+"""Compute capabilities that are targets of their own (engines/targets.py)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanFacts:
@@ -90,5 +93,6 @@ def _repair(build: PlanFacts, here: PlanFacts, target: str) -> str:
         if build.module == "tensorrt_rtx":
             return f"Install the version it was built with: pip install tensorrt_rtx=={build.tensorrt}"
         return "Export it again on this machine: edgebs export ... --target gpu"
-    wanted = "gpu" if target == "gpu" else f"sm{here.compute_capability.replace('.', '')}"
+    same_kind = target != "gpu" and here.compute_capability in AHEAD_OF_TIME
+    wanted = f"sm{here.compute_capability.replace('.', '')}" if same_kind else "gpu"
     return f"Export it for this machine: edgebs export ... --target {wanted}"

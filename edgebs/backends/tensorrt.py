@@ -42,7 +42,8 @@ class TensorRTBackend:
         trt = import_tensorrt(module)
         cuda.require_device()
         if build is not None:
-            check_plan_fits(build, plan_facts_here(module), where=str(file), target="gpu")
+            target = "gpu" if module == "tensorrt" else "sm"
+            check_plan_fits(build, plan_facts_here(module), where=str(file), target=target)
         self._file, self._device = file, device
         cuda.use_device(device)
         self._logger = make_logger(trt)

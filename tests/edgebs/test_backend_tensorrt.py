@@ -230,6 +230,8 @@ def test_a_mismatch_says_what_was_built_what_is_here_and_the_repair(
 def test_the_repair_for_an_rtx_plan_names_the_target_of_this_gpu() -> None:
     with pytest.raises(EngineMismatch, match="--target sm86"):
         check_plan_fits(facts(), facts(compute_capability="8.6"), where="bundle", target="sm75")
+    with pytest.raises(EngineMismatch, match="--target gpu"):
+        check_plan_fits(facts(), facts(compute_capability="8.7"), where="bundle", target="sm75")
 
 
 def test_facts_travel_through_the_manifest(trt: FakeTensorRT) -> None:

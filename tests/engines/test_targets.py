@@ -6,6 +6,7 @@ import pytest
 
 from edgebs.backends import BACKENDS
 from edgebs.errors import ExportError
+from edgebs.plan import AHEAD_OF_TIME
 from engines.targets import Target, target_named
 
 
@@ -36,6 +37,10 @@ def test_facts_follow_from_the_target(
     assert target.file_suffix == suffix
     assert target.compute_capability == capability
     assert target.needs_gpu == needs_gpu
+
+
+def test_the_repair_of_a_mismatch_knows_the_same_targets() -> None:
+    assert {target.compute_capability for target in Target} - {""} == set(AHEAD_OF_TIME)
 
 
 def test_an_unknown_target_lists_the_known() -> None:
