@@ -43,8 +43,6 @@ CHECK_SAMPLES = 2
 """Samples on which ONNX Runtime must agree with PyTorch after each step."""
 CALIBRATION_SAMPLES = 64
 """Samples of the set that calibrate INT8: each costs up to a second at full width."""
-PARITY_FRAMES = 24
-
 Say = Callable[[str], None]
 
 
@@ -64,6 +62,8 @@ class ExportRequest:
     """Scored sequences for parity of F."""
     compute: str = "f32"
     """Arithmetic of what the file leaves in floating point, on the CPU: f32, or bf16 with INT8."""
+    parity_frames: int = 24
+    """Frames of the stream that every bundle is compared on."""
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ def export_bundles(request: ExportRequest, say: Say = logger.info) -> list[Bundl
     for precision in request.precisions:
         _refuse_overwriting(request.bundle_path(precision), request.force)
     calibration = load_calibration_set(request.calibration) if request.calibration else None
-    stream = parity_stream(request.source, PARITY_FRAMES)
+    stream = parity_stream(request.source, request.parity_frames)
     with _work_folder(request.out) as folder:
         job = _Job(request, target_named(request.target), folder, say, calibration=calibration)
         graphs = build_networks(request.model)

@@ -21,7 +21,7 @@ BGR_TO_RGB = (2, 1, 0)
 
 def planes(frame: Tensor) -> Tensor:
     """frame (N, H, W, 3) uint8 -> (N, 3, H, W) float32, same values and same channel order."""
-    return frame.permute(0, 3, 1, 2).float()
+    return frame.float().permute(0, 3, 1, 2)  # TensorRT casts uint8, and does nothing else with it
 
 
 class SegmentGraph(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -91,7 +91,7 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
                 f"expected {len(self.input_names)} frames, {self.input_names}, got {len(frames)}"
             )
         count, gaps = static_shape(frames[0])[0], len(self.intervals)
-        images = planes(torch.cat(frames))[:, BGR_TO_RGB] * (1 / 255)
+        images = torch.cat([planes(frame) for frame in frames])[:, BGR_TO_RGB] * (1 / 255)
         flow = resize_flow(self._backward_flow(images, count), static_size(images))
         magnitude = (flow * flow).sum(dim=1).sqrt()  # (gaps * N, H, W)
         return magnitude.reshape(gaps, count, *static_size(images)).transpose(0, 1)
@@ -115,15 +115,16 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         later = features[count * (1 + gaps) :] if self.look_ahead else repeated
         warped = unit_length(warp(torch.cat([later, past]), flow, self.network.warp))
         (warped_fw, warped_bw), (forward, backward) = warped.chunk(2), flow.chunk(2)
-        here = now if count == 1 else repeated  # one sample serves all intervals
-        correlate = correlate_by_rows if self.by_rows else correlate_by_slices
-        length_one = unit_length(here)
         # Costs are linear in what was warped: their sum and difference come from its sum and difference.
-        alike = [correlate(length_one, warped_fw + warped_bw), forward + backward]
-        unlike = [correlate(length_one, warped_fw - warped_bw), forward - backward]
-        estimate: tuple[Tensor, Tensor] = self.network.estimators[str(level)].both_ways(
-            here, torch.cat(alike, dim=1), torch.cat(unlike, dim=1)
+        mixed = torch.cat([warped_fw + warped_bw, warped_fw - warped_bw])
+        correlate = correlate_by_rows if self.by_rows else correlate_by_slices
+        here = now if count == 1 else repeated  # one sample serves all intervals
+        alike, unlike = correlate(unit_length(here if count == 1 else here.repeat(2, 1, 1, 1)), mixed).chunk(
+            2
         )
+        alike = torch.cat([alike, forward + backward], dim=1)
+        unlike = torch.cat([unlike, forward - backward], dim=1)
+        estimate: tuple[Tensor, Tensor] = self.network.estimators[str(level)].both_ways(here, alike, unlike)
         return estimate
 
 

@@ -253,10 +253,11 @@ def correlate(here: Tensor, there: Tensor) -> Tensor:
 
     Slices, one product, one sum: no engine lacks a node of it.
     """
-    height, width = static_size(here)
+    count, channels, height, width = static_shape(there)
     padded = functional.pad(there, (RADIUS, RADIUS, RADIUS, RADIUS))
-    shifted = [padded[:, :, y : y + height, x : x + width] for y in range(SPAN) for x in range(SPAN)]
-    return (here[:, None] * torch.stack(shifted, dim=1)).sum(dim=2)
+    across = torch.cat([padded[..., x : x + width] for x in range(SPAN)], dim=1)  # (N, 9 C, H + 8, W)
+    shifted = torch.cat([across[:, :, y : y + height] for y in range(SPAN)], dim=1)
+    return (here[:, None] * shifted.reshape(count, COSTS, channels, height, width)).sum(dim=2)
 
 
 def correlate_by_rows(here: Tensor, there: Tensor) -> Tensor:

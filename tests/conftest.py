@@ -39,5 +39,5 @@ def tiny_bundle(tmp_path_factory):
     from export.models import ModelRequest
 
     out = tmp_path_factory.mktemp("tiny")
-    (bundle,) = export_bundles(ExportRequest(model=ModelRequest(width=4), out=out))
+    (bundle,) = export_bundles(ExportRequest(model=ModelRequest(width=4), out=out, parity_frames=4))
     return bundle

@@ -18,7 +18,9 @@ WIDTH = 4
 
 def request(out, **changes):
     model = {"width": WIDTH, **changes.pop("model", {})}
-    return ExportRequest(model=ModelRequest(**model), out=out, **changes)
+    return ExportRequest(
+        model=ModelRequest(**model), out=out, parity_frames=changes.pop("frames", 4), **changes
+    )
 
 
 @pytest.fixture(scope="module")

@@ -127,13 +127,23 @@ def test_segment_graph_exports_without_warnings_or_padding_nodes(norm: str, tmp_
     assert kinds.count("ConvTranspose") == 8
 
 
-@pytest.mark.parametrize("warp", ["published", "grid_sample"])
+@pytest.mark.parametrize(
+    ("warp", "for_tensorrt"), [("published", False), ("grid_sample", False), ("grid_sample", True)]
+)
 @torch.no_grad()
-def test_hop_graph_exports_without_warnings(warp: str, tmp_path: Path) -> None:
+def test_hop_graph_exports_without_warnings(warp: str, for_tensorrt: bool, tmp_path: Path) -> None:
+    import onnx
+
     graph = HopGraph(selflow(warp), (1, 5)).eval()
     feed = {name: frame(seed) for seed, name in enumerate(graph.input_names)}
-    found = onnx_outputs(deployed(graph), tmp_path / "hop.onnx", feed)
+    found = onnx_outputs(deployed(graph, for_tensorrt=for_tensorrt), tmp_path / "hop.onnx", feed)
     np.testing.assert_allclose(found, graph(*feed.values()).numpy(), rtol=0, atol=1e-3)
+    nodes = onnx.load(tmp_path / "hop.onnx").graph.node
+    samplers = [node for node in nodes if node.op_type == "GridSample"]
+    assert {attribute.s for node in samplers for attribute in node.attribute if attribute.name == "mode"} <= {
+        b"bilinear"
+    }
+    assert any(node.op_type == "MatMul" for node in nodes) is not for_tensorrt
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ import torch
 
 from edgebs.errors import ExportError
 from export.cost import gflop, parameters
-from export.selflow import SelFlow, check_size, cost_volume, resize_flow, warp
+from export.selflow import (
+    SelFlow,
+    check_size,
+    correlate,
+    correlate_by_rows,
+    cost_volume,
+    resize_flow,
+    warp,
+)
 from export.weights import init_weights
 
 
@@ -98,6 +106,16 @@ def test_cost_volume_is_the_cosine_with_each_of_81_neighbours() -> None:
             else torch.zeros(())
         )
         torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("width", [1, 4, 16, 24, 32])
+def test_both_ways_to_correlate_are_equal_at_widths_that_blocks_do_not_divide(width: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    here, there = (
+        torch.randn(1, 5, 6, width, generator=generator),
+        torch.randn(2, 5, 6, width, generator=generator),
+    )
+    torch.testing.assert_close(correlate_by_rows(here, there), correlate(here, there), rtol=0, atol=1e-5)
 
 
 def test_cost_of_empty_features_is_zero_and_not_nan() -> None:
