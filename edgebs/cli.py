@@ -138,7 +138,7 @@ def export(
     max_magnitude: Annotated[float, typer.Option(help="Pixels of flow that saturate the cue.")] = 20.0,
     nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Foreground probability.")] = 0.5,
-    dis_preset: Annotated[str, typer.Option(help="ultrafast, fast or medium.")] = "ultrafast",
+    dis_preset: Annotated[str, typer.Option(help="ultrafast, fast or medium.")] = "fast",
     warp: Annotated[str, typer.Option(help="SelFlow's: grid_sample (fast) or published.")] = "grid_sample",
     compute: Annotated[
         Compute, typer.Option(help="CPU arithmetic of what INT8 leaves in floating point.")

@@ -78,7 +78,7 @@ class ModelRequest:
     max_magnitude: float = 20.0
     """Pixels of flow that saturate the cue."""
     nominal_fps: float = 25.0
-    dis_preset: str = "ultrafast"
+    dis_preset: str = "fast"
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
