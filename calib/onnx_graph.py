@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import numpy_helper
 
+from edgebs.errors import ExportError
 from edgebs.tensors import Array
 
 SMALL_BYTES = 1024
@@ -105,13 +107,22 @@ def constants_as_initializers(model: Any) -> None:
             model.graph.node.remove(node)
 
 
+def load(file: Path) -> Any:
+    """The ModelProto of an ONNX file. Raises ExportError where there is none."""
+    try:
+        return onnx.load_model(str(file))
+    except (OSError, DecodeError) as error:
+        raise ExportError(f"{file} cannot be read as ONNX: {error}") from error
+
+
 def with_weights_outside(file: Path, folder: Path) -> Any:
     """The ModelProto of `file` without its weights, which go into `folder`, beside a copy of the model there.
 
     What edits or runs a model of gigabytes can then copy it freely; ONNX Runtime maps the weights from disk.
+    Raises ExportError where `file` is not an ONNX file.
     """
     outside = folder / "model.onnx"
-    model = onnx.load_model(str(file))
+    model = load(file)
     constants_as_initializers(model)
     onnx.save_model(
         model,

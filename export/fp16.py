@@ -17,7 +17,15 @@ import onnx
 from onnx import helper, numpy_helper
 
 from calib.float32_nodes import float32_nodes
-from calib.onnx_graph import FLOAT, FLOAT16, OnnxGraph, constants_as_initializers, view, with_weights_outside
+from calib.onnx_graph import (
+    FLOAT,
+    FLOAT16,
+    OnnxGraph,
+    constants_as_initializers,
+    load,
+    view,
+    with_weights_outside,
+)
 from calib.quantisers import remove_unread
 from calib.work_folder import work_folder
 from edgebs.errors import ExportError
@@ -40,7 +48,7 @@ def fp16_from_fp32(fp32: Path, file: Path, feeds: Sequence[Mapping[str, Array]])
     """
     with work_folder(file) as folder:
         _require_range(with_weights_outside(fp32, folder), folder, feeds)
-        model = onnx.load_model(str(fp32))
+        model = load(fp32)
         constants_as_initializers(model)
         _convert(model)
         finished = folder / "fp16.onnx"

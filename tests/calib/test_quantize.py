@@ -156,3 +156,12 @@ def test_progress_is_told_and_nothing_is_printed(
 def test_no_samples_is_an_error_that_says_how_to_make_some(files: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="edgebs calibrate VIDEO --out DIR"):
         int8_from_fp32(files["segmenter"], tmp_path / "toy.onnx", [], signed=True)
+
+
+def test_a_file_that_is_no_onnx_is_said_to_be_none(tmp_path: Path) -> None:
+    file = tmp_path / "toy.int8.onnx"
+    with pytest.raises(ExportError, match=r"missing\.onnx cannot be read as ONNX"):
+        int8_from_fp32(tmp_path / "missing.onnx", file, onnx_toys.feeds("normed"), signed=True)
+    (tmp_path / "text.onnx").write_text("this is no protobuf")
+    with pytest.raises(ExportError, match=r"text\.onnx cannot be read as ONNX"):
+        int8_from_fp32(tmp_path / "text.onnx", file, onnx_toys.feeds("normed"), signed=True)
