@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from export.crossnet import CrossNet, fold_norms
+from export.crossnet import SIDE_MULTIPLE, CrossNet, fit_kernels, fold_norms, shuffle_head
 from export.same_padding import static_shape, static_size
 from export.selflow import BOTTOM, TOP, SelFlow, correlate_by_rows, resize_flow, unit_length, warp
 from export.selflow import correlate as correlate_by_slices
@@ -129,9 +129,12 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
 
 
 @torch.no_grad()
-def deployed(graph: SegmentGraph | HopGraph, *, for_tensorrt: bool = False) -> SegmentGraph | HopGraph:
+def deployed(
+    graph: SegmentGraph | HopGraph, size: tuple[int, int] | None = None, *, for_tensorrt: bool = False
+) -> SegmentGraph | HopGraph:
     """The form to export: equal to `graph` in value, batch norms folded, colour order gone into the weights.
 
+    size: (height, width) to export for; at 256x256 CrossNet then loses the weights that meet only padding.
     for_tensorrt: without matrix products, which TensorRT-RTX refuses in float32 for compute capability 7.5.
     Shares unchanged tensors with `graph`, which stays as it is.
     """
@@ -139,7 +142,9 @@ def deployed(graph: SegmentGraph | HopGraph, *, for_tensorrt: bool = False) -> S
         hop = HopGraph(graph.network, graph.intervals, look_ahead=graph.look_ahead, by_rows=not for_tensorrt)
         hop.eval()
         return hop
-    network = fold_norms(graph.network)
+    network = shuffle_head(fold_norms(graph.network))
+    if size == (SIDE_MULTIPLE, SIDE_MULTIPLE):
+        network = fit_kernels(network)
     first = network.frame_encoder.convs[0]
     first.weight = nn.Parameter(first.weight.flip(1))
     segment = SegmentGraph(network, graph.max_magnitude)

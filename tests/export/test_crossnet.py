@@ -5,7 +5,7 @@ import torch
 
 from edgebs.errors import ExportError
 from export.cost import gflop, parameters
-from export.crossnet import CrossNet, check_size, fold_norms
+from export.crossnet import CrossNet, check_size, fit_kernels, fold_norms, shuffle_head
 from export.weights import init_weights
 
 
@@ -106,3 +106,27 @@ def test_folding_norms_changes_nothing(norm: str) -> None:
     torch.testing.assert_close(network(*inputs()), before, rtol=0, atol=0)  # the original stays as it was
     assert before.std() > 0.1
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
+
+
+@pytest.mark.parametrize("hop", [True, False])
+@torch.no_grad()
+def test_weights_that_meet_only_padding_go_without_a_change(hop: bool) -> None:
+    network = seeded(hop=hop)
+    fed = inputs() if hop else inputs()[:1]
+    fitted = fit_kernels(network)
+    torch.testing.assert_close(fitted(*fed), network(*fed), rtol=0, atol=1e-5)
+    assert parameters(fitted) < 0.9 * parameters(network)
+
+
+def test_a_seventh_of_the_full_network_meets_only_padding() -> None:
+    with torch.device("meta"):
+        network = CrossNet(64)
+        assert parameters(network) - parameters(fit_kernels(network)) == 24_641_536
+
+
+@torch.no_grad()
+def test_the_shuffled_head_is_equal() -> None:
+    network = seeded()
+    shuffled = shuffle_head(network)
+    assert not isinstance(shuffled.head, type(network.head))
+    torch.testing.assert_close(shuffled(*inputs()), network(*inputs()), rtol=0, atol=1e-5)
