@@ -10,7 +10,7 @@ INSTALL_OPENCV = (
     "pip install 'edgebs[headless]' "
     "(on Jetson OpenCV comes with JetPack: use a venv made with --system-site-packages)"
 )
-EXPORT_MODULES = ("torch", "onnx", "onnxsim", "onnxruntime", "onnxconverter_common", "nncf", "safetensors")
+EXPORT_MODULES = ("torch", "onnx", "onnxsim", "onnxruntime", "nncf", "safetensors")
 
 
 def _is_missing(module: str) -> bool:

@@ -174,7 +174,8 @@ def _export_one(job: _Job, name: str, graph: SegmentGraph | HopGraph) -> None:
     file = job.folder / f"{name}.fp32.onnx"
     origin = job.origins[name]
     feeds = job.feeds[name][:CHECK_SAMPLES]
-    onnx_from_module(deployed(graph), origin.inputs, list(origin.outputs), feeds, file)
+    form = deployed(graph, job.request.model.size, for_tensorrt=job.target.for_tensorrt)
+    onnx_from_module(form, origin.inputs, list(origin.outputs), feeds, file)
     job.onnx[name, "fp32"] = file
     job.say(f"{name}: ONNX agrees with PyTorch ({_size(file)}, {time.perf_counter() - started:.0f} s)")
 

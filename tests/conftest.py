@@ -22,6 +22,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=f"no NVIDIA GPU: {found.reason}"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_networks_outside_the_home_folder(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
 @pytest.fixture(scope="session")
 def street_video(tmp_path_factory):
     """A rendered street of 30 frames, 160x120, as a file."""

@@ -22,7 +22,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 """
 
-FORBIDDEN = ("torch", "onnx", "onnxsim", "nncf", "onnxconverter_common")
+FORBIDDEN = ("torch", "onnx", "onnxsim", "nncf")
 EXTRAS = (*FORBIDDEN, "cv2", "openvino", "onnxruntime", "tensorrt", "tensorrt_rtx", "cuda", "safetensors")
 
 
