@@ -94,7 +94,7 @@ def _quantised(model: Any, folder: Path, feeds: _Counted, ignored: Sequence[str]
     kept = float32_nodes(graph) | {node.name for node in graph.nodes if node.op_type in GLUE}
     scope = nncf.IgnoredScope(names=sorted(kept), patterns=list(ignored), validate=False)
     try:
-        with _quiet(nncf):
+        with _quiet():
             return nncf.quantize(
                 model,
                 nncf.Dataset(feeds),
@@ -139,11 +139,17 @@ def _nncf() -> Any:
 
 
 @contextlib.contextmanager
-def _quiet(nncf: Any) -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """NNCF without its progress bars, which it prints on stdout, and without its log below errors."""
-    nncf.set_log_level(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
+    # Not nncf.set_log_level: it also changes the handlers, which may belong to someone else.
+    log = logging.getLogger("nncf")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _check(file: Path) -> None:
