@@ -41,7 +41,7 @@ class Baseline(str, Enum):
 
 
 class Compute(str, Enum):
-    """Arithmetic of what an INT8 file leaves in floating point."""
+    """Arithmetic of what FP16 and INT8 files leave in floating point."""
 
     F32 = "f32"
     BF16 = "bf16"
@@ -128,6 +128,12 @@ def export(
         str,
         typer.Option(help="Comma-separated: fp32, fp16, int8.", autocompletion=lambda: list(PRECISION_NAMES)),
     ] = "fp32",
+    flow_precision: Annotated[
+        str,
+        typer.Option(
+            help="Of the flow network, where it differs.", autocompletion=lambda: list(PRECISION_NAMES)
+        ),
+    ] = "",
     calib: Annotated[Path | None, typer.Option(help="Calibration set; INT8 needs one.")] = None,
     source: Annotated[str | None, typer.Option(help="Video of the parity check; default rendered.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
@@ -141,7 +147,7 @@ def export(
     dis_preset: Annotated[str, typer.Option(help="ultrafast, fast or medium.")] = "fast",
     warp: Annotated[str, typer.Option(help="SelFlow's: grid_sample (fast) or published.")] = "grid_sample",
     compute: Annotated[
-        Compute, typer.Option(help="CPU arithmetic of what INT8 leaves in floating point.")
+        Compute, typer.Option(help="CPU arithmetic of what FP16 and INT8 leave in floating point.")
     ] = Compute.F32,
     seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
     force: Force = False,
@@ -171,6 +177,7 @@ def export(
         ),
         target=target,
         precisions=_words(precision),
+        flow_precision=flow_precision,
         out=out,
         calibration=calib,
         source=source,

@@ -20,7 +20,7 @@ from edgebs.backends import Backend, open_backend
 from edgebs.bundle import Bundle, rewrite_manifest, write_bundle
 from edgebs.cues import open_cue
 from edgebs.errors import BundleError, CalibrationError, ExportError
-from edgebs.manifest import Manifest
+from edgebs.manifest import Manifest, NetworkFacts
 from edgebs.pipeline import Pipeline
 from engines.build import EngineFacts, build_engine
 from engines.targets import Target, target_named
@@ -61,17 +61,20 @@ class ExportRequest:
     data: Path | None = None
     """Scored sequences for parity of F."""
     compute: str = "f32"
-    """Arithmetic of what the file leaves in floating point, on the CPU: f32, or bf16 with INT8."""
+    """Arithmetic of what FP16 and INT8 files leave in floating point, on the CPU: f32 or bf16."""
+    flow_precision: str = ""
+    """Precision of the flow network where it differs from the bundle's; "" for the same."""
     parity_frames: int = 24
     """Frames of the stream that every bundle is compared on."""
     force: bool = False
 
     def __post_init__(self) -> None:
         target_named(self.target)
-        unknown = [precision for precision in self.precisions if precision not in PRECISIONS]
+        wanted = {*self.precisions, *filter(None, (self.flow_precision,))}
+        unknown = sorted(wanted - set(PRECISIONS))
         if unknown or not self.precisions:
             raise ExportError(f"unknown precision '{', '.join(unknown)}'; known: {', '.join(PRECISIONS)}")
-        if "int8" in self.precisions and self.calibration is None:
+        if "int8" in wanted and self.calibration is None:
             raise CalibrationError(
                 "INT8 needs a calibration set of your own scene, and none was named. Make one with: "
                 "edgebs calibrate VIDEO --out calibration, then add: --calib calibration"
@@ -81,9 +84,13 @@ class ExportRequest:
         """The folder of one precision's bundle."""
         return self.out / f"{self.model.model}-{self.model.flow}-{self.target}-{precision}"
 
+    def precision_of(self, network: str, precision: str) -> str:
+        """The precision of one network in the bundle of a precision."""
+        return (self.flow_precision or precision) if network == "cue" else precision
+
     def compute_for(self, precision: str) -> str:
-        """bf16 only beside INT8, where it was asked for: FP32 and FP16 files keep their own precision."""
-        return self.compute if precision == "int8" else "f32"
+        """FP32 means float32: bf16 is for what was reduced already."""
+        return "f32" if precision == "fp32" else self.compute
 
 
 @dataclass(slots=True)
@@ -192,11 +199,11 @@ def _reference(
 
 def _bundle(job: _Job, precision: str, reference: Sequence[ReferenceFrame]) -> Bundle:
     """One precision: its ONNX files, engines, bundle folder and parity result."""
-    engines = {name: _engine(job, name, precision) for name in job.origins}
+    engines = {name: _engine(job, name, job.request.precision_of(name, precision)) for name in job.origins}
     manifest = _manifest(job, precision, engines)
     files = {manifest.networks[name].file: facts.file for name, facts in engines.items()}
     bundle = write_bundle(manifest, files, job.request.bundle_path(precision), force=job.request.force)
-    bundle = rewrite_manifest(bundle, parity=_parity(job, bundle, precision, reference))
+    bundle = rewrite_manifest(bundle, parity=_parity(job, bundle, reference))
     result = bundle.manifest.parity or {}
     verdict = "passed" if result["passed"] and result["enforced"] else "reported"
     job.say(
@@ -238,7 +245,6 @@ def _onnx_in(job: _Job, name: str, precision: str) -> Path:
 def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> Manifest:
     request, model = job.request, job.request.model
     builds = [facts.plan.to_json() for facts in engines.values() if facts.plan]
-    compute = request.compute_for(precision)
     return Manifest(
         name=request.bundle_path(precision).name,
         model=model.model,
@@ -248,8 +254,7 @@ def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> 
         threshold=model.threshold,
         cue=model.cue,
         networks={
-            name: origin.facts(f"{name}{job.target.file_suffix}", job.target.backend, precision, compute)
-            for name, origin in job.origins.items()
+            name: _network_facts(job, name, request.precision_of(name, precision)) for name in job.origins
         },
         weights={name: origin.origin for name, origin in job.origins.items()},
         calibration=job.calibration.facts() if job.calibration and precision == "int8" else None,
@@ -259,14 +264,19 @@ def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> 
     )
 
 
-def _parity(job: _Job, bundle: Bundle, precision: str, reference: Sequence[ReferenceFrame]) -> dict[str, Any]:
+def _network_facts(job: _Job, name: str, precision: str) -> NetworkFacts:
+    file, compute = f"{name}{job.target.file_suffix}", job.request.compute_for(precision)
+    return job.origins[name].facts(file, job.target.backend, precision, compute)
+
+
+def _parity(job: _Job, bundle: Bundle, reference: Sequence[ReferenceFrame]) -> dict[str, Any]:
     manifest = bundle.manifest
     with ExitStack() as stack:
         # A plan for another GPU cannot run here; the ONNX file that it was built from can.
         is_plan = job.target.for_tensorrt
         engines: dict[str, Backend] = {}
         for name, facts in manifest.networks.items():
-            file = job.onnx[name, precision] if is_plan else bundle.file(name)
+            file = job.onnx[name, facts.precision] if is_plan else bundle.file(name)
             runtime = "onnxruntime" if is_plan else facts.backend
             engines[name] = open_backend(runtime, file, compute=facts.compute)
             stack.callback(engines[name].close)

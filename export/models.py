@@ -48,7 +48,7 @@ FLOWS = {
     "selflow": ModelFacts(
         what="SelFlow, the paper's flow network, three gaps in one graph",
         parameters=4_790_876,
-        gflop=53.0,
+        gflop=45.0,
         history_frames=11,
     ),
 }
