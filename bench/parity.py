@@ -6,7 +6,7 @@ whole stream, and F on scored sequences. One gate per precision decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ FP32_MAX_ABS = 1e-4
 FP16_FLIP_RATE = 1e-3
 INT8_DELTA_F = 0.01
 INT8_MASK_IOU = 0.95
+
+Progress = Callable[[int, int], None]
+"""Told (done, total)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +114,7 @@ class _Masks:
 
 
 def record_reference(
-    pipeline: Pipeline,
-    frames: Iterable[tuple[Frame, float | None]],
-    progress: Callable[[int], None] | None = None,
+    pipeline: Pipeline, frames: Sequence[tuple[Frame, float | None]], progress: Progress | None = None
 ) -> list[ReferenceFrame]:
     """Run a stream of (H, W, 3) uint8 frames with their capture times through the reference, and keep it."""
     pipeline.reset()
@@ -122,13 +123,15 @@ def record_reference(
         cue, probability = pipeline.trace(image, captured_s)
         recorded.append(ReferenceFrame(image, captured_s, cue.copy(), probability.copy()))
         if progress:
-            progress(len(recorded))
+            progress(len(recorded), len(frames))
     if not recorded:
         raise ParityError("the parity source gave no frame. Name another with --source.")
     return recorded
 
 
-def compare(pipeline: Pipeline, reference: Sequence[ReferenceFrame]) -> dict[str, Any]:
+def compare(
+    pipeline: Pipeline, reference: Sequence[ReferenceFrame], progress: Progress | None = None
+) -> dict[str, Any]:
     """Levels 1 and 2 of one bundle's pipeline against a recorded reference, as JSON-able values.
 
     Cue errors are in pixels of flow magnitude at network size; segment errors in probability.
@@ -147,6 +150,8 @@ def compare(pipeline: Pipeline, reference: Sequence[ReferenceFrame]) -> dict[str
             same = own
         networks["segment"].add(index, same, expected.probability)
         masks.add(index, _mask(own, expected, manifest), _mask(expected.probability, expected, manifest))
+        if progress:
+            progress(index + 1, len(reference))
     return {
         "networks": {name: error.to_json() for name, error in networks.items()},
         "pipeline": masks.to_json(),
@@ -160,12 +165,13 @@ def _mask(probability: Array, frame: ReferenceFrame, manifest: Manifest) -> Fram
 
 
 def compare_task(
-    reference: Pipeline, bundle: Pipeline, root: Path, progress: Callable[[int], None] | None = None
+    reference: Pipeline, bundle: Pipeline, root: Path, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Level 3: pooled F on every scored sequence below `root`, by the reference and by the bundle."""
     counts = (Counts(), Counts())
-    done = 0
-    for sequence in find_sequences(root):
+    done, sequences = 0, find_sequences(root)
+    total = sum(len(sequence.inputs) for sequence in sequences)
+    for sequence in sequences:
         for pipeline in (reference, bundle):
             pipeline.reset()
         for image, truth, valid in scored_frames(sequence):
@@ -175,7 +181,7 @@ def compare_task(
                     count.add(mask, truth, valid)
             done += 1
             if progress:
-                progress(done)
+                progress(done, total)
     f_reference, f_bundle = counts[0].f_measure, counts[1].f_measure
     return {"F_reference": f_reference, "F_bundle": f_bundle, "delta_F": f_bundle - f_reference}
 
@@ -220,7 +226,7 @@ def bundle_parity(
     source: str | Path | None = None,
     data: Path | None = None,
     frames: int = 24,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Rebuild a bundle's networks in PyTorch and compare, on a video (None: rendered) and on scored data.
 
@@ -235,11 +241,9 @@ def bundle_parity(
     with load(bundle_path(bundle)) as pipeline:
         manifest = pipeline.manifest
         original = torch_pipeline(manifest, torch_modules(manifest))
-        reference = record_reference(
-            original, stream, progress and (lambda done: progress(done, len(stream)))
-        )
-        levels = compare(pipeline, reference)
-        task = compare_task(original, pipeline, data) if data is not None else None
+        reference = record_reference(original, stream, progress)
+        levels = compare(pipeline, reference, progress)
+        task = compare_task(original, pipeline, data, progress) if data is not None else None
         return {
             **judge(manifest, levels, task),
             "checked": "engine",

@@ -20,7 +20,7 @@ def fps_table(record: Mapping[str, Any]) -> Table:
         name = run["bundle"] if run["trained"] else f"{run['bundle']} (untrained)"
         table.add_row(name, run["mode"], *_speed(run), *_times(run), f"{run['peak_rss_mb']:.0f}")
     for base in _baselines(record):
-        table.add_row("PyTorch FP32 eager", "sequential", f"{base['fps']:.2f}", "1.0", "", *_times(base), "")
+        table.add_row(base["name"], "sequential", f"{base['fps']:.2f}", "1.0", "", *_times(base), "")
     paper = record["paper"]
     table.add_row("the paper, two GTX 2080 Ti", "", f"{paper['fps']:.2f}", "", "1.0")
     machine = record["machine"]
@@ -88,9 +88,9 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
             f"{network['gflop']:.1f} GFLOP, {network['backend']} {network['precision']}, "
             f"floating point in {network['compute']}"
         )
-        rows[f"weights {name}"] = str(manifest["weights"][name])
-    rows["calibration"] = str(manifest["calibration"] or "none")
-    rows["built for"] = str(manifest["build"] or "any CPU")
+        rows[f"weights {name}"] = _weights(manifest["weights"][name])
+    rows["calibration"] = _calibration(manifest["calibration"])
+    rows["built for"] = _build(manifest["build"])
     rows["files"] = "\n".join(
         f"{name}: {facts['bytes'] / 1e6:.1f} MB, SHA-256 {facts['sha256'][:16]}…"
         for name, facts in manifest["files"].items()
@@ -99,10 +99,32 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
     rows["parity"] = (
         f"{parity['gate']}: {parity['value']:.3g}, {verdict(parity)}" if parity else "never checked"
     )
-    rows["made"] = f"{manifest['created']} by {manifest['tools']}"
+    tools = ", ".join(f"{tool} {version}" for tool, version in manifest["tools"].items())
+    rows["made"] = f"{manifest['created']} by {tools}"
     for key, value in rows.items():
         table.add_row(key, value)
     return table
+
+
+def _weights(origin: Mapping[str, Any]) -> str:
+    where = origin["file"] or f"random, seed {origin['seed']}"
+    return f"{where}, {'trained' if origin['trained'] else 'untrained'}, SHA-256 {origin['sha256'][:16]}…"
+
+
+def _calibration(facts: Mapping[str, Any] | None) -> str:
+    if facts is None:
+        return "none"
+    sources = ", ".join(f"{source['samples']} of {source['name']}" for source in facts["sources"])
+    return f"{facts['frames']} frames ({sources}), intervals {facts['intervals']}, hash {facts['hash'][:16]}…"
+
+
+def _build(facts: Mapping[str, Any] | None) -> str:
+    if facts is None:
+        return "any machine with its runtime"
+    return (
+        f"compute capability {facts['compute_capability']}, {facts['module']} {facts['tensorrt']}, "
+        f"{facts['platform']} {facts['gpu']}".rstrip()
+    )
 
 
 def models_table(listing: Mapping[str, Any]) -> Table:

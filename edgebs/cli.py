@@ -185,7 +185,7 @@ def export(
         compute=compute.value,
         force=force,
     )
-    bundles = export_bundles(request, say=note)
+    bundles = export_bundles(request, say=note, bar=progress_bar)
     if json:
         print_json({"bundles": [{"path": str(b.path), **b.manifest.to_json()} for b in bundles]})
         return

@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,8 @@ CHECK_SAMPLES = 2
 CALIBRATION_SAMPLES = 64
 """Samples of the set that calibrate INT8: each costs up to a second at full width."""
 Say = Callable[[str], None]
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""Opens a progress bar with a title; what it yields is told (done, total), total 0 for unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,11 @@ class ExportRequest:
         unknown = sorted(wanted - set(PRECISIONS))
         if unknown or not self.precisions:
             raise ExportError(f"unknown precision '{', '.join(unknown)}'; known: {', '.join(PRECISIONS)}")
+        if self.compute != "f32" and self.target != "cpu":
+            raise ExportError(
+                f"compute {self.compute} is for target cpu (OpenVINO); target {self.target} computes as its "
+                "file says. Leave --compute out."
+            )
         if "int8" in wanted and self.calibration is None:
             raise CalibrationError(
                 "INT8 needs a calibration set of your own scene, and none was named. Make one with: "
@@ -101,6 +108,7 @@ class _Job:
     target: Target
     folder: Path
     say: Say
+    bar: Bar
     origins: dict[str, NetworkOrigin] = field(default_factory=dict)
     onnx: dict[tuple[str, str], Path] = field(default_factory=dict)
     """By network and precision."""
@@ -108,8 +116,19 @@ class _Job:
     calibration: CalibrationSet | None = None
 
 
-def export_bundles(request: ExportRequest, say: Say = logger.info) -> list[Bundle]:
-    """Export every requested precision; `say` hears one line a step.
+def _unheard(done: int, total: int) -> None:
+    """Progress that nobody asked for."""
+
+
+@contextmanager
+def no_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar that nobody sees."""
+    logger.debug(title)
+    yield _unheard
+
+
+def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no_bar) -> list[Bundle]:
+    """Export every requested precision; `say` hears one line a step, `bar` draws the steps that take long.
 
     A bundle is written whole, then checked against PyTorch. One that fails its parity gate stays on disk,
     marked so, and ParityError is raised once all are written. What cannot be done is refused before anything
@@ -120,9 +139,10 @@ def export_bundles(request: ExportRequest, say: Say = logger.info) -> list[Bundl
     calibration = load_calibration_set(request.calibration) if request.calibration else None
     stream = parity_stream(request.source, request.parity_frames)
     with _work_folder(request.out) as folder:
-        job = _Job(request, target_named(request.target), folder, say, calibration=calibration)
-        graphs = build_networks(request.model)
-        job.origins = network_origins(request.model, graphs)
+        job = _Job(request, target_named(request.target), folder, say, bar, calibration=calibration)
+        with bar("building the networks"):
+            graphs = build_networks(request.model)
+            job.origins = network_origins(request.model, graphs)
         say(f"built {_spoken(job.origins)}")
         _export_fp32(job, graphs, _samples(job, stream))
         reference = _reference(job, graphs, stream)
@@ -182,7 +202,8 @@ def _export_one(job: _Job, name: str, graph: SegmentGraph | HopGraph) -> None:
     origin = job.origins[name]
     feeds = job.feeds[name][:CHECK_SAMPLES]
     form = deployed(graph, job.request.model.size, for_tensorrt=job.target.for_tensorrt)
-    onnx_from_module(form, origin.inputs, list(origin.outputs), feeds, file)
+    with job.bar(f"{name}: PyTorch to ONNX"):
+        onnx_from_module(form, origin.inputs, list(origin.outputs), feeds, file)
     job.onnx[name, "fp32"] = file
     job.say(f"{name}: ONNX agrees with PyTorch ({_size(file)}, {time.perf_counter() - started:.0f} s)")
 
@@ -192,7 +213,8 @@ def _reference(
 ) -> list[ReferenceFrame]:
     started = time.perf_counter()
     manifest = _manifest(job, "fp32", {})
-    reference = record_reference(torch_pipeline(manifest, graphs), stream)
+    with job.bar("PyTorch reference") as progress:
+        reference = record_reference(torch_pipeline(manifest, graphs), stream, progress)
     job.say(f"reference: {len(reference)} frames in PyTorch FP32 ({time.perf_counter() - started:.0f} s)")
     return reference
 
@@ -219,7 +241,8 @@ def _engine(job: _Job, name: str, precision: str) -> EngineFacts:
     onnx_file = _onnx_in(job, name, precision)
     require_clean(onnx_file, for_tensorrt=job.target.for_tensorrt)
     out = job.folder / f"{precision}-{name}{job.target.file_suffix}"
-    facts = build_engine(onnx_file, job.target, out)
+    with job.bar(f"{name} {precision}: engine for {job.target.value}") as progress:
+        facts = build_engine(onnx_file, job.target, out, progress=progress)
     seconds = time.perf_counter() - started
     job.say(f"{name} {precision}: {job.target.value} engine ({_size(facts.file)}, {seconds:.0f} s)")
     return facts
@@ -233,17 +256,20 @@ def _onnx_in(job: _Job, name: str, precision: str) -> Path:
         if precision == "fp16":
             from export.fp16 import fp16_from_fp32
 
-            fp16_from_fp32(fp32, file, feeds[:CHECK_SAMPLES])
+            with job.bar(f"{name}: to FP16"):
+                fp16_from_fp32(fp32, file, feeds[:CHECK_SAMPLES])
         else:
             from calib.quantize import int8_from_fp32
 
-            int8_from_fp32(fp32, file, feeds, signed=job.target.for_tensorrt)
+            with job.bar(f"{name}: to INT8, samples") as progress:
+                int8_from_fp32(fp32, file, feeds, signed=job.target.for_tensorrt, progress=progress)
         job.onnx[name, precision] = file
     return job.onnx[name, precision]
 
 
 def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> Manifest:
     request, model = job.request, job.request.model
+    is_int8 = any(request.precision_of(name, precision) == "int8" for name in job.origins)
     builds = [facts.plan.to_json() for facts in engines.values() if facts.plan]
     return Manifest(
         name=request.bundle_path(precision).name,
@@ -257,7 +283,7 @@ def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> 
             name: _network_facts(job, name, request.precision_of(name, precision)) for name in job.origins
         },
         weights={name: origin.origin for name, origin in job.origins.items()},
-        calibration=job.calibration.facts() if job.calibration and precision == "int8" else None,
+        calibration=job.calibration.facts() if job.calibration and is_int8 else None,
         tools=installed_versions(),
         build=builds[0] if builds else None,
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -282,11 +308,13 @@ def _parity(job: _Job, bundle: Bundle, reference: Sequence[ReferenceFrame]) -> d
             stack.callback(engines[name].close)
         cue = open_cue(manifest.cue, manifest.size, engines.get("cue"))
         pipeline = Pipeline(manifest, engines["segment"], cue)
-        levels = compare(pipeline, reference)
+        with job.bar("parity, frames") as progress:
+            levels = compare(pipeline, reference, progress)
         task = None
         if job.request.data is not None:
-            original = torch_pipeline(manifest, torch_modules(manifest))
-            task = compare_task(original, pipeline, job.request.data)
+            with job.bar("parity of F, frames") as progress:
+                original = torch_pipeline(manifest, torch_modules(manifest))
+                task = compare_task(original, pipeline, job.request.data, progress)
         checked = "onnx file of the plan, in ONNX Runtime" if is_plan else "engine"
         return {**judge(manifest, levels, task), "checked": checked, "engines": pipeline.descriptions()}
 
