@@ -40,6 +40,8 @@ PAPER = {
 STAGES = ("read", "pre", "cue", "segment", "post")
 WARM_UP = 12
 """Frames run before counting: the longest default history, 11 frames, and one more."""
+TAIL = 3
+"""Frames run after the counted ones, pipelined: the last counted one still shares the cores."""
 BASELINE_FRAMES = 6
 """PyTorch frames a repeat: they take up to a second each, and vary little."""
 BASELINE_WARM_UP = 3
@@ -90,6 +92,7 @@ def bench_fps(
     """
     if frames < repeats or repeats < 1:
         raise ValueError(f"frames must be at least repeats ({repeats}), got {frames}")
+    _set_torch_threads(threads if baseline else 0)
     loaded = [load_bundle(bundle_path(bundle)) for bundle in bundles]
     chunk = -(-frames // repeats)
     size = _source_size(source)
@@ -133,6 +136,14 @@ def bench_fps(
     }
 
 
+def _set_torch_threads(threads: int) -> None:
+    """The baseline gets as many threads as the engines."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
 def bundles_here(folder: Path = Path("bundles")) -> list[str | Path]:
     """The shipped models, or else every bundle below ./bundles: measured where none is named."""
     found: list[str | Path] = list(shipped_models()) or sorted(
@@ -153,14 +164,15 @@ def write_record(record: Mapping[str, Any], file: Path) -> None:
 
 
 def _pipelined(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:
-    started_s = now_s = 0.0
-    for result in pipeline.run(open_source(source, loop=True), frames=frames + WARM_UP):
+    started_s = ended_s = 0.0
+    for result in pipeline.run(open_source(source, loop=True), frames=WARM_UP + frames + TAIL):
         now_s = time.perf_counter()
         if result.index < WARM_UP:
             started_s = now_s
-        else:
+        elif result.index < WARM_UP + frames:
             samples.add(result, result.stages_ms["read"])
-    samples.add_repeat(frames, now_s - started_s, pipeline.counters)
+            ended_s = now_s
+    samples.add_repeat(frames, ended_s - started_s, pipeline.counters)
 
 
 def _sequential(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:

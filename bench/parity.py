@@ -25,6 +25,17 @@ FP16_FLIP_RATE = 1e-3
 INT8_DELTA_F = 0.01
 INT8_MASK_IOU = 0.95
 
+UNPROVED: Mapping[str, Any] = {
+    "networks": {},
+    "pipeline": None,
+    "task": None,
+    "gate": "none could be computed",
+    "value": 0.0,
+    "enforced": True,
+    "passed": False,
+}
+"""The parity result of a bundle that could not be compared; `reason` is added."""
+
 Progress = Callable[[int, int], None]
 """Told (done, total)."""
 
@@ -142,6 +153,7 @@ def compare(
     pipeline.reset()
     for index, expected in enumerate(reference):
         cue, own = pipeline.trace(expected.image, expected.captured_s)
+        own = own.copy()  # the segmenter runs again below, into the same buffer
         if "cue" in networks:
             networks["cue"].add(index, cue, expected.cue)
             small = network_frame(expected.image, manifest.size)
@@ -256,7 +268,7 @@ def require_passed(name: str, result: Mapping[str, Any]) -> None:
     """Raise ParityError, naming the gate, the value and the worst frame, where parity failed."""
     if result["passed"]:
         return
-    worst = max(result["networks"].items(), key=lambda item: item[1]["mean_abs"])
+    worst = min(result["networks"].items(), key=lambda item: item[1]["cosine"])
     raise ParityError(
         f"{name}: parity gate {result['gate']} failed with {result['value']:.3g} "
         f"over {result['frames']} frames. Worst frame {result['pipeline']['worst_frame']}; worst network "

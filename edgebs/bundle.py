@@ -49,12 +49,20 @@ def load_bundle(path: Path | str) -> Bundle:
     Raises BundleError for a missing or damaged part, EngineMismatch for a plan of another GPU or
     TensorRT; nothing is deserialised before that, because a plan is native code.
     """
-    bundle = verify_files(Path(path))
+    path = Path(path)
+    bundle = verify_files(path)
     manifest = bundle.manifest
-    if manifest.build is not None:
+    plans = {facts.backend for facts in manifest.networks.values()} & {"tensorrt", "tensorrt_rtx"}
+    if plans or manifest.build is not None:
+        build = manifest.build or {}
+        if plans != {build.get("module")}:
+            raise BundleError(
+                f"{path / MANIFEST} names plans of {', '.join(sorted(plans)) or 'no TensorRT'}, built with "
+                f"{build.get('module')}. Do not load it; export the bundle again."
+            )
         from edgebs.backends.tensorrt import check_plan_fits_here
 
-        check_plan_fits_here(manifest.build, where=str(path), target=manifest.target)
+        check_plan_fits_here(build, where=str(path), target=manifest.target)
     return bundle
 
 
@@ -107,6 +115,10 @@ def _verify_file(file: Path, facts: Mapping[str, Any]) -> None:
 
 def write_bundle(manifest: Manifest, files: Mapping[str, Path], path: Path, *, force: bool = False) -> Bundle:
     """Move `files` (name in the bundle -> where it is now) into a new bundle folder, whole or not at all."""
+    if path.is_dir() and not is_bundle(path) and any(path.iterdir()):
+        raise BundleError(
+            f"{path} holds something that is no bundle, and is not replaced. Choose another --out."
+        )
     with atomic_folder(path, BundleError, force=force) as temporary:
         for name, file in files.items():
             shutil.move(file, temporary / name)

@@ -6,6 +6,7 @@ Heavy imports stand inside the commands, so that `--help` is instant and needs n
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -244,7 +245,10 @@ def bench(
 
     if not fps:
         raise typer.BadParameter("say what to measure", param_hint="--fps")
-    with video_or_rendered(source) as video, progress_bar("measuring") as progress:
+    with ExitStack() as stack:
+        with progress_bar("rendering a street") as progress:
+            video = stack.enter_context(video_or_rendered(source, progress=progress))
+        progress = stack.enter_context(progress_bar("measuring"))
         record = bench_fps(
             bundles or bundles_here(),
             video,

@@ -140,6 +140,12 @@ class Manifest:
     parity: Mapping[str, Any] | None = None
     created: str = ""
 
+    def __post_init__(self) -> None:
+        if "segment" not in self.networks:
+            raise ValueError("there is no network called segment")
+        if self.networks.keys() - self.weights.keys():
+            raise ValueError("a network's weights are not described")
+
     @property
     def trained(self) -> bool:
         """Whether every network has trained weights: reports say "untrained" otherwise."""
@@ -171,10 +177,11 @@ class Manifest:
     def from_json(cls, data: Mapping[str, Any], where: str) -> Manifest:
         """Values from a parsed manifest.json. Raises BundleError naming `where` and the key at fault."""
         if data.get("format") != FORMAT_VERSION:
+            tools = data.get("tools")
+            writer = tools.get("edgebs", "version unknown") if isinstance(tools, dict) else "version unknown"
             raise BundleError(
                 f"{where} has format version {data.get('format')!r}; this edgebs reads {FORMAT_VERSION}. "
-                "Export the bundle again with this version, or install the edgebs that wrote it "
-                f"({dict(data.get('tools') or {}).get('edgebs', 'version unknown')})."
+                f"Export the bundle again with this version, or install the edgebs that wrote it ({writer})."
             )
         try:
             height, width = data["size"]
@@ -187,15 +194,27 @@ class Manifest:
                 threshold=float(data["threshold"]),
                 cue=CueSettings.from_json(data["cue"]),
                 networks={name: NetworkFacts.from_json(facts) for name, facts in data["networks"].items()},
-                weights=data["weights"],
-                calibration=data["calibration"],
-                tools=data["tools"],
-                build=data["build"],
-                files=data["files"],
-                parity=data["parity"],
+                weights={name: _object(entry, "trained") for name, entry in data["weights"].items()},
+                calibration=_object_or_none(data["calibration"]),
+                tools={str(tool): str(version) for tool, version in data["tools"].items()},
+                build=_object_or_none(data["build"]),
+                files={name: _object(facts, "sha256", "bytes") for name, facts in data["files"].items()},
+                parity=_object_or_none(data["parity"]),
                 created=str(data["created"]),
             )
         except KeyError as cause:
             raise BundleError(f"{where} lacks the key {cause}. Export the bundle again.") from cause
         except (TypeError, ValueError, AttributeError) as cause:
             raise BundleError(f"{where} is damaged: {cause}. Export the bundle again.") from cause
+
+
+def _object(data: Any, *keys: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise TypeError(f"expected an object, got {data!r:.60}")
+    for key in keys:
+        data[key]
+    return data
+
+
+def _object_or_none(data: Any) -> dict[str, Any] | None:
+    return None if data is None else _object(data)

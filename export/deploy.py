@@ -12,14 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.machine import installed_versions
-from bench.parity import ReferenceFrame, compare, compare_task, judge, record_reference, require_passed
+from bench.parity import (
+    UNPROVED,
+    ReferenceFrame,
+    compare,
+    compare_task,
+    judge,
+    record_reference,
+    require_passed,
+)
 from bench.stream import Stream, parity_stream
 from bench.torch_baseline import torch_modules, torch_pipeline
 from calib.stored_set import CalibrationSet, load_calibration_set
 from edgebs.backends import Backend, open_backend
+from edgebs.backends.openvino import require_compute
 from edgebs.bundle import Bundle, rewrite_manifest, write_bundle
 from edgebs.cues import open_cue
-from edgebs.errors import BundleError, CalibrationError, ExportError
+from edgebs.errors import BundleError, CalibrationError, EdgebsError, ExportError
 from edgebs.manifest import Manifest, NetworkFacts
 from edgebs.pipeline import Pipeline
 from engines.build import EngineFacts, build_engine
@@ -89,7 +98,11 @@ class ExportRequest:
 
     def bundle_path(self, precision: str) -> Path:
         """The folder of one precision's bundle."""
-        return self.out / f"{self.model.model}-{self.model.flow}-{self.target}-{precision}"
+        flow = self.model.flow
+        if self.flow_precision not in ("", precision):
+            flow = f"{flow}_{self.flow_precision}"
+        compute = "" if self.compute_for(precision) == "f32" else f"-{self.compute}"
+        return self.out / f"{self.model.model}-{flow}-{self.target}-{precision}{compute}"
 
     def precision_of(self, network: str, precision: str) -> str:
         """The precision of one network in the bundle of a precision."""
@@ -134,6 +147,8 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
     marked so, and ParityError is raised once all are written. What cannot be done is refused before anything
     is written: ExportError, CalibrationError, WeightsError, SourceError, BundleError, MissingDependency.
     """
+    if request.target == "cpu":
+        require_compute(request.compute)
     for precision in request.precisions:
         _refuse_overwriting(request.bundle_path(precision), request.force)
     calibration = load_calibration_set(request.calibration) if request.calibration else None
@@ -165,8 +180,9 @@ def _work_folder(out: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
             yield Path(folder)
     except OSError as cause:
+        where = cause.filename or out
         raise ExportError(
-            f"cannot write into {out}: {cause.strerror or cause}. No bundle was left half written; "
+            f"cannot write into {out}: {where}: {cause.strerror or cause}. No bundle was left half written; "
             "free space or choose a writable --out."
         ) from cause
 
@@ -174,7 +190,7 @@ def _work_folder(out: Path) -> Iterator[Path]:
 def _samples(job: _Job, stream: Stream) -> list[Sample]:
     model = job.request.model
     if job.calibration is not None:
-        return samples_from_calibration(job.calibration, model.size, model.intervals, CALIBRATION_SAMPLES)
+        return samples_from_calibration(job.calibration, model.size, model.cue, CALIBRATION_SAMPLES)
     frames = [image for image, _ in stream]
     return samples_from_stream(frames, model.size, model.intervals, CHECK_SAMPLES)
 
@@ -225,7 +241,13 @@ def _bundle(job: _Job, precision: str, reference: Sequence[ReferenceFrame]) -> B
     manifest = _manifest(job, precision, engines)
     files = {manifest.networks[name].file: facts.file for name, facts in engines.items()}
     bundle = write_bundle(manifest, files, job.request.bundle_path(precision), force=job.request.force)
-    bundle = rewrite_manifest(bundle, parity=_parity(job, bundle, reference))
+    try:
+        parity = _parity(job, bundle, reference)
+    except EdgebsError as cause:
+        # The bundle exists: it must say that nothing was proved.
+        rewrite_manifest(bundle, parity={**UNPROVED, "reason": str(cause)})
+        raise
+    bundle = rewrite_manifest(bundle, parity=parity)
     result = bundle.manifest.parity or {}
     verdict = "passed" if result["passed"] and result["enforced"] else "reported"
     job.say(
@@ -283,11 +305,17 @@ def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> 
             name: _network_facts(job, name, request.precision_of(name, precision)) for name in job.origins
         },
         weights={name: origin.origin for name, origin in job.origins.items()},
-        calibration=job.calibration.facts() if job.calibration and is_int8 else None,
+        calibration=_calibration_facts(job) if is_int8 else None,
         tools=installed_versions(),
         build=builds[0] if builds else None,
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
+
+
+def _calibration_facts(job: _Job) -> dict[str, Any] | None:
+    if job.calibration is None:
+        return None
+    return {**job.calibration.facts(), "frames_used": len(job.feeds["segment"])}
 
 
 def _network_facts(job: _Job, name: str, precision: str) -> NetworkFacts:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 
+from calib.stored_set import CalibrationSet
 from edgebs.backends import Backend
 from edgebs.cues.dis import DisHop
 from edgebs.errors import CalibrationError
@@ -36,23 +36,25 @@ def sample_at(size: tuple[int, int], frame: Frame, pasts: Mapping[int, Frame]) -
 
 
 def samples_from_calibration(
-    calibration: Any, size: tuple[int, int], intervals: Sequence[int], limit: int
+    calibration: CalibrationSet, size: tuple[int, int], cue: CueSettings, limit: int
 ) -> list[Sample]:
     """At most `limit` samples, spread over a calibration set.
 
-    Raises CalibrationError where the set lacks an interval of the cue.
+    Raises CalibrationError where the set was made for other intervals or another frame rate.
     """
     samples = calibration.samples
     step = max(len(samples) / limit, 1.0)
     chosen = [samples[int(index * step)] for index in range(min(limit, len(samples)))]
-    missing = sorted(set(intervals) - set(chosen[0].pasts))
-    if missing:
+    missing = sorted(set(cue.intervals) - set(chosen[0].pasts))
+    if missing or calibration.nominal_fps != cue.nominal_fps:
         raise CalibrationError(
-            f"the calibration set holds the past at {sorted(chosen[0].pasts)}, the cue needs {missing} too. "
-            f"Make one with: edgebs calibrate SOURCE --out DIR --intervals {','.join(map(str, intervals))}"
+            f"the calibration set holds the past at {sorted(chosen[0].pasts)} frames of "
+            f"{calibration.nominal_fps:g} fps, the cue needs {list(cue.intervals)} of {cue.nominal_fps:g}. "
+            "Make one with: edgebs calibrate SOURCE --out DIR --intervals "
+            f"{','.join(map(str, cue.intervals))} --nominal-fps {cue.nominal_fps:g}"
         )
     return [
-        sample_at(size, sample.frame, {interval: sample.pasts[interval] for interval in intervals})
+        sample_at(size, sample.frame, {interval: sample.pasts[interval] for interval in cue.intervals})
         for sample in chosen
     ]
 

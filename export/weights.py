@@ -150,8 +150,8 @@ def _opened(file: Path) -> Any:
         raise WeightsError(f"no weights at {file}: check the path, or use --weights random") from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f"{file} is not a readable safetensors file ({error}). Copy it again, or convert a checkpoint "
-            f"with edgebs import-weights."
+            f"{file} is not a readable safetensors file ({error}). Copy it again, or save it with "
+            "export.weights.save_weights."
         ) from error
 
 

@@ -15,7 +15,10 @@ SIZE = (8, 16)
 
 
 class FakeSegment:
-    """Probability = the frame's blue channel / 255. Fails on a frame whose first pixel is 13."""
+    """Probability = the frame's blue channel / 255 + the cue / 100, in a buffer that every call reuses.
+
+    Fails on a frame whose first pixel is 13.
+    """
 
     def __init__(self) -> None:
         self.inputs = {
@@ -33,6 +36,7 @@ class FakeSegment:
         if feed["frame"][0, 0, 0, 0] == 13:
             raise ArithmeticError("unlucky frame")
         np.divide(feed["frame"][..., 0], 255, out=self._out)
+        self._out += feed["cue"][:, 0] / 100
         return {"probability": self._out}
 
     def close(self) -> None:

@@ -23,6 +23,9 @@ from edgebs.tensors import Array
 
 log = logging.getLogger(__name__)
 
+CAP_BYTES = 2_000_000_000
+"""What the folder may hold: three full-width networks in FP32, or dozens in INT8."""
+
 _DIGEST_BYTES = 32
 _BLOCK_BYTES = 1 << 20
 
@@ -56,7 +59,10 @@ class CacheEntry:
         """
         try:
             blob = self._verified()
-            return None if blob is None else (import_blob(blob), blob)
+            if blob is None:
+                return None
+            os.utime(self.path)  # pruning goes by last use
+            return import_blob(blob), blob
         except (OSError, RuntimeError) as error:
             log.warning("cached network %s cannot be used, compiling again: %s", self.path, error)
             return None
@@ -68,6 +74,7 @@ class CacheEntry:
             blob = exported.getbuffer() if hasattr(exported, "getbuffer") else memoryview(exported)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _write_atomically(self.path, blob)
+            _prune(self.path)
         except (OSError, RuntimeError) as error:
             log.warning("compiled network not cached in %s: %s", self.path.parent, error)
 
@@ -108,6 +115,19 @@ def _tail(file: Path) -> bytes:
     with file.open("rb") as stream:
         stream.seek(-_DIGEST_BYTES, os.SEEK_END)
         return stream.read()
+
+
+def _prune(newest: Path) -> None:
+    """Remove the entries that were not used for longest, until the folder holds no more than `CAP_BYTES`."""
+    entries = [entry for entry in newest.parent.glob("*.blob") if entry != newest]
+    entries.sort(key=lambda entry: entry.stat().st_mtime)
+    surplus = sum(entry.stat().st_size for entry in (*entries, newest)) - CAP_BYTES
+    for entry in entries:
+        if surplus <= 0:
+            return
+        surplus -= entry.stat().st_size
+        # A process that runs it keeps its mapping.
+        entry.unlink(missing_ok=True)
 
 
 def _write_atomically(path: Path, blob: memoryview) -> None:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from bench.fps import PAPER, WARM_UP, bench_fps, bundles_here, write_record
+from bench.fps import PAPER, TAIL, WARM_UP, bench_fps, bundles_here, write_record
 from bench.report import fps_table
 from edgebs.errors import EdgebsError, SourceError
 
@@ -29,14 +29,14 @@ def test_the_record_holds_what_other_tools_rely_on(record):
         }
         assert set(run["latency_ms"]) == {"p50", "p90", "p99"}
         assert set(run["stages_ms"]) >= {"pre", "cue", "segment", "post"}
-        assert run["peak_rss_mb"] > 20
+        assert 20 < run["peak_rss_mb"] < 300
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
 def test_both_modes_run_every_frame_and_warm_up_is_not_counted(record):
     pipelined = next(run for run in record["runs"] if run["mode"] == "pipelined")
     sequential = next(run for run in record["runs"] if run["mode"] == "sequential")
-    assert pipelined["frames_in"] == pipelined["frames_out"] == 12 + 3 * WARM_UP
+    assert pipelined["frames_in"] == pipelined["frames_out"] == 12 + 3 * (WARM_UP + TAIL)
     assert sequential["frames_in"] == sequential["frames_out"] == 12
     assert pipelined["frames_dropped"] == 0
     assert len(pipelined["fps_repeats"]) == len(record["baseline"]["fps_repeats"]) == 3

@@ -84,15 +84,20 @@ def test_a_cue_network_is_compared_in_pixels_and_the_segmenter_on_the_reference_
     class Cued(FakeCue):
         def update(self, frame, captured_s):
             output = super().update(frame, captured_s)
-            output.tensors["cue"][...] = 3.0
+            output.tensors["cue"][...] = 5.0
             return output
 
     segment = fake_manifest().networks["segment"]
-    manifest = fake_manifest(networks={"segment": segment, "cue": segment})
+    weights = fake_manifest().weights["segment"]
+    manifest = fake_manifest(
+        networks={"segment": segment, "cue": segment}, weights={"segment": weights, "cue": weights}
+    )
     reference = record_reference(Pipeline(manifest, FakeSegment(), FakeCue()), FRAMES)
     result = compare(Pipeline(manifest, FakeSegment(), Cued()), reference)
-    assert result["networks"]["cue"]["max_abs"] == 3.0
+    assert result["networks"]["cue"]["max_abs"] == 5.0
     assert result["networks"]["segment"]["max_abs"] == 0.0
+    # The pipeline level runs on the bundle's own cue: 120/255 + 5/100 flips to foreground, one frame in four.
+    assert result["pipeline"]["flip_rate"] == pytest.approx(0.25)
 
 
 def test_no_frame_is_an_error():

@@ -234,3 +234,23 @@ def test_the_default_cache_follows_xdg(tmp_path: Path, file: Path, monkeypatch: 
 def test_an_unknown_backend_lists_the_known(file: Path) -> None:
     with pytest.raises(BackendError, match="known: openvino, onnxruntime, tensorrt, tensorrt_rtx"):
         open_backend("caffe", file)
+
+
+def test_the_cache_forgets_what_was_not_used_for_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgebs.backends import openvino_cache
+
+    monkeypatch.setattr(openvino_cache, "CAP_BYTES", 2500)
+    cache = openvino_cache.CompiledCache(tmp_path / "cache")
+    entries = []
+    for number in range(3):
+        network = tmp_path / f"{number}.onnx"
+        network.write_bytes(bytes([number]))
+        entries.append(cache.entry(network, {}))
+    for age, entry in enumerate(entries[:2]):
+        entry.store(lambda: bytes(1000))
+        os.utime(entry.path, (age, age))
+    entries[0].load(lambda blob: blob)  # used after the other
+    entries[2].store(lambda: bytes(1000))
+    assert [entry.path.is_file() for entry in entries] == [True, False, True]

@@ -74,6 +74,49 @@ def test_a_missing_key_is_named(bundle, key):
         load_bundle(bundle.path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": []},
+        {"files": {"segment.onnx": "abc"}},
+        {"networks": {}},
+        {"weights": {"segment": {}}},
+        {"weights": {}},
+        {"build": "x"},
+        {"tools": 3},
+        {"size": "big"},
+        {"cue": {"kind": "hop"}},
+        {"format": 7, "tools": "x"},
+    ],
+    ids=str,
+)
+def test_a_manifest_of_the_wrong_form_is_a_clear_error(bundle, change):
+    edit(bundle, **change)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        load_bundle(bundle.path)
+
+
+def test_a_plan_without_a_word_of_what_it_was_built_for_is_not_loaded(bundle):
+    networks = json.loads((bundle.path / "manifest.json").read_text())["networks"]
+    networks["segment"]["backend"] = "tensorrt"
+    edit(bundle, networks=networks)
+    with pytest.raises(BundleError, match=r"Do not load it"):
+        load_bundle(bundle.path)
+
+
+def test_force_replaces_a_bundle_and_nothing_else(bundle, tmp_path):
+    again = tmp_path / "again.onnx"
+    again.write_bytes(b"x")
+    write_bundle(fake_manifest(), {"segment.onnx": again}, bundle.path, force=True)
+    assert load_bundle(bundle.path).file("segment").read_bytes() == b"x"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    again.write_bytes(b"x")
+    with pytest.raises(BundleError, match="no bundle, and is not replaced"):
+        write_bundle(fake_manifest(), {"segment.onnx": again}, tmp_path / "mine", force=True)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
 def test_a_network_without_a_hash_is_refused(bundle):
     edit(bundle, files={})
     with pytest.raises(BundleError, match=r"no SHA-256 for segment\.onnx"):
@@ -93,7 +136,9 @@ def test_a_plan_of_another_gpu_says_what_was_built_and_what_is_here(bundle):
         "compute_capability": "3.5",
         "platform": "linux-x86_64",
     }
-    edit(bundle, build=built, target="gpu")
+    networks = json.loads((bundle.path / "manifest.json").read_text())["networks"]
+    networks["segment"]["backend"] = "tensorrt"
+    edit(bundle, build=built, target="gpu", networks=networks)
     with pytest.raises(EngineMismatch, match=r"3\.5.*8\.6\.1\.6.*here.*edgebs export"):
         load_bundle(bundle.path)
 

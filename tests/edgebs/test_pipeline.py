@@ -237,3 +237,61 @@ def _seconds_for(pipeline, frame, count):
     for _ in pipeline.run(itertools.repeat(frame), frames=count):
         pass
     return time.perf_counter() - started
+
+
+class Slow(FakeSegment):
+    """Takes longer than leaving would like to wait, and notices when it is closed meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_inside = threading.Event()
+        self.was_closed_inside = False
+
+    def infer(self, feed):
+        self.is_inside.set()
+        time.sleep(0.3)
+        self.was_closed_inside |= bool(self.closed)
+        return super().infer(feed)
+
+
+def test_an_engine_is_never_freed_while_it_runs(monkeypatch):
+    monkeypatch.setattr("edgebs.run.LEAVE_S", 0.01)
+    segment = Slow()
+    pipeline = Pipeline(fake_manifest(), segment, FakeCue())
+    results = pipeline.run(itertools.repeat(grey_frame(1)))
+    reader = threading.Thread(target=lambda: next(results, None))
+    reader.start()
+    segment.is_inside.wait(1)
+    pipeline.close()
+    reader.join(1)
+    assert not segment.was_closed_inside
+    assert segment.closed == 1
+
+
+def test_close_waits_for_a_frame_in_process():
+    segment = Slow()
+    pipeline = Pipeline(fake_manifest(), segment, FakeCue())
+    caller = threading.Thread(target=pipeline.process, args=(grey_frame(1),))
+    caller.start()
+    segment.is_inside.wait(1)
+    pipeline.close()
+    caller.join(1)
+    assert not segment.was_closed_inside
+
+
+def test_a_source_that_exits_is_an_error_and_not_the_end():
+    def exiting():
+        yield grey_frame(1)
+        raise SystemExit(3)
+
+    with fake_pipeline() as pipeline, pytest.raises(StageError, match=r"frame 1: stage 'source'.*SystemExit"):
+        list(pipeline.run(exiting()))
+
+
+def test_a_run_that_nobody_reads_holds_nothing(tmp_path):
+    with fake_pipeline() as pipeline:
+        with pytest.raises(SourceError, match=r"no-such\.mp4"):
+            pipeline.run(tmp_path / "no-such.mp4")
+        pipeline.run([grey_frame(1)])
+        gc.collect()
+        assert len(list(pipeline.run([grey_frame(1)]))) == 1

@@ -1,6 +1,8 @@
 """From the request to bundles that load, run and prove themselves, at width 4."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +11,14 @@ import edgebs
 from bench.parity import bundle_parity
 from calib.calibration_set import make_calibration_set
 from edgebs.bundle import load_bundle
-from edgebs.errors import BundleError, CalibrationError, EngineMismatch, ExportError, WeightsError
+from edgebs.errors import (
+    BundleError,
+    CalibrationError,
+    EngineMismatch,
+    ExportError,
+    ParityError,
+    WeightsError,
+)
 from export.deploy import ExportRequest, export_bundles
 from export.models import FLOWS, MODELS, ModelRequest
 
@@ -125,6 +134,12 @@ def test_plans_are_written_without_a_gpu_and_say_so_when_loaded(tmp_path, calibr
         assert bundle.manifest.parity["checked"].startswith("onnx file of the plan")
         with pytest.raises(EngineMismatch, match=r"built for compute capability 7\.5.*here"):
             load_bundle(bundle.path)
+    plan = bundles[0].path / "segment.plan"
+    damaged = bytearray(plan.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    plan.write_bytes(damaged)
+    with pytest.raises(BundleError, match=r"segment\.plan is damaged or was changed"):
+        load_bundle(bundles[0].path)
 
 
 def test_what_stands_there_is_refused_before_any_work(bundles):
@@ -134,7 +149,7 @@ def test_what_stands_there_is_refused_before_any_work(bundles):
 
 def test_a_calibration_set_that_lacks_an_interval_is_named(tmp_path, calibration):
     wanted = request(tmp_path, model={"intervals": (1, 7)}, precisions=("int8",), calibration=calibration)
-    with pytest.raises(CalibrationError, match=r"needs \[7\] too.*--intervals 1,7"):
+    with pytest.raises(CalibrationError, match=r"needs \[1, 7\].*--intervals 1,7"):
         export_bundles(wanted)
     assert list(tmp_path.iterdir()) == []
 
@@ -172,6 +187,36 @@ def test_an_unwritable_output_is_a_clear_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ExportError, match="cannot write into"):
         export_bundles(request(tmp_path / "file" / "out"))
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path):
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); "
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "from edgebs.cli import main; main()"
+    )
+    command = ["export", "crossnet", "--width", str(WIDTH), "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "edgebs: error: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_network_that_cannot_be_compared_leaves_a_bundle_that_says_so(tmp_path, monkeypatch):
+    def overflow(*_):
+        raise ParityError("frame 0: the network gives NaN")
+
+    monkeypatch.setattr("export.deploy.compare", overflow)
+    with pytest.raises(ParityError, match="NaN"):
+        export_bundles(request(tmp_path))
+    parity = load_bundle(tmp_path / "crossnet-dis-cpu-fp32").manifest.parity
+    assert (parity["passed"], parity["reason"]) == (False, "frame 0: the network gives NaN")
+
+
+def test_bf16_is_for_the_cpu_only(tmp_path):
+    with pytest.raises(ExportError, match=r"bf16 is for target cpu"):
+        request(tmp_path, target="onnx", compute="bf16")
 
 
 def test_what_models_says_is_what_is_built():

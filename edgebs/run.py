@@ -1,0 +1,243 @@
+"""The two workers of one run: while one segments frame t, the other computes the cue of frame t+1."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from edgebs.channel import Channel
+from edgebs.errors import StageError
+from edgebs.sources import Source, SourceFrame
+from edgebs.tensors import Array, Frame
+
+QUEUE_FRAMES = 1
+"""Frames waiting between two stages. One keeps both stages busy; more would only add latency.
+
+The cue stage reads its next frame when this place is free, so a frame is at most two segmentations old.
+"""
+
+LEAVE_S = 1.0
+"""How long leaving waits for the workers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What the pipeline says of one frame."""
+
+    index: int
+    """Position in the stream, from 0."""
+    frame: Frame
+    """The frame itself, at the camera's size."""
+    mask: Frame
+    """(H, W) uint8, 0 background, 255 foreground, at the frame's own size."""
+    probability: Array
+    """(h, w) float32 in [0, 1], foreground, at network size."""
+    captured_s: float | None
+    """The source's time stamp, where it has one."""
+    latency_ms: float
+    """From the frame's arrival from the source to its mask, waiting between stages included."""
+    stages_ms: Mapping[str, float]
+    """read (source), pre (resize), cue, segment, post."""
+    warming_up: bool
+    """Whether the history was still shorter than the longest interval."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """Frames of the current or last run. frames_in = frames_out + frames_dropped once it has ended."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_dropped: int = 0
+    """Frames that were on their way when the run ended early."""
+
+
+@dataclass(slots=True)
+class Work:
+    """A frame on its way from one stage to the other."""
+
+    source: SourceFrame
+    index: int
+    arrived_s: float
+    small: Frame
+    stages_ms: dict[str, float]
+    cue: Mapping[str, Array] = field(default_factory=dict)
+    warming_up: bool = False
+
+
+class Clock:
+    """Milliseconds since the last lap."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Milliseconds since the last call, or since the start."""
+        now = time.perf_counter()
+        elapsed_ms = (now - self._last) * 1e3
+        self._last = now
+        return elapsed_ms
+
+
+class Stages:
+    """Both workers and the channels between them. Threads hold this; the caller holds `Run`."""
+
+    def __init__(
+        self,
+        source: Source,
+        frames: int | None,
+        counters: Counters,
+        cue: Callable[[SourceFrame, int, float], Work],
+        segment: Callable[[Work], Result],
+        ended: Callable[[], None],
+    ) -> None:
+        """cue, segment: the stages, each called by one worker. ended: called once, when nothing runs."""
+        self._source, self._frames, self._counters = source, frames, counters
+        self._cue, self._segment, self._ended = cue, segment, ended
+        self._cued: Channel[Work | StageError] = Channel(QUEUE_FRAMES)
+        self._done: Channel[Result | StageError] = Channel(QUEUE_FRAMES)
+        self._workers = [
+            threading.Thread(target=work, name=f"edgebs-{work.__name__.strip('_')}", daemon=True)
+            for work in (self._cue_stage, self._segment_stage)
+        ]
+        self._is_reading = False
+        self._has_started = False
+        self._is_ended = False
+        self._ending = threading.Lock()
+
+    def next(self) -> Result | None:
+        """The next result; None after the last one. Raises StageError where a worker failed."""
+        if not self._has_started:
+            self._has_started = True
+            for worker in self._workers:
+                worker.start()
+        item = self._done.get()
+        if isinstance(item, StageError):
+            raise item
+        if item is not None:
+            self._counters.frames_out += 1
+        return item
+
+    def end(self) -> None:
+        """Stop both workers and wait for them. Only a worker that waits for its source is left to itself."""
+        with self._ending:
+            if self._is_ended:
+                return
+            self._is_ended = True
+            self._cued.cancel()
+            self._done.cancel()
+            if self._has_started:
+                self._join()
+            else:
+                self._source.close()
+            self._counters.frames_dropped = self._counters.frames_in - self._counters.frames_out
+            self._ended()
+
+    def _join(self) -> None:
+        cue, segment = self._workers
+        # A network ends by itself, and must: its engine may be freed next. A source may block for ever.
+        segment.join()
+        deadline = time.monotonic() + LEAVE_S
+        while cue.is_alive() and not (self._is_reading and time.monotonic() > deadline):
+            cue.join(0.01)
+
+    def _cue_stage(self) -> None:
+        index, stage = 0, "source"
+        try:
+            with closing(self._source):
+                while self._frames is None or index < self._frames:
+                    stage = "source"
+                    if not self._cued.wait_for_room():
+                        return
+                    clock = Clock()
+                    item = self._read()
+                    if item is None:
+                        return
+                    read_ms, arrived_s = clock.lap(), time.perf_counter()
+                    self._counters.frames_in += 1
+                    stage = "cue"
+                    work = self._cue(item, index, arrived_s)
+                    work.stages_ms["read"] = read_ms
+                    self._cued.put(work)
+                    index += 1
+        except BaseException as cause:
+            # Also SystemExit: in a thread it would vanish, and the stream end as if it were whole.
+            self._cued.put(_failure(stage, index, cause))
+        finally:
+            self._cued.finish()
+
+    def _read(self) -> SourceFrame | None:
+        self._is_reading = True
+        try:
+            item = next(self._source, None)
+        finally:
+            self._is_reading = False
+        # A source that blocked past the end of the run must not touch the history of the next one.
+        return None if self._is_ended else item
+
+    def _segment_stage(self) -> None:
+        index = 0
+        try:
+            while (item := self._cued.get()) is not None:
+                if isinstance(item, StageError):
+                    self._done.put(item)
+                    return
+                index = item.index
+                if not self._done.put(self._segment(item)):
+                    return
+        except BaseException as cause:
+            self._done.put(_failure("segment", index, cause))
+        finally:
+            # The cue stage may be waiting for room.
+            self._cued.cancel()
+            self._done.finish()
+
+
+def _failure(stage: str, index: int, cause: BaseException) -> StageError:
+    error = StageError(stage, index, cause)
+    error.__cause__ = cause
+    return error
+
+
+class Run(Iterator[Result]):
+    """The results of one run, in order. Leaving the loop, `close`, or letting go of it ends the workers."""
+
+    def __init__(self, stages: Stages) -> None:
+        """Nothing is read before the first result is asked for."""
+        self._stages = stages
+
+    def __next__(self) -> Result:
+        """The next result. Raises StageError with the frame's index where a worker failed."""
+        try:
+            result = self._stages.next()
+        except StageError:
+            self.close()
+            raise
+        if result is None:
+            self.close()
+            raise StopIteration
+        return result
+
+    def close(self) -> None:
+        """End the workers. May be called twice, and by another thread."""
+        self._stages.end()
+
+    def __enter__(self) -> Run:
+        """The run itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __del__(self) -> None:
+        """A loop that was left holds its iterator no longer: end the workers."""
+        with suppress(Exception):
+            self.close()

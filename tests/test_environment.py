@@ -1,0 +1,19 @@
+"""Tests skip where a package is missing; this one fails, so that none of the standing checks can pass by skipping."""
+
+from importlib.util import find_spec
+
+import pytest
+
+from edgebs.cli import TARGET_NAMES
+from engines.targets import Target
+
+
+@pytest.mark.parametrize(
+    "module", ["torch", "onnx", "nncf", "openvino", "onnxruntime", "tensorrt_rtx", "cuda"]
+)
+def test_what_the_standing_checks_need_is_installed(module):
+    assert find_spec(module) is not None
+
+
+def test_the_command_line_names_the_targets_that_there_are():
+    assert tuple(target.value for target in Target) == TARGET_NAMES
