@@ -9,6 +9,7 @@ figure is the median over the repeats.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import statistics
 import subprocess
@@ -26,12 +27,14 @@ import numpy as np
 from bench.machine import machine_facts
 from edgebs.atomic import atomic_file
 from edgebs.bundle import Bundle, load_bundle
-from edgebs.errors import EdgebsError, SourceError
+from edgebs.errors import EdgebsError, EngineMismatch, SourceError
 from edgebs.loading import load
 from edgebs.manifest import Manifest
 from edgebs.pipeline import Counters, Pipeline, Result
 from edgebs.shipped import bundle_path, shipped_models
 from edgebs.sources import Source, open_source
+
+logger = logging.getLogger(__name__)
 
 PAPER = {
     "fps": 5.33,
@@ -47,7 +50,8 @@ BASELINE_FRAMES = 6
 BASELINE_WARM_UP = 3
 """Whole PyTorch frames before counting, after a history that was only read: the first two are slower."""
 
-Report = Callable[[str], None]
+SPREAD = 1.25
+"""Repeats that differ by more were disturbed: something else ran on the machine."""
 
 
 @dataclass(slots=True)
@@ -122,6 +126,7 @@ def bench_fps(
     memory = {bundle.path: peak_rss_mb(bundle.path, source, min(chunk, 50), threads) for bundle in loaded}
     for run, (index, _mode) in zip(runs, samples, strict=True):
         run["peak_rss_mb"] = memory[loaded[index].path]
+    base = _baseline_record(baselines, reference)
     return {
         "frames": frames,
         "repeats": repeats,
@@ -129,7 +134,8 @@ def bench_fps(
         "source": str(source),
         "warm_up_frames": WARM_UP,
         "runs": runs,
-        "baseline": _baseline_record(baselines, reference),
+        "baseline": base,
+        "warnings": _warnings(runs, base),
         "paper": PAPER,
         "machine": machine_facts(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -146,15 +152,24 @@ def _set_torch_threads(threads: int) -> None:
 
 def bundles_here(folder: Path = Path("bundles")) -> list[str | Path]:
     """The shipped models, or else every bundle below ./bundles: measured where none is named."""
-    found: list[str | Path] = list(shipped_models()) or sorted(
-        path.parent for path in folder.glob("*/manifest.json")
-    )
+    found: list[str | Path] = list(shipped_models()) or [
+        path.parent for path in sorted(folder.glob("*/manifest.json")) if _can_run_here(path.parent)
+    ]
     if not found:
         raise EdgebsError(
             "no bundle was named and there is none below ./bundles. "
             "Make one with: edgebs export crossnet --weights random --out bundles"
         )
     return found
+
+
+def _can_run_here(bundle: Path) -> bool:
+    try:
+        load_bundle(bundle)
+    except EngineMismatch as reason:
+        logger.warning("left out: %s", reason)
+        return False
+    return True
 
 
 def write_record(record: Mapping[str, Any], file: Path) -> None:
@@ -232,6 +247,29 @@ def _baselines(manifests: Sequence[Manifest]) -> dict[str, Pipeline]:
     return {key: torch_pipeline(manifest, torch_modules(manifest)) for key, manifest in distinct.items()}
 
 
+def _is_the_papers(manifest: Manifest) -> bool:
+    """Whether the segmenter is the one that the paper timed; the flow may be another."""
+    description = manifest.networks["segment"].description
+    return (description.get("network"), description.get("width"), manifest.size) == (
+        "crossnet",
+        64,
+        (256, 256),
+    )
+
+
+def _warnings(runs: Sequence[Mapping[str, Any]], baseline: Mapping[str, Any] | None) -> list[str]:
+    """What makes the figures doubtful: a busy machine shows as repeats that disagree."""
+    warnings = []
+    bases = [] if baseline is None else [baseline, *baseline["others"]]
+    for what, record in [(f"{run['bundle']} {run['mode']}", run) for run in runs] + [
+        (base["name"], base) for base in bases
+    ]:
+        repeats = record["fps_repeats"]
+        if max(repeats) > SPREAD * min(repeats):
+            warnings.append(f"{what}: the repeats range from {min(repeats):.2f} to {max(repeats):.2f} fps")
+    return warnings
+
+
 def _run_record(
     bundle: Bundle,
     mode: str,
@@ -259,14 +297,14 @@ def _run_record(
         "frames_out": samples.frames_out,
         "frames_dropped": samples.frames_dropped,
         "times_baseline": fps / statistics.median(base.fps) if base else None,
-        "times_paper": fps / float(str(PAPER["fps"])),
+        "times_paper": fps / float(str(PAPER["fps"])) if _is_the_papers(manifest) else None,
     }
 
 
 def _baseline_record(baselines: dict[str, Pipeline], reference: dict[str, _Samples]) -> dict[str, Any] | None:
     records = [
         {
-            "name": f"PyTorch FP32 eager, {pipeline.manifest.model}, {pipeline.manifest.cue.provider}",
+            "name": f"PyTorch FP32 eager, {_networks(pipeline.manifest)}",
             "what": f"{pipeline.manifest.model}, cue {pipeline.manifest.cue.provider}, "
             f"{pipeline.descriptions()['segment']}, sequential",
             "fps": statistics.median(reference[key].fps),
@@ -281,6 +319,12 @@ def _baseline_record(baselines: dict[str, Pipeline], reference: dict[str, _Sampl
     if not records:
         return None
     return {**records[0], "others": records[1:]}
+
+
+def _networks(manifest: Manifest) -> str:
+    """For people: "crossnet width 64, cue dis"."""
+    width = manifest.networks["segment"].description.get("width", "")
+    return f"{manifest.model} width {width}, cue {manifest.cue.provider}"
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:

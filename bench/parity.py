@@ -264,6 +264,12 @@ def bundle_parity(
         }
 
 
+ADVICE = {
+    "fp16": "Export it in FP32, or without --compute bf16 where that was asked for.",
+    "int8": "Choose a calibration set nearer to the scene, or a higher precision for that network.",
+}
+
+
 def require_passed(name: str, result: Mapping[str, Any]) -> None:
     """Raise ParityError, naming the gate, the value and the worst frame, where parity failed."""
     if result["passed"]:
@@ -274,5 +280,5 @@ def require_passed(name: str, result: Mapping[str, Any]) -> None:
         f"over {result['frames']} frames. Worst frame {result['pipeline']['worst_frame']}; worst network "
         f"'{worst[0]}' (max {worst[1]['max_abs']:.3g} at frame {worst[1]['worst_frame']}, "
         f"cosine {worst[1]['cosine']:.6f}). "
-        "Choose a higher precision for it, or a calibration set nearer to the scene."
+        + ADVICE.get(result["precision"], "Look at the first layer that differs.")
     )

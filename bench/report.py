@@ -24,7 +24,12 @@ def fps_table(record: Mapping[str, Any]) -> Table:
     paper = record["paper"]
     table.add_row("the paper, two GTX 2080 Ti", "", f"{paper['fps']:.2f}", "", "1.0")
     machine = record["machine"]
-    table.caption = f"{machine['cpu']}, {machine['cores']} cores; {record['source']}"
+    table.caption = (
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_average']} at the end; "
+        f"{record['source']}. x paper: the same segmenter; the paper's flow is selflow."
+    )
+    for warning in record["warnings"]:
+        table.caption += f"\nDoubtful, {warning}."
     return table
 
 
@@ -34,8 +39,8 @@ def _baselines(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _speed(run: Mapping[str, Any]) -> tuple[str, str, str]:
-    times = run["times_baseline"]
-    return f"{run['fps']:.2f}", f"{times:.1f}" if times else "", f"{run['times_paper']:.1f}"
+    times, paper = run["times_baseline"], run["times_paper"]
+    return f"{run['fps']:.2f}", f"{times:.1f}" if times else "", f"{paper:.1f}" if paper else ""
 
 
 def _times(run: Mapping[str, Any]) -> list[str]:
@@ -53,7 +58,8 @@ def parity_table(name: str, result: Mapping[str, Any]) -> Table:
     for network, error in result["networks"].items():
         unit = " px" if network == "cue" else ""
         for key in ("max_abs", "mean_abs", "cosine"):
-            table.add_row(f"network {network}", key, f"{error[key]:.3g}{unit if key != 'cosine' else ''}")
+            value = f"{error[key]:.6f}" if key == "cosine" else f"{error[key]:.3g}{unit}"
+            table.add_row(f"network {network}", key, value)
     for key in ("mask_iou", "flip_rate", "foreground_share"):
         table.add_row("pipeline", key, f"{result['pipeline'][key]:.4g}")
     for key, value in (result["task"] or {}).items():
@@ -74,12 +80,13 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
     table = Table(title=manifest["name"], show_header=False)
     height, width = manifest["size"]
     cue = manifest["cue"]
+    flow = f"{cue['provider']} {cue['preset']}".strip()
     rows = {
         "model": manifest["model"] + ("" if manifest["trained"] else " (untrained)"),
         "target, precision": f"{manifest['target']}, {manifest['precision']}",
         "network size": f"{width}x{height} (width x height)",
         "threshold": f"{manifest['threshold']:g}",
-        "cue": f"{cue['kind']} by {cue['provider']} {cue['preset']}, intervals {cue['intervals']} at "
+        "cue": f"{cue['kind']} by {flow}, intervals {cue['intervals']} at "
         f"{cue['nominal_fps']:g} fps, saturates at {cue['max_magnitude']:g} px",
     }
     for name, network in manifest["networks"].items():
@@ -96,14 +103,19 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
         for name, facts in manifest["files"].items()
     )
     parity = manifest["parity"]
-    rows["parity"] = (
-        f"{parity['gate']}: {parity['value']:.3g}, {verdict(parity)}" if parity else "never checked"
-    )
+    rows["parity"] = _parity(parity)
     tools = ", ".join(f"{tool} {version}" for tool, version in manifest["tools"].items())
     rows["made"] = f"{manifest['created']} by {tools}"
     for key, value in rows.items():
         table.add_row(key, value)
     return table
+
+
+def _parity(parity: Mapping[str, Any] | None) -> str:
+    if parity is None:
+        return "never checked"
+    checked = f" ({parity['checked']})" if "checked" in parity else ""
+    return f"{parity['gate']}: {parity['value']:.3g}, {verdict(parity)}{checked}"
 
 
 def _weights(origin: Mapping[str, Any]) -> str:

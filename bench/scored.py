@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +61,11 @@ def find_sequences(root: Path) -> list[Sequence]:
 
     Raises SourceError where there is none or one is incomplete.
     """
-    folders = sorted(path.parent for path in root.rglob("groundtruth") if (path.parent / "input").is_dir())
+    folders = sorted(
+        Path(folder)
+        for folder, names, _ in os.walk(root, followlinks=True)
+        if {"input", "groundtruth"} <= set(names)
+    )
     if not folders:
         raise SourceError(
             f"no scored sequence below {root}: expected folders with input/ and groundtruth/ (CDnet layout)."

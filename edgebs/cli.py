@@ -5,6 +5,7 @@ Heavy imports stand inside the commands, so that `--help` is instant and needs n
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import ExitStack
 from enum import Enum
@@ -50,6 +51,8 @@ class Compute(str, Enum):
 
 def main() -> None:
     """Run the command line; expected errors become one line on stderr and exit code 1."""
+    # systemd and docker stop with SIGTERM: it ends a command as Ctrl-C does, outputs finished.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except EdgebsError as error:
@@ -227,7 +230,10 @@ def calibrate(
 
 @app.command()
 def bench(
-    bundles: Annotated[list[str] | None, typer.Argument(help="Bundle folders or shipped models.")] = None,
+    bundles: Annotated[
+        list[str] | None,
+        typer.Argument(help="Bundle folders or shipped models; default all below ./bundles."),
+    ] = None,
     fps: Annotated[bool, typer.Option("--fps", help="Measure speed, camera to mask.")] = False,
     source: Annotated[str | None, typer.Option(help="Video; default a rendered street, 640x360.")] = None,
     frames: Annotated[int, typer.Option(min=5, help="Counted frames per bundle and mode.")] = 300,
@@ -316,13 +322,23 @@ def run(
         )
     if json:
         print_json(summary)
-        return
+    else:
+        _print_run(summary, [path for path in (mask, overlay) if path is not None])
+    if summary["interrupted"]:
+        raise typer.Exit(130)
+
+
+def _print_run(summary: dict[str, Any], written: list[Path]) -> None:
+    if summary["interrupted"]:
+        note(f"interrupted after {summary['frames_out']} frames")
     latency = summary["latency_ms"]
     print_line(
         f"{summary['frames_out']} frames at {summary['fps']:.1f} fps, latency p50 {latency['p50']:.1f} ms, "
         f"p99 {latency['p99']:.1f} ms, {100 * summary['foreground_share']:.1f} % foreground"
         + ("" if summary["trained"] else " (untrained weights: the masks mean nothing)")
     )
+    for path in written:
+        print_line(str(path))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from edgebs.backends import Backend, open_backend
@@ -10,6 +11,8 @@ from edgebs.cues import open_cue
 from edgebs.errors import BackendError
 from edgebs.pipeline import Pipeline
 from edgebs.shipped import bundle_path
+
+logger = logging.getLogger(__name__)
 
 
 def load(bundle: str | Path | Bundle, *, threads: int = 0) -> Pipeline:
@@ -20,6 +23,8 @@ def load(bundle: str | Path | Bundle, *, threads: int = 0) -> Pipeline:
     """
     verified = bundle if isinstance(bundle, Bundle) else load_bundle(bundle_path(bundle))
     manifest = verified.manifest
+    if manifest.parity is not None and not manifest.parity.get("passed", False):
+        logger.warning("%s failed its parity gate (%s)", verified.path, manifest.parity.get("gate"))
     engines: dict[str, Backend] = {}
     try:
         for network in manifest.networks:

@@ -43,7 +43,8 @@ def mask_from_probability(
     height, width = size
     if probability.shape != (height, width):
         probability = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
-    mask: npt.NDArray[np.uint8] = cv2.compare(probability, threshold, cv2.CMP_GT)
+    # Not cv2.compare: it takes a mask of 1x1 for a scalar.
+    mask: npt.NDArray[np.uint8] = (probability > threshold).view(np.uint8) * np.uint8(255)
     return mask
 
 

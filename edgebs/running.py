@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgebs.errors import StageError
+from edgebs.errors import SinkError, StageError
 from edgebs.loading import load
 from edgebs.pipeline import Pipeline
 from edgebs.sinks import Sink, open_mask_sink, open_overlay_sink
 from edgebs.sources import Source, open_source
+
+logger = logging.getLogger(__name__)
 
 LATENCIES_KEPT = 10_000
 """Percentiles are over the last so many frames: a camera runs for months."""
@@ -35,9 +38,11 @@ def run_to_files(
     """Run `bundle` over `source`; write masks and overlays; return counts, fps, latency and foreground share.
 
     fps is that of the whole run, writing included. Files appear when they are complete; a source
-    that breaks off leaves the outputs of the frames before it.
+    that breaks off, and an interruption (Ctrl-C, SIGTERM), leave the outputs of the frames before it; after
+    an interruption the summary says `interrupted`.
     Raises EdgebsError where the bundle, the source or an output cannot be used.
     """
+    _refuse_same_file(source, mask, overlay)
     latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
     foreground, pixels = 0, 0
     with ExitStack() as stack:
@@ -45,7 +50,8 @@ def run_to_files(
         pipeline = stack.enter_context(load(bundle, threads=threads))
         sinks = [stack.enter_context(sink) for sink in _sinks(stream, mask, overlay, force)]
         started_s = time.perf_counter()
-        with _kept_on_failure(sinks):
+        is_whole = False
+        with suppress(KeyboardInterrupt), _kept_on_failure(sinks, mask, overlay):
             for result in pipeline.run(stream, frames=frames):
                 for sink in sinks:
                     sink.write(result.frame, result.mask, result.probability)
@@ -54,18 +60,34 @@ def run_to_files(
                 pixels += result.mask.size
                 if progress:
                     progress(result.index + 1, frames or stream.frame_count or 0)
+            is_whole = True
         elapsed_s = time.perf_counter() - started_s
-        return _summary(pipeline, latencies, foreground / max(pixels, 1), elapsed_s)
+        return {
+            **_summary(pipeline, latencies, foreground / max(pixels, 1), elapsed_s),
+            "interrupted": not is_whole,
+        }
+
+
+def _refuse_same_file(source: str | Path, mask: Path | None, overlay: Path | None) -> None:
+    """Also with force: a video must not be replaced by its masks."""
+    outputs = [path.resolve() for path in (mask, overlay) if path is not None]
+    if Path(str(source)).resolve() in outputs:
+        raise SinkError(f"{source} is the source, and would be replaced by its masks. Name another output.")
+    if len(set(outputs)) < len(outputs):
+        raise SinkError(f"mask and overlay have the same name, {mask}. Give them two.")
 
 
 @contextmanager
-def _kept_on_failure(sinks: Sequence[Sink]) -> Iterator[None]:
+def _kept_on_failure(sinks: Sequence[Sink], *outputs: Path | None) -> Iterator[None]:
     """Finish the outputs when the stream breaks or the user stops it: good masks are not thrown away."""
     try:
         yield
     except (StageError, KeyboardInterrupt):
         for sink in sinks:
             sink.close()
+        kept = ", ".join(str(path) for path in outputs if path is not None)
+        if kept:
+            logger.warning("%s: kept, with the frames before the stream ended", kept)
         raise
 
 

@@ -21,12 +21,15 @@ from bench.parity import (
     record_reference,
     require_passed,
 )
+from bench.scored import find_sequences
 from bench.stream import Stream, parity_stream
 from bench.torch_baseline import torch_modules, torch_pipeline
 from calib.stored_set import CalibrationSet, load_calibration_set
 from edgebs.backends import Backend, open_backend
 from edgebs.backends.openvino import require_compute
+from edgebs.backends.tensorrt_module import import_tensorrt
 from edgebs.bundle import Bundle, rewrite_manifest, write_bundle
+from edgebs.cuda import require_device
 from edgebs.cues import open_cue
 from edgebs.errors import BundleError, CalibrationError, EdgebsError, ExportError
 from edgebs.manifest import Manifest, NetworkFacts
@@ -147,14 +150,20 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
     marked so, and ParityError is raised once all are written. What cannot be done is refused before anything
     is written: ExportError, CalibrationError, WeightsError, SourceError, BundleError, MissingDependency.
     """
+    target = target_named(request.target)
     if request.target == "cpu":
         require_compute(request.compute)
+    if target.needs_gpu:
+        import_tensorrt(target.module)
+        require_device()
+    if request.data is not None:
+        find_sequences(request.data)
     for precision in request.precisions:
         _refuse_overwriting(request.bundle_path(precision), request.force)
     calibration = load_calibration_set(request.calibration) if request.calibration else None
     stream = parity_stream(request.source, request.parity_frames)
     with _work_folder(request.out) as folder:
-        job = _Job(request, target_named(request.target), folder, say, bar, calibration=calibration)
+        job = _Job(request, target, folder, say, bar, calibration=calibration)
         with bar("building the networks"):
             graphs = build_networks(request.model)
             job.origins = network_origins(request.model, graphs)
@@ -162,7 +171,7 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
         _export_fp32(job, graphs, _samples(job, stream))
         reference = _reference(job, graphs, stream)
         graphs.clear()  # gigabytes at full width, and INT8 needs the room
-        bundles = [_bundle(job, precision, reference) for precision in request.precisions]
+        bundles = [_bundle(job, precision, reference) for precision in dict.fromkeys(request.precisions)]
     for bundle in bundles:
         require_passed(str(bundle.path), bundle.manifest.parity or {})
     return bundles
@@ -245,13 +254,14 @@ def _bundle(job: _Job, precision: str, reference: Sequence[ReferenceFrame]) -> B
         parity = _parity(job, bundle, reference)
     except EdgebsError as cause:
         # The bundle exists: it must say that nothing was proved.
-        rewrite_manifest(bundle, parity={**UNPROVED, "reason": str(cause)})
+        rewrite_manifest(bundle, parity={**UNPROVED, "precision": precision, "reason": str(cause)})
         raise
     bundle = rewrite_manifest(bundle, parity=parity)
     result = bundle.manifest.parity or {}
     verdict = "passed" if result["passed"] and result["enforced"] else "reported"
     job.say(
-        f"{bundle.path}: {result['gate']}: {result['value']:.3g}, {verdict if result['passed'] else 'FAILED'}"
+        f"{bundle.path}: {result['gate']}: {result['value']:.3g}, "
+        f"{verdict if result['passed'] else 'FAILED'} ({result['checked']})"
     )
     return bundle
 

@@ -53,7 +53,9 @@ def test_nothing_right_is_zero_and_not_a_division_by_zero():
 def test_sequences_are_found_at_any_depth(tmp_path):
     write_sequence(tmp_path / "baseline" / "b")
     write_sequence(tmp_path / "a")
-    assert [sequence.name for sequence in find_sequences(tmp_path)] == ["a", "b"]
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "c").symlink_to(tmp_path / "a")
+    assert [sequence.name for sequence in find_sequences(tmp_path)] == ["a", "b", "c"]
 
 
 def test_bad_data_is_named(tmp_path):

@@ -1,4 +1,9 @@
 import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -58,3 +63,40 @@ def test_an_output_that_exists_is_refused_before_the_run(tiny_bundle, street_vid
 def test_a_source_that_is_not_there_is_named_before_a_network_is_loaded(tmp_path):
     with pytest.raises(SourceError, match=r"no-such\.mp4"):
         run_to_files(tmp_path / "no-bundle", tmp_path / "no-such.mp4")
+
+
+def test_a_source_is_never_replaced_by_its_masks(tiny_bundle, street_video, tmp_path):
+    video = tmp_path / "street.avi"
+    video.write_bytes(street_video.read_bytes())
+    (tmp_path / "link.avi").symlink_to(video)
+    for output in (video, tmp_path / "link.avi"):
+        with pytest.raises(SinkError, match="is the source"):
+            run_to_files(tiny_bundle.path, video, mask=output, force=True)
+    with pytest.raises(SinkError, match="same name"):
+        run_to_files(tiny_bundle.path, video, mask=tmp_path / "a.avi", overlay=tmp_path / "a.avi")
+    assert video.read_bytes() == street_video.read_bytes()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_keeps_its_masks_and_says_so(tiny_bundle, street_video, tmp_path, stop):
+    masks = tmp_path / "masks"
+    code = (
+        "import sys, edgebs.running as r; from edgebs.sources import open_source; "
+        "r.open_source = lambda source: open_source(source, loop=True); "
+        "from edgebs.cli import main; main()"
+    )
+    command = ["run", str(tiny_bundle.path), "--source", str(street_video), "--mask", str(masks), "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob(".*/*.png")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(stop)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    summary = json.loads(out)
+    assert summary["interrupted"]
+    assert "Traceback" not in err
+    assert len(list(masks.iterdir())) >= 1
+    assert [path.name for path in tmp_path.iterdir()] == ["masks"]
