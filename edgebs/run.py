@@ -125,6 +125,10 @@ class Stages:
 
     def end(self) -> None:
         """Stop both workers and wait for them. Only a worker that waits for its source is left to itself."""
+        if threading.current_thread() in self._workers:
+            # A worker cannot wait for itself: its source may close the run, or the garbage collector may.
+            threading.Thread(target=self.end, name="edgebs-end", daemon=True).start()
+            return
         with self._ending:
             if self._is_ended:
                 return

@@ -295,3 +295,19 @@ def test_a_run_that_nobody_reads_holds_nothing(tmp_path):
         pipeline.run([grey_frame(1)])
         gc.collect()
         assert len(list(pipeline.run([grey_frame(1)]))) == 1
+
+
+def test_a_run_that_its_own_source_closes_frees_the_pipeline():
+    holder = {}
+
+    def closing_itself():
+        yield grey_frame(1)
+        holder["run"].close()
+        yield grey_frame(2)
+
+    with fake_pipeline() as pipeline:
+        holder["run"] = pipeline.run(closing_itself())
+        list(holder["run"])
+        holder["run"].close()
+        assert_gone_within_a_second()
+        assert len(list(pipeline.run([grey_frame(1)]))) == 1
