@@ -22,12 +22,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench.machine import machine_facts
 from edgebs.atomic import atomic_file
 from edgebs.bundle import Bundle, load_bundle
 from edgebs.errors import EdgebsError, EngineMismatch, SourceError
+from edgebs.latency import latency_percentiles
 from edgebs.loading import load
 from edgebs.manifest import Manifest
 from edgebs.pipeline import Counters, Pipeline, Result
@@ -96,13 +95,12 @@ def bench_fps(
     """
     if frames < repeats or repeats < 1:
         raise ValueError(f"frames must be at least repeats ({repeats}), got {frames}")
-    _set_torch_threads(threads if baseline else 0)
     loaded = [load_bundle(bundle_path(bundle)) for bundle in bundles]
     chunk = -(-frames // repeats)
     size = _source_size(source)
     with ExitStack() as stack:
         pipelines = [stack.enter_context(load(bundle, threads=threads)) for bundle in loaded]
-        baselines = _baselines([bundle.manifest for bundle in loaded]) if baseline else {}
+        baselines = _baselines([bundle.manifest for bundle in loaded], threads) if baseline else {}
         samples = {(index, mode): _Samples() for index in range(len(loaded)) for mode in MODES}
         reference = {key: _Samples() for key in baselines}
         total = repeats * (len(samples) + len(reference))
@@ -140,14 +138,6 @@ def bench_fps(
         "machine": machine_facts(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-
-
-def _set_torch_threads(threads: int) -> None:
-    """The baseline gets as many threads as the engines."""
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
 
 
 def bundles_here(folder: Path = Path("bundles")) -> list[str | Path]:
@@ -240,11 +230,13 @@ def _baseline_key(manifest: Manifest) -> str:
     return json.dumps([networks, manifest.cue.to_json(), manifest.size], sort_keys=True)
 
 
-def _baselines(manifests: Sequence[Manifest]) -> dict[str, Pipeline]:
+def _baselines(manifests: Sequence[Manifest], threads: int) -> dict[str, Pipeline]:
     from bench.torch_baseline import torch_modules, torch_pipeline
 
     distinct = {_baseline_key(manifest): manifest for manifest in manifests}
-    return {key: torch_pipeline(manifest, torch_modules(manifest)) for key, manifest in distinct.items()}
+    return {
+        key: torch_pipeline(manifest, torch_modules(manifest), threads) for key, manifest in distinct.items()
+    }
 
 
 def _is_the_papers(manifest: Manifest) -> bool:
@@ -291,7 +283,7 @@ def _run_record(
         "mode": mode,
         "fps": fps,
         "fps_repeats": samples.fps,
-        "latency_ms": _percentiles(samples.latency_ms),
+        "latency_ms": latency_percentiles(samples.latency_ms),
         "stages_ms": {stage: statistics.median(values) for stage, values in samples.stages_ms.items()},
         "frames_in": samples.frames_in,
         "frames_out": samples.frames_out,
@@ -309,7 +301,7 @@ def _baseline_record(baselines: dict[str, Pipeline], reference: dict[str, _Sampl
             f"{pipeline.descriptions()['segment']}, sequential",
             "fps": statistics.median(reference[key].fps),
             "fps_repeats": reference[key].fps,
-            "latency_ms": _percentiles(reference[key].latency_ms),
+            "latency_ms": latency_percentiles(reference[key].latency_ms),
             "stages_ms": {
                 stage: statistics.median(values) for stage, values in reference[key].stages_ms.items()
             },
@@ -325,11 +317,6 @@ def _networks(manifest: Manifest) -> str:
     """For people: "crossnet width 64, cue dis"."""
     width = manifest.networks["segment"].description.get("width", "")
     return f"{manifest.model} width {width}, cue {manifest.cue.provider}"
-
-
-def _percentiles(values: Sequence[float]) -> dict[str, float]:
-    p50, p90, p99 = (float(value) for value in np.percentile(values, (50, 90, 99)))
-    return {"p50": p50, "p90": p90, "p99": p99}
 
 
 def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:

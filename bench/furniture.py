@@ -16,8 +16,22 @@ from bench.textures import RIM, SOFTEN, SPRITE_SCALE, bark, foliage, sprite_from
 from edgebs.tensors import Array
 
 
+class Rooted:
+    """What stays where it stands."""
+
+    __slots__ = ()
+
+    def lap(self, seconds: float) -> int:  # noqa: ARG002 - the Figure protocol
+        """Always 0: it never leaves."""
+        return 0
+
+    def speed(self, seconds: float) -> float:  # noqa: ARG002 - the Figure protocol
+        """Always 0: waving is not travelling."""
+        return 0.0
+
+
 @dataclass(frozen=True, slots=True)
-class Prop:
+class Prop(Rooted):
     """A thing that never moves: one sprite on the ground."""
 
     kind: str
@@ -27,14 +41,6 @@ class Prop:
     foot: tuple[float, float]
     sprites: Sequence[Array]
     is_foreground: bool = False
-
-    def lap(self, seconds: float) -> int:  # noqa: ARG002 - the Figure protocol
-        """Always 0: it never leaves."""
-        return 0
-
-    def speed(self, seconds: float) -> float:  # noqa: ARG002 - the Figure protocol
-        """Always 0."""
-        return 0.0
 
     def pose(self, seconds: float, lap: int) -> Pose:  # noqa: ARG002 - the Figure protocol
         """Always the same."""
@@ -60,7 +66,7 @@ class Clump:
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Rooted):
     """The crown of a tree: clumps of leaves that each sway, all leaning together in the gusts."""
 
     z: float
@@ -74,14 +80,6 @@ class Tree:
     sprites: Sequence[Array]
     kind: str = "tree"
     is_foreground: bool = False
-
-    def lap(self, seconds: float) -> int:  # noqa: ARG002 - the Figure protocol
-        """Always 0: it never leaves."""
-        return 0
-
-    def speed(self, seconds: float) -> float:  # noqa: ARG002 - the Figure protocol
-        """Always 0: waving is not travelling."""
-        return 0.0
 
     def pose(self, seconds: float, lap: int) -> Pose:  # noqa: ARG002 - the Figure protocol
         """One layer per clump."""

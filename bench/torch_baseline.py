@@ -74,7 +74,14 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
     return modules
 
 
-def torch_pipeline(manifest: Manifest, modules: Mapping[str, Any]) -> Pipeline:
-    """The bundle's pipeline with PyTorch in place of its engines."""
+def torch_pipeline(manifest: Manifest, modules: Mapping[str, Any], threads: int = 0) -> Pipeline:
+    """The bundle's pipeline with PyTorch in place of its engines.
+
+    threads: of PyTorch in this whole process, so that it gets as many as the engines; 0 leaves them.
+    """
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
     backends = {name: TorchBackend(modules[name], facts) for name, facts in manifest.networks.items()}
     return Pipeline(manifest, backends["segment"], open_cue(manifest.cue, manifest.size, backends.get("cue")))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgebs.errors import SinkError, StageError
+from edgebs.latency import latency_percentiles
 from edgebs.loading import load
 from edgebs.pipeline import Pipeline
 from edgebs.sinks import Sink, open_mask_sink, open_overlay_sink
@@ -101,7 +102,6 @@ def _sinks(stream: Source, mask: Path | None, overlay: Path | None, force: bool)
 def _summary(
     pipeline: Pipeline, latencies: Sequence[float], foreground_share: float, elapsed_s: float
 ) -> dict[str, Any]:
-    p50, p90, p99 = (float(value) for value in np.percentile(list(latencies) or [0.0], (50, 90, 99)))
     counters = pipeline.counters
     return {
         "bundle": pipeline.manifest.name,
@@ -110,6 +110,6 @@ def _summary(
         "frames_out": counters.frames_out,
         "frames_dropped": counters.frames_dropped,
         "fps": counters.frames_out / elapsed_s,
-        "latency_ms": {"p50": p50, "p90": p90, "p99": p99},
+        "latency_ms": latency_percentiles(latencies),
         "foreground_share": foreground_share,
     }

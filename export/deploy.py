@@ -21,6 +21,7 @@ from bench.parity import (
     record_reference,
     require_passed,
 )
+from bench.report import verdict
 from bench.scored import find_sequences
 from bench.stream import Stream, parity_stream
 from bench.torch_baseline import torch_modules, torch_pipeline
@@ -258,10 +259,8 @@ def _bundle(job: _Job, precision: str, reference: Sequence[ReferenceFrame]) -> B
         raise
     bundle = rewrite_manifest(bundle, parity=parity)
     result = bundle.manifest.parity or {}
-    verdict = "passed" if result["passed"] and result["enforced"] else "reported"
     job.say(
-        f"{bundle.path}: {result['gate']}: {result['value']:.3g}, "
-        f"{verdict if result['passed'] else 'FAILED'} ({result['checked']})"
+        f"{bundle.path}: {result['gate']}: {result['value']:.3g}, {verdict(result)} ({result['checked']})"
     )
     return bundle
 

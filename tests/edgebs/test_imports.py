@@ -89,6 +89,15 @@ def test_without_opencv_a_command_names_the_one_that_installs_it(arguments):
     assert "needs OpenCV: pip install 'edgebs[headless]'" in done.stderr
 
 
+def test_without_torch_the_baseline_names_the_command_that_installs_it(tiny_bundle, street_video):
+    code = BLOCK.format(blocked=("torch",)) + "import sys; from edgebs.cli import main; main()"
+    options = ("--source", str(street_video), "--threads", "1", "--frames", "5")
+    done = python(code, "bench", "--fps", str(tiny_bundle.path), *options)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "pip install 'edgebs[export]'" in done.stderr
+
+
 def fastest(code):
     timed = f"import time; t = time.perf_counter()\n{code}\nprint(time.perf_counter() - t)"
     return min(float(python(timed).stdout.splitlines()[-1]) for _ in range(3))
