@@ -1,140 +1,118 @@
-"""Sequences with ground truth in CDnet layout, and the pixel counts that accuracy is computed from."""
+"""Sequences with ground truth, found by looking at a tree of folders: one file per layout, one result."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Set
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
-
+from bench import scored_cdnet, scored_folders, scored_lasiesta, scored_limu, scored_wallflower
+from bench.scored_cdnet import read_sequence
+from bench.scored_counts import Counts, mean_measures
+from bench.scored_sequence import FOREGROUND, OUTSIDE, SHADOW, UNKNOWN, Sequence, scored_frames
 from edgebs.errors import SourceError
-from edgebs.tensors import Array, Frame
 
-FOREGROUND, SHADOW, OUTSIDE, UNKNOWN = 255, 50, 85, 170
-"""CDnet's labels; 0 is static background, and a shadow counts as background (networks.md section 6)."""
+__all__ = [
+    "FOREGROUND",
+    "LAYOUTS",
+    "OUTSIDE",
+    "SHADOW",
+    "UNKNOWN",
+    "Counts",
+    "Sequence",
+    "find_sequences",
+    "mean_measures",
+    "read_sequence",
+    "scored_frames",
+]
 
+LAYOUTS: dict[str, Callable[[Path, Set[str]], list[Sequence]]] = {
+    "cdnet": scored_cdnet.sequences_in,
+    "lasiesta": scored_lasiesta.sequences_in,
+    "wallflower": scored_wallflower.sequences_in,
+    "folders": scored_folders.sequences_in,
+    "limu": scored_limu.sequences_in,
+}
+"""Given a folder and the names of its sub-folders, the sequences that the folder holds in that layout.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sequence:
-    """One scored sequence on disk."""
+The order is the one in which `auto` asks."""
 
-    name: str
-    inputs: tuple[Path, ...]
-    """Frames in order."""
-    truths: tuple[Path | None, ...]
-    """The ground truth of each frame; None where it is not scored."""
-    region: Path | None
-    """Picture whose non-zero pixels are scored; None for all."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """Pixels by what was said and what is true."""
-
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
-    tn: int = 0
-
-    def add(self, mask: Frame, truth: Frame, valid: Array) -> None:
-        """Count one frame. mask: 0/255. truth: CDnet labels. valid: bool, the pixels that are scored."""
-        said, real = (mask > 0) & valid, (truth == FOREGROUND) & valid
-        both = int(np.count_nonzero(said & real))
-        self.tp += both
-        self.fp += int(np.count_nonzero(said)) - both
-        self.fn += int(np.count_nonzero(real)) - both
-        self.tn += int(np.count_nonzero(valid & ~said & ~real))
-
-    @property
-    def f_measure(self) -> float:
-        """Harmonic mean of precision and recall over all pixels counted; 0 where nothing was right."""
-        total = 2 * self.tp + self.fp + self.fn
-        return 2 * self.tp / total if total else 0.0
+AUTO = "auto"
 
 
-def find_sequences(root: Path) -> list[Sequence]:
-    """Every folder below `root`, at any depth, that holds `input/` and `groundtruth/`.
+def find_sequences(root: Path, layout: str = AUTO) -> list[Sequence]:
+    """Every scored sequence below `root`, at any depth, in order of their paths.
 
-    Raises SourceError where there is none or one is incomplete.
+    layout: one of `LAYOUTS`, or auto to recognise each folder by what it holds. Names are the folders', or
+    paths from `root` where two folders have one name; the category is the folder above, where there is one.
+    Raises SourceError where there is no sequence, or one is incomplete; ValueError for an unknown layout.
     """
-    folders = sorted(
-        Path(folder)
-        for folder, names, _ in os.walk(root, followlinks=True)
-        if {"input", "groundtruth"} <= set(names)
-    )
-    if not folders:
+    if layout not in (AUTO, *LAYOUTS):
+        raise ValueError(f"layout must be one of {', '.join((AUTO, *LAYOUTS))}, got {layout!r}")
+    if not root.is_dir():
+        raise SourceError(f"{root} is no folder. Name the folder that holds the scored sequences.")
+    found = [
+        (folder.relative_to(root), sequence)
+        for folder, folders in _folders_below(root)
+        for sequence in _sequences_in(folder, folders, layout)
+    ]
+    if not found:
         raise SourceError(
-            f"no scored sequence below {root}: expected folders with input/ and groundtruth/ (CDnet layout)."
+            f"no scored sequence below {root}: expected folders with input/ and groundtruth/ (CDnet layout)"
+            f"{_other_layouts(layout)}."
         )
-    return [read_sequence(folder) for folder in folders]
+    return _named([(place, _with_category(place, sequence)) for place, sequence in found])
 
 
-def read_sequence(folder: Path) -> Sequence:
-    """One sequence folder. temporalROI.txt, where present, names the first and last scored frame from 1."""
-    inputs = _numbered(folder / "input", "in")
-    truths = _numbered(folder / "groundtruth", "gt")
-    if not inputs or not truths:
-        raise SourceError(
-            f"{folder} holds {len(inputs)} input frames and {len(truths)} ground-truth pictures."
+def _sequences_in(folder: Path, folders: Set[str], layout: str) -> list[Sequence]:
+    if layout != AUTO:
+        return LAYOUTS[layout](folder, folders)
+    refusal: SourceError | None = None
+    for read in LAYOUTS.values():
+        try:
+            if found := read(folder, folders):
+                return found
+        except SourceError as cause:
+            # The first layout that recognised the folder knows best what is wrong with it.
+            refusal = refusal or cause
+    if refusal is not None:
+        raise refusal
+    return []
+
+
+def _folders_below(root: Path) -> Iterator[tuple[Path, set[str]]]:
+    """Each folder with the names of its sub-folders, sorted; links are followed, but not in a circle."""
+    for place, folders, _files in os.walk(root, followlinks=True):
+        folder = Path(place)
+        above = {folder.resolve(), *folder.resolve().parents}
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (folder / name).resolve() not in above
         )
-    first, last = _scored_range(folder, max(inputs))
-    scored = {number: path for number, path in truths.items() if first <= number <= last}
-    if not scored.keys() & inputs.keys():
-        raise SourceError(
-            f"{folder}: no frame is both in input/ and scored ({first} to {last} by temporalROI.txt). "
-            "Correct temporalROI.txt."
-        )
-    region = next((folder / name for name in ("ROI.bmp", "ROI.jpg") if (folder / name).is_file()), None)
-    return Sequence(
-        name=folder.name,
-        inputs=tuple(inputs.values()),
-        truths=tuple(scored.get(number) for number in inputs),
-        region=region,
-    )
+        yield folder, set(folders)
 
 
-def scored_frames(sequence: Sequence) -> Iterator[tuple[Frame, Frame | None, Array | None]]:
-    """Each frame, its ground truth and its scored pixels (both None outside the scored range)."""
-    region = _grey(sequence.region) > 127 if sequence.region else None
-    for path, truth_path in zip(sequence.inputs, sequence.truths, strict=True):
-        frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if frame is None:
-            raise SourceError(f"{path} cannot be read as a picture. Replace the file.")
-        if truth_path is None:
-            yield frame.astype(np.uint8, copy=False), None, None
-            continue
-        truth = _grey(truth_path)
-        if truth.shape != frame.shape[:2] or (region is not None and region.shape != truth.shape):
-            raise SourceError(
-                f"{truth_path} is {truth.shape}, its frame {frame.shape[:2]}"
-                f"{'' if region is None else f', its ROI {region.shape}'} (height, width): they must agree."
-            )
-        valid = (truth != OUTSIDE) & (truth != UNKNOWN)
-        yield frame.astype(np.uint8, copy=False), truth, valid if region is None else valid & region
+def _with_category(place: Path, sequence: Sequence) -> Sequence:
+    if sequence.category is not None or len(place.parts) < 2:
+        return sequence
+    return replace(sequence, category=place.parts[-2])
 
 
-def _numbered(folder: Path, prefix: str) -> dict[int, Path]:
-    pattern = re.compile(rf"{prefix}(\d+)\.(?:jpg|jpeg|png|bmp)$", re.IGNORECASE)
-    found = ((pattern.match(path.name), path) for path in folder.iterdir())
-    return dict(sorted((int(match.group(1)), path) for match, path in found if match))
+def _named(found: list[tuple[Path, Sequence]]) -> list[Sequence]:
+    uses = Counter(sequence.name for _place, sequence in found)
+    return [
+        sequence if uses[sequence.name] == 1 else replace(sequence, name=_long_name(place, sequence))
+        for place, sequence in sorted(found, key=lambda item: (item[0], item[1].name))
+    ]
 
 
-def _scored_range(folder: Path, last: int) -> tuple[int, int]:
-    file = folder / "temporalROI.txt"
-    if not file.is_file():
-        return 1, last
-    numbers = file.read_text(encoding="utf-8").split()
-    if len(numbers) != 2 or not all(number.isdigit() for number in numbers):
-        raise SourceError(f"{file} must hold two frame numbers, it holds {' '.join(numbers)[:60]!r}.")
-    return int(numbers[0]), int(numbers[1])
+def _long_name(place: Path, sequence: Sequence) -> str:
+    parts = place.parts if place.name == sequence.name else (*place.parts, sequence.name)
+    return "/".join(parts)
 
 
-def _grey(path: Path) -> Frame:
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if picture is None:
-        raise SourceError(f"{path} cannot be read as a picture. Replace the file.")
-    return np.asarray(picture, np.uint8)
+def _other_layouts(layout: str) -> str:
+    if layout == AUTO:
+        return ", pairs Id and Id-GT (LASIESTA), hand_segmented_*.BMP (Wallflower), or GroundTruth/ (LIMU)"
+    return f"; --layout {layout} looks for no other"

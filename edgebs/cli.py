@@ -33,6 +33,10 @@ TARGET_NAMES = ("cpu", "onnx", "sm75", "sm86", "sm89", "sm120", "gpu")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads per engine; 0 uses every core.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="Foreground probability, instead of the bundle's own."),
+]
 
 
 class Baseline(str, Enum):
@@ -40,6 +44,17 @@ class Baseline(str, Enum):
 
     TORCH = "torch"
     NONE = "none"
+
+
+class Layout(str, Enum):
+    """How scored sequences lie on disk: the words of bench.scored.LAYOUTS, and auto."""
+
+    AUTO = "auto"
+    CDNET = "cdnet"
+    LASIESTA = "lasiesta"
+    WALLFLOWER = "wallflower"
+    FOLDERS = "folders"
+    LIMU = "limu"
 
 
 class Compute(str, Enum):
@@ -101,6 +116,17 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
     if not numbers or min(numbers) < 1:
         raise typer.BadParameter(f"expected frame counts of at least 1, got {text!r}", param_hint=option)
     return numbers
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    from bench.peers import PEERS
+
+    names = _words(text.lower())
+    if unknown := [name for name in names if name not in PEERS]:
+        raise typer.BadParameter(
+            f"unknown: {', '.join(unknown)}; known: {', '.join(PEERS)}", param_hint="--against"
+        )
+    return names
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -195,6 +221,93 @@ def export(
         return
     for bundle in bundles:
         print_line(str(bundle.path))
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="crossnet, or another one that can be trained.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, weights, curves.")],
+    steps: Annotated[int, typer.Option(min=0, help="Steps of the whole run; 0 leaves it to --minutes.")] = 0,
+    minutes: Annotated[float, typer.Option(min=0, help="Minutes of the whole run; 0 for no limit.")] = 0.0,
+    batch: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 16,
+    lr: Annotated[float, typer.Option(help="Learning rate after the warm-up.")] = 2e-3,
+    warm_up: Annotated[int, typer.Option(min=0, help="Steps until the learning rate is reached.")] = 200,
+    loss: Annotated[str, typer.Option(help="bce-dice, or cs-focal (the paper's, with L1).")] = "bce-dice",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the samples, in pixels.")] = "256x256",
+    width: Annotated[int, typer.Option(min=1, help="CrossNet: channels of the first stage.")] = 64,
+    norm: Annotated[str, typer.Option(help="CrossNet: batch (folds away) or layer.")] = "batch",
+    weights: Annotated[str, typer.Option(help="Start: a .safetensors file, or random.")] = "random",
+    intervals: Annotated[str, typer.Option(help="Frames between the inputs of each flow.")] = "1,5,10",
+    max_magnitude: Annotated[float, typer.Option(help="Pixels of flow that saturate the cue.")] = 20.0,
+    nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
+    dis_preset: Annotated[str, typer.Option(help="ultrafast, fast or medium.")] = "fast",
+    images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
+    replay: Annotated[int, typer.Option(min=1, help="Uses of each rendered sample, far apart.")] = 1,
+    reservoir: Annotated[int, typer.Option(min=1, help="Samples held in memory for that.")] = 4096,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0 renders in this one.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of PyTorch; 0 for its choice.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="bf16 (autocast) or fp32.")] = "bf16",
+    seed: Annotated[int, typer.Option(min=0, help="Of scenes, order and random weights.")] = 0,
+    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints.")] = 250,
+    save_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 5.0,
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 500,
+    validation: Annotated[int, typer.Option(min=1, help="Rendered sequences held back.")] = 64,
+    augment: Annotated[bool, typer.Option(help="Mirror, and change colours where that is safe.")] = True,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train a network; `edgebs export MODEL --weights OUT/best.safetensors` takes what it writes."""
+    require_export()
+    from export.models import ModelRequest
+    from export.training.feed import Feed
+    from export.training.loop import train as run_training
+    from export.training.request import LoopOptions, TrainRequest
+    from export.training.schedule import Schedule
+    from export.training.tasks import task_for
+
+    request = TrainRequest(
+        model=ModelRequest(
+            model=model,
+            weights=weights,
+            seed=seed,
+            width=width,
+            norm=norm,
+            size=_size(size),
+            intervals=_numbers(intervals, "--intervals"),
+            max_magnitude=max_magnitude,
+            nominal_fps=nominal_fps,
+            dis_preset=dis_preset,
+        ),
+        loop=LoopOptions(
+            out=out,
+            schedule=Schedule(peak=lr, warm_up_steps=warm_up, steps=steps, minutes=minutes),
+            seed=seed,
+            batch=batch,
+            precision=precision,
+            device=device,
+            threads=threads,
+            save_every=save_every,
+            save_minutes=save_minutes,
+            validate_every=validate_every,
+            resume=resume,
+            force=force,
+        ),
+        feed=Feed(replay=replay, reservoir=reservoir, workers=workers),
+        loss=loss,
+        augment=augment,
+        validation_sequences=validation,
+        images=images,
+    )
+    result = run_training(task_for(request), request.loop, say=note, bar=progress_bar)
+    if json:
+        print_json(result)
+    else:
+        for file in result["files"]:
+            print_line(file)
+    if result["interrupted"]:
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -294,6 +407,40 @@ def parity(
     require_passed(bundle, result)
 
 
+@app.command("eval")
+def evaluate(
+    bundles: Annotated[list[str], typer.Argument(help="Bundle folders or shipped models.")],
+    data: Annotated[Path, typer.Option(help="Scored sequences: a folder that holds them at any depth.")],
+    against: Annotated[str, typer.Option(help="Peers on the same frames, comma-separated: mog2, knn.")] = "",
+    layout: Annotated[
+        Layout, typer.Option(help="How sequences lie on disk; auto looks at what there is.")
+    ] = Layout.AUTO,
+    threshold: Threshold = None,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Score bundles on sequences with ground truth, beside OpenCV's subtractors: accuracy and speed."""
+    require_opencv()
+    from bench.evaluation import evaluate as evaluate_bundles
+    from bench.evaluation_table import eval_table
+
+    peers = _peers(against)
+    with progress_bar("scoring") as progress:
+        record = evaluate_bundles(
+            bundles,
+            data,
+            against=peers,
+            layout=layout.value,
+            threads=threads,
+            threshold=threshold,
+            progress=progress,
+        )
+    if json:
+        print_json(record)
+    else:
+        print_table(eval_table(record))
+
+
 @app.command()
 def run(
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
@@ -301,6 +448,7 @@ def run(
     mask: Annotated[Path | None, typer.Option(help="Mask video, or folder for PNG files.")] = None,
     overlay: Annotated[Path | None, typer.Option(help="Video with the foreground drawn in.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after that many frames.")] = None,
+    threshold: Threshold = None,
     threads: Threads = 0,
     force: Force = False,
     json: Json = False,
@@ -317,6 +465,7 @@ def run(
             overlay=overlay,
             frames=frames,
             threads=threads,
+            threshold=threshold,
             force=force,
             progress=progress,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from edgebs.backends import Backend, open_backend
@@ -15,14 +16,20 @@ from edgebs.shipped import bundle_path
 logger = logging.getLogger(__name__)
 
 
-def load(bundle: str | Path | Bundle, *, threads: int = 0) -> Pipeline:
+def load(bundle: str | Path | Bundle, *, threads: int = 0, threshold: float | None = None) -> Pipeline:
     """Verify a bundle, load its engines, and return the pipeline. Use it as a context manager.
 
     bundle: a folder, or the name of a shipped model. threads: CPU threads per engine; 0 uses every core.
-    Raises BundleError, EngineMismatch, BackendError or MissingDependency; see edgebs.errors.
+    threshold: probability above which a pixel is foreground; None takes the bundle's own.
+    Raises BundleError, EngineMismatch, BackendError or MissingDependency; see edgebs.errors. Raises
+    ValueError for a threshold outside [0, 1].
     """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must be a probability from 0 to 1, got {threshold}")
     verified = bundle if isinstance(bundle, Bundle) else load_bundle(bundle_path(bundle))
     manifest = verified.manifest
+    if threshold is not None:
+        manifest = replace(manifest, threshold=threshold)
     if manifest.parity is not None and not manifest.parity.get("passed", False):
         logger.warning("%s failed its parity gate (%s)", verified.path, manifest.parity.get("gate"))
     engines: dict[str, Backend] = {}

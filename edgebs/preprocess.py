@@ -40,12 +40,24 @@ def mask_from_probability(
     probability: (h, w) float32 in [0, 1]. The probability is interpolated before it is cut, so that edges
     are smooth at the frame's size. NaN counts as background.
     """
-    height, width = size
-    if probability.shape != (height, width):
-        probability = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
     # Not cv2.compare: it takes a mask of 1x1 for a scalar.
-    mask: npt.NDArray[np.uint8] = (probability > threshold).view(np.uint8) * np.uint8(255)
+    is_foreground = probability_at(probability, size) > threshold
+    mask: npt.NDArray[np.uint8] = is_foreground.view(np.uint8) * np.uint8(255)
     return mask
+
+
+def probability_at(probability: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """The probability interpolated to `size` (height, width); the array itself where it has that size.
+
+    probability: (h, w) float32 in [0, 1].
+    """
+    height, width = size
+    if probability.shape == (height, width):
+        return probability
+    resized: npt.NDArray[np.float32] = cv2.resize(
+        probability, (width, height), interpolation=cv2.INTER_LINEAR
+    )
+    return resized
 
 
 def check_frame(frame: Any, expected_size: tuple[int, int] | None = None, *, name: str = "frame") -> Frame:

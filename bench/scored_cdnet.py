@@ -1,0 +1,76 @@
+"""CDnet layout: `input/in000001.jpg`, `groundtruth/gt000001.png`, and optionally ROI and temporalROI.txt."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Set
+from pathlib import Path
+
+import numpy as np
+
+from bench.scored_sequence import (
+    Sequence,
+    numbering_notes,
+    paired,
+    pictures_by_number,
+    read_picture,
+    sequence_name,
+)
+from edgebs.errors import SourceError
+
+logger = logging.getLogger(__name__)
+
+REGIONS = ("ROI.bmp", "ROI.png", "ROI.jpg")
+
+
+def sequences_in(folder: Path, folders: Set[str]) -> list[Sequence]:
+    """The sequence that `folder` is, where its sub-folders say so. Raises SourceError if it is incomplete."""
+    return [read_sequence(folder)] if {"input", "groundtruth"} <= folders else []
+
+
+def read_sequence(folder: Path) -> Sequence:
+    """One sequence folder. temporalROI.txt, where present, names the first and last scored frame from 1."""
+    inputs = pictures_by_number(folder / "input", r"in(\d+)")
+    truths = pictures_by_number(folder / "groundtruth", r"gt(\d+)")
+    if not inputs or not truths:
+        raise SourceError(
+            f"{folder} holds {len(inputs)} input frames and {len(truths)} ground-truth pictures of CDnet's "
+            "names (in000001.jpg, gt000001.png)."
+        )
+    first, last = _scored_range(folder, max(inputs))
+    scored = {number: path for number, path in truths.items() if first <= number <= last}
+    if not scored.keys() & inputs.keys():
+        raise SourceError(
+            f"{folder}: no frame is both in input/ and scored ({first} to {last} by temporalROI.txt). "
+            "Correct temporalROI.txt."
+        )
+    return Sequence(
+        name=sequence_name(folder),
+        inputs=tuple(inputs.values()),
+        truths=paired(inputs, scored, folder),
+        region=_region(folder),
+        notes=numbering_notes(inputs, scored),
+    )
+
+
+def _region(folder: Path) -> Path | None:
+    for name in REGIONS:
+        file = folder / name
+        if file.is_file():
+            # CDnet's ROI.jpg is in some copies a photograph of the scene and no mask.
+            picture = read_picture(file)
+            grey = np.count_nonzero((picture > 32) & (picture < 223))
+            if grey <= 0.02 * picture.size:
+                return file
+            logger.warning("%s is no mask of two values: it is not used, all pixels are scored", file)
+    return None
+
+
+def _scored_range(folder: Path, last: int) -> tuple[int, int]:
+    file = folder / "temporalROI.txt"
+    if not file.is_file():
+        return 1, last
+    numbers = file.read_text(encoding="utf-8", errors="replace").split()
+    if len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+        raise SourceError(f"{file} must hold two frame numbers, it holds {' '.join(numbers)[:60]!r}.")
+    return int(numbers[0]), int(numbers[1])

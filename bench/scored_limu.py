@@ -1,0 +1,43 @@
+"""LIMU layout: a folder of pictures with a sub-folder `GroundTruth` that holds masks of some of the frames.
+
+The data set's page (limu.ait.kyushu-u.ac.jp/dataset/en/) could not be read from here, so this is an
+assumption, and the files are read by what they say: the sub-folder is called GroundTruth, ground_truth or gt
+in any case; the last number in a file's name is its frame; masks are 0 background and 255 foreground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from pathlib import Path
+
+from bench.scored_sequence import (
+    Sequence,
+    binary_labels,
+    is_picture,
+    numbering_notes,
+    paired,
+    pictures_by_number,
+    sequence_name,
+)
+
+TRUTH_FOLDERS = ("groundtruth", "ground_truth", "gt")
+
+
+def sequences_in(folder: Path, folders: Set[str]) -> list[Sequence]:
+    """The sequence that `folder` is, where it holds numbered pictures beside a folder of ground truth."""
+    truths = [name for name in sorted(folders) if name.lower() in TRUTH_FOLDERS]
+    has_frames = any(is_picture(path.name) and any(map(str.isdigit, path.stem)) for path in folder.iterdir())
+    return [read_sequence(folder, folder / truths[0])] if truths and has_frames else []
+
+
+def read_sequence(folder: Path, truth_folder: Path) -> Sequence:
+    """The frames of `folder`, of which those with a mask in `truth_folder` are scored."""
+    inputs, truths = pictures_by_number(folder), pictures_by_number(truth_folder)
+    return Sequence(
+        name=sequence_name(folder),
+        inputs=tuple(inputs.values()),
+        truths=paired(inputs, truths, truth_folder),
+        layout="limu",
+        labels=binary_labels,
+        notes=numbering_notes(inputs, truths),
+    )

@@ -1,0 +1,207 @@
+"""One sequence with ground truth, whatever layout it came from: frames, CDnet labels, scored pixels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgebs.errors import SourceError
+from edgebs.tensors import Array, Frame
+
+FOREGROUND, SHADOW, OUTSIDE, UNKNOWN = 255, 50, 85, 170
+"""CDnet's labels; 0 is static background, and a shadow counts as background (networks.md section 6)."""
+LABELS = (0, SHADOW, OUTSIDE, UNKNOWN, FOREGROUND)
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+"""Endings of files that are taken for pictures, in any case."""
+
+Labels = Callable[[Path], Frame]
+"""Reads one ground-truth picture as (H, W) uint8 CDnet labels; raises SourceError outside its convention."""
+
+
+def read_picture(path: Path, flags: int = cv2.IMREAD_GRAYSCALE) -> Frame:
+    """A picture as uint8, grey unless `flags` (cv2.IMREAD_*) says otherwise. Raises SourceError."""
+    picture = cv2.imread(str(path), flags)
+    if picture is None:
+        raise SourceError(f"{path} cannot be read as a picture. Replace the file.")
+    return np.asarray(picture, np.uint8)
+
+
+def labels_from_values(path: Path, values: Mapping[int, int], convention: str) -> Frame:
+    """A grey ground-truth picture with each of its values replaced by the label that `values` gives it.
+
+    Raises SourceError, naming file, value and pixel count, for a value that `values` does not have.
+    """
+    picture = read_picture(path)
+    counts = np.bincount(picture.ravel(), minlength=256)
+    strange = [value for value in np.flatnonzero(counts).tolist() if value not in values]
+    if strange:
+        raise SourceError(
+            f"{path}: {sum(int(counts[value]) for value in strange)} pixels hold values outside the "
+            f"convention: {', '.join(map(str, strange[:5]))}{', …' if len(strange) > 5 else ''} "
+            f"({int(counts[strange[0]])} pixels of {strange[0]}). {convention} "
+            "Store ground truth without loss (PNG, BMP), or choose another --layout."
+        )
+    table = np.zeros(256, np.uint8)
+    for value, label in values.items():
+        table[value] = label
+    return table[picture]
+
+
+def cdnet_labels(path: Path) -> Frame:
+    """Ground truth whose values are CDnet's labels."""
+    return labels_from_values(
+        path,
+        {label: label for label in LABELS},
+        "CDnet's are 0 background, 50 shadow, 85 outside, 170 unknown, 255 foreground.",
+    )
+
+
+def binary_labels(path: Path) -> Frame:
+    """Ground truth of two values: 0 background, 255 foreground."""
+    return labels_from_values(
+        path, {0: 0, 255: FOREGROUND}, "Two values are expected: 0 background, 255 foreground."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequence:
+    """One scored sequence on disk."""
+
+    name: str
+    inputs: tuple[Path, ...]
+    """Frames in order."""
+    truths: tuple[Path | None, ...]
+    """The ground truth of each frame; None where it is not scored."""
+    region: Path | None = None
+    """Picture whose non-zero pixels are scored; None for all."""
+    category: str | None = None
+    """What kind of scene the data set files it under; None where it has no kinds."""
+    layout: str = "cdnet"
+    """One of bench.scored.LAYOUTS."""
+    labels: Labels = field(default=cdnet_labels, repr=False)
+    """Reads a ground-truth picture as CDnet labels."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the score should know: gaps in the frame numbers, ground truth without a frame."""
+
+    @property
+    def scored_count(self) -> int:
+        """How many frames are scored."""
+        return sum(truth is not None for truth in self.truths)
+
+
+def scored_frames(sequence: Sequence) -> Iterator[tuple[Frame, Frame | None, Array | None]]:
+    """Each frame, its ground truth and its scored pixels (both None outside the scored range).
+
+    Frames are (H, W, 3) uint8 BGR, truths (H, W) uint8 CDnet labels, scored pixels (H, W) bool.
+    Raises SourceError for an unreadable picture, sizes that differ, labels outside the convention, and a
+    region of interest without a pixel.
+    """
+    region = scored_region(sequence)
+    size: tuple[int, int] | None = None
+    for path, truth_path in zip(sequence.inputs, sequence.truths, strict=True):
+        frame = read_picture(path, cv2.IMREAD_COLOR)
+        if size is not None and frame.shape[:2] != size:
+            raise SourceError(
+                f"{path} is {frame.shape[:2]}, the frames before it {size} (height, width). "
+                "One sequence has one size: split it, or resize the frame."
+            )
+        size = (frame.shape[0], frame.shape[1])
+        if truth_path is None:
+            yield frame, None, None
+            continue
+        truth = sequence.labels(truth_path)
+        _require_same_size(truth_path, truth, frame, region)
+        yield frame, truth, scored_pixels(truth, region)
+
+
+def scored_pixels(truth: Frame, region: Array | None) -> Array:
+    """(H, W) bool: neither outside, nor unknown, and in the region of interest."""
+    valid: Array = (truth != OUTSIDE) & (truth != UNKNOWN)
+    return valid if region is None else valid & region
+
+
+def scored_region(sequence: Sequence) -> Array | None:
+    """The region of interest as (H, W) bool, or None for all pixels. Raises SourceError if it is empty."""
+    if sequence.region is None:
+        return None
+    region: Array = read_picture(sequence.region) > 127
+    if not region.any():
+        raise SourceError(
+            f"{sequence.region} has no pixel above 127: the region of interest is empty and nothing would be "
+            "scored. Draw it in white, or remove the file to score all pixels."
+        )
+    return region
+
+
+def _require_same_size(path: Path, truth: Frame, frame: Frame, region: Array | None) -> None:
+    if truth.shape != frame.shape[:2] or (region is not None and region.shape != truth.shape):
+        raise SourceError(
+            f"{path} is {truth.shape}, its frame {frame.shape[:2]}"
+            f"{'' if region is None else f', its ROI {region.shape}'} (height, width): they must agree."
+        )
+
+
+def sequence_name(folder: Path) -> str:
+    """The folder's own name, as it is written, also where a link leads elsewhere."""
+    return folder.name or folder.resolve().name
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name ends like a picture's; hidden files are none."""
+    return not name.startswith(".") and Path(name).suffix.lower() in PICTURES
+
+
+def pictures_by_number(folder: Path, pattern: str = r".*?(\d+)") -> dict[int, Path]:
+    """Pictures of `folder` by the number that the first group of `pattern` finds in their stem, sorted.
+
+    The default takes the last number of the stem. Raises SourceError where two pictures have one number.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()):
+        match = re.fullmatch(pattern, path.stem, re.IGNORECASE) if is_picture(path.name) else None
+        if match is None:
+            continue
+        number = int(match.group(1))
+        if number in found:
+            raise SourceError(
+                f"{folder}: {found[number].name} and {path.name} are both number {number}. Remove one."
+            )
+        found[number] = path
+    return dict(sorted(found.items()))
+
+
+def paired(inputs: Mapping[int, Path], truths: Mapping[int, Path], where: Path) -> tuple[Path | None, ...]:
+    """The ground truth of each input by frame number. Raises SourceError where no frame has one."""
+    if not inputs or not truths:
+        raise SourceError(
+            f"{where} holds {len(inputs)} input frames and {len(truths)} ground-truth pictures. "
+            "Both are needed; check the folder and --layout."
+        )
+    if not inputs.keys() & truths.keys():
+        raise SourceError(
+            f"{where}: no frame has ground truth: frames {min(inputs)} to {max(inputs)}, ground truth "
+            f"{min(truths)} to {max(truths)}. Check the numbers in the file names."
+        )
+    return tuple(truths.get(number) for number in inputs)
+
+
+def numbering_notes(inputs: Mapping[int, Path], truths: Mapping[int, Path]) -> tuple[str, ...]:
+    """What is odd about the frame numbers, in sentences: gaps, and ground truth without a frame."""
+    numbers = list(inputs)
+    gaps = [(a, b) for a, b in pairwise(numbers) if b != a + 1]
+    steps = {b - a for a, b in pairwise(numbers)}
+    notes = []
+    if gaps and len(steps) == 1:
+        notes.append(f"every {steps.pop()}th frame only: the cue sees motion that much faster")
+    elif gaps:
+        notes.append(f"{len(gaps)} gaps in the frame numbers, the first from {gaps[0][0]} to {gaps[0][1]}")
+    if missing := len(truths.keys() - inputs.keys()):
+        notes.append(f"{missing} ground-truth pictures have no frame and are not scored")
+    return tuple(notes)
