@@ -1,0 +1,1 @@
+"""Training: rendered and scored sequences to weights that `edgebs export` takes."""

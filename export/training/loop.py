@@ -1,0 +1,304 @@
+"""The training loop: steps, moving average, validation, checkpoints, curves; it knows no network."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgebs.errors import SinkError, WeightsError
+from export.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from export.training.curves import Row, read_rows, write_rows
+from export.training.ema import MovingAverage
+from export.training.feed import Ahead
+from export.training.optimiser import adamw
+from export.training.request import LoopOptions
+from export.training.signals import StopRequest, stop_on_signals
+from export.training.task import Batch, Task, tensors_from
+from export.weights import save_weights
+
+logger = logging.getLogger(__name__)
+
+LAST, BEST, FINAL, CURVES = "last.pt", "best.safetensors", "final.safetensors", "curves.csv"
+Say = Callable[[str], None]
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+
+def train(task: Task, options: LoopOptions, *, say: Say, bar: Bar) -> dict[str, Any]:
+    """Train `task` until its schedule ends or somebody asks to stop; returns what there is to say of it.
+
+    Leaves in `options.out`: last.pt (everything to resume), best.safetensors and final.safetensors (the
+    moving average, for `edgebs export --weights`), curves.csv. Raises WeightsError where loss or gradient
+    stop being finite, SinkError where a file cannot be written, and what the task's samples raise.
+    """
+    run = _Run(task, options, say)
+    with stop_on_signals() as stop:
+        with bar("validation set"):
+            run.validation = task.validation()
+        with bar(f"training {task.name}") as progress:
+            run.go_on(stop, progress)
+    return run.finished(interrupted=not run.is_over)
+
+
+class _Run:
+    """One run in one process: the networks and where they are."""
+
+    validation: Any = ()
+
+    def __init__(self, task: Task, options: LoopOptions, say: Say) -> None:
+        self.task, self.options, self.say = task, options, say
+        if options.threads > 0:
+            torch.set_num_threads(options.threads)
+        self.device = _device(options.device)
+        self.graph: Any = task.graph.to(self.device, memory_format=torch.channels_last).train()
+        self.ema = MovingAverage(self.graph, options.ema_decay)
+        self.network = self.graph.network
+        self.optimiser = adamw(self.network, options.schedule.peak, options.betas, options.weight_decay)
+        self.step, self.elapsed_before_s, self.started_s = 0, 0.0, time.monotonic()
+        self.best_score: float | None = None
+        self.best_step = 0
+        self.saved_step: int | None = None
+        self.rows: list[Row] = []
+        self.settings = {"network": task.description(), **task.settings(), **options.settings()}
+        self._prepare()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Over all processes that worked on this run."""
+        return self.elapsed_before_s + time.monotonic() - self.started_s
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the schedule has ended."""
+        return self.options.schedule.progress(self.step, self.elapsed_s) >= 1
+
+    def file(self, name: str) -> Path:
+        """One of the run's files."""
+        return self.options.out / name
+
+    def _prepare(self) -> None:
+        out, last = self.options.out, self.file(LAST)
+        if self.options.resume and last.is_file():
+            self._resume(load_checkpoint(last))
+            return
+        if last.exists() and not self.options.force:
+            raise SinkError(
+                f"{out} holds a run already. Go on with --resume, choose another --out, or replace it with "
+                "--force."
+            )
+        if self.options.resume:
+            self.say(f"no checkpoint in {out} yet: starting anew")
+        for name in (LAST, BEST, FINAL, CURVES):
+            self.file(name).unlink(missing_ok=True)
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        _require_same(checkpoint.settings, self.settings, self.file(LAST))
+        self.network.load_state_dict(checkpoint.network)
+        self.ema.module.network.load_state_dict(checkpoint.ema)
+        self.ema.updates = checkpoint.ema_updates
+        self.optimiser.load_state_dict(checkpoint.optimiser)
+        self.step, self.elapsed_before_s = checkpoint.step, checkpoint.elapsed_s
+        self.best_score, self.best_step = checkpoint.best_score, checkpoint.best_step
+        self.saved_step = checkpoint.step
+        self.rows = read_rows(self.file(CURVES), checkpoint.step)
+        self.say(f"going on from step {self.step}, {self.elapsed_before_s / 60:.1f} minutes in")
+
+    def go_on(self, stop: StopRequest, progress: Callable[[int, int], None]) -> None:
+        """Train until the end, or until `stop`; either way the last step is in the checkpoint."""
+        options = self.options
+        self.started_s = time.monotonic()
+        saved_at_s = self.started_s
+        window = _Window()
+        batches = self.task.batches(options.seed, options.batch, self.step)
+        with Ahead(batches) as ahead:
+            while not self.is_over:
+                waiting_s = time.perf_counter()
+                batch = ahead.take(stop)
+                if batch is None:
+                    break
+                window.waited_s += time.perf_counter() - waiting_s
+                self._one_step(batch, window)
+                progress(self._shown(), 1000)
+                if self.step % options.log_every == 0:
+                    self._log(window)
+                    window = _Window()
+                is_validated = self.step % options.validate_every == 0 and not self.is_over
+                if is_validated:
+                    self._validate()
+                is_due = options.save_every > 0 and self.step % options.save_every == 0
+                late_s = time.monotonic() - saved_at_s
+                if is_validated or is_due or 0 < 60 * options.save_minutes <= late_s:
+                    self._save()
+                    saved_at_s = time.monotonic()
+        if self.is_over:
+            self._validate()
+        if self.saved_step != self.step or self.is_over:
+            self._save()
+
+    def _shown(self) -> int:
+        return int(1000 * min(self.options.schedule.progress(self.step, self.elapsed_s), 1))
+
+    def _one_step(self, batch: Batch, window: _Window) -> None:
+        schedule = self.options.schedule
+        rate = schedule.rate(self.step, schedule.progress(self.step, self.elapsed_s))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # Dropout draws from this: a resumed run must draw the same, without storing a generator's state.
+        torch.manual_seed(self.options.seed * 1_000_003 + self.step)
+        started_s = time.perf_counter()
+        tensors = tensors_from(batch, self.device)
+        with self._autocast():
+            output = self.task.forward(self.graph, tensors)
+        losses = self.task.loss(output, tensors)
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        forward_s = time.perf_counter()
+        self._require_finite("loss", values["loss"])
+        self.optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip))
+        self._require_finite("norm of the gradient", norm)
+        self.optimiser.step()
+        self.ema.update(self.graph)
+        self.step += 1
+        window.add(values, norm, rate, forward_s - started_s, time.perf_counter() - forward_s)
+
+    def _require_finite(self, what: str, value: float) -> None:
+        if math.isfinite(value):
+            return
+        kept = (
+            "no checkpoint was written before"
+            if self.saved_step is None
+            else f"the last good checkpoint is {self.file(LAST)}, step {self.saved_step}"
+        )
+        raise WeightsError(
+            f"training {self.task.name}: the {what} became {value} at step {self.step + 1}; {kept}. "
+            "Start again with a smaller --lr, or with --precision fp32."
+        )
+
+    def _autocast(self) -> Any:
+        return torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self.options.precision == "bf16"
+        )
+
+    def _log(self, window: _Window) -> None:
+        row = {
+            "step": float(self.step),
+            "seconds": self.elapsed_s,
+            "samples": float(self.step * self.options.batch),
+            **window.means(),
+        }
+        self.rows.append(row)
+        write_rows(self.rows, self.file(CURVES))
+        logger.info(
+            "step %d: loss %.4f, rate %.2g; of the time %.0f %% waits for data, %.0f %% forward, "
+            "%.0f %% backward",
+            self.step, row["loss"], row["learning_rate"], 100 * row["data_share"],
+            100 * row["forward_share"], 100 * row["backward_share"],
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        with self._autocast():
+            scores = self.task.evaluate(self.ema.module, self.validation)
+        row = {"step": float(self.step), "seconds": self.elapsed_s}
+        row.update({f"validation_{name}": value for name, value in scores.items()})
+        self.rows.append(row)
+        write_rows(self.rows, self.file(CURVES))
+        score = scores[self.task.best_by]
+        if self.best_score is None or score > self.best_score:
+            self.best_score, self.best_step = score, self.step
+            self._write_weights(BEST)
+        said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        self.say(f"step {self.step}: validation {said} (best {self.best_score:.4f}, step {self.best_step})")
+
+    def _write_weights(self, name: str) -> None:
+        facts = {"step": self.step, "seed": self.options.seed, "samples": self.step * self.options.batch}
+        save_weights(self.ema.module.network, self.file(name), {**self.task.description(), "training": facts})
+
+    def _save(self) -> None:
+        save_checkpoint(
+            Checkpoint(
+                settings=self.settings,
+                step=self.step,
+                elapsed_s=self.elapsed_s,
+                best_score=self.best_score,
+                best_step=self.best_step,
+                ema_updates=self.ema.updates,
+                network=self.network.state_dict(),
+                ema=self.ema.module.network.state_dict(),
+                optimiser=self.optimiser.state_dict(),
+            ),
+            self.file(LAST),
+        )
+        self.saved_step = self.step
+
+    def finished(self, *, interrupted: bool) -> dict[str, Any]:
+        """What there is to say; writes the final weights of a run that came to its end."""
+        if not interrupted:
+            self._write_weights(FINAL)
+        names = (LAST, BEST, FINAL, CURVES)
+        return {
+            "model": self.task.name,
+            "out": str(self.options.out),
+            "interrupted": interrupted,
+            "steps": self.step,
+            "samples": self.step * self.options.batch,
+            "seconds": round(self.elapsed_s, 1),
+            "best": {self.task.best_by: self.best_score, "step": self.best_step},
+            "files": [str(self.file(name)) for name in names if self.file(name).exists()],
+            "schedule": asdict(self.options.schedule),
+        }
+
+
+class _Window:
+    """What is averaged into one row of the curves."""
+
+    def __init__(self) -> None:
+        self.count, self.waited_s, self.forward_s, self.backward_s = 0, 0.0, 0.0, 0.0
+        self.sums: dict[str, float] = {}
+
+    def add(
+        self, losses: Mapping[str, float], norm: float, rate: float, forward_s: float, backward_s: float
+    ) -> None:
+        """One step."""
+        self.count += 1
+        self.forward_s += forward_s
+        self.backward_s += backward_s
+        for name, value in {**losses, "gradient_norm": norm, "learning_rate": rate}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self) -> Row:
+        """Means a step, and the shares of the time."""
+        total = max(self.waited_s + self.forward_s + self.backward_s, 1e-9)
+        return {
+            **{name: value / self.count for name, value in self.sums.items()},
+            "step_ms": 1000 * total / self.count,
+            "data_share": self.waited_s / total,
+            "forward_share": self.forward_s / total,
+            "backward_share": self.backward_s / total,
+        }
+
+
+def _device(name: str) -> Any:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise WeightsError("PyTorch sees no CUDA device here: use --device cpu.")
+    return torch.device(name)
+
+
+def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], file: Path) -> None:
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if changed:
+        name = changed[0]
+        raise WeightsError(
+            f"{file} was trained with {name} {before.get(name)}, and {now.get(name)} was asked for: "
+            "resume with the same options, or start anew in another folder."
+        )

@@ -1,0 +1,100 @@
+"""What a training run is asked to do, whatever network it trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgebs.errors import ExportError
+from export.models import ModelRequest
+from export.training.feed import Feed
+from export.training.schedule import Schedule
+
+LOSSES = ("bce-dice", "cs-focal")
+PRECISIONS = ("bf16", "fp32")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopOptions:
+    """How to train. `out` receives everything."""
+
+    out: Path
+    schedule: Schedule
+    seed: int = 0
+    batch: int = 16
+    weight_decay: float = 1e-4
+    """Of everything but norms and biases."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema_decay: float = 0.998
+    precision: str = "bf16"
+    """Of the forward pass: bf16 (autocast, weights stay float32) or fp32."""
+    device: str = "auto"
+    threads: int = 0
+    """CPU threads of PyTorch; 0 leaves its own choice."""
+    save_every: int = 250
+    """Steps between checkpoints; 0 for none but by the clock."""
+    save_minutes: float = 5.0
+    """Minutes between checkpoints; 0 for none but by steps."""
+    validate_every: int = 500
+    """Steps between validations."""
+    log_every: int = 25
+    """Steps of one row of curves.csv."""
+    resume: bool = False
+    """Go on from the checkpoint in `out`, where there is one."""
+    force: bool = False
+    """Replace the run in `out`."""
+
+    def __post_init__(self) -> None:
+        """Raise ExportError naming the option that is out of range."""
+        _require(self.precision in PRECISIONS, "--precision", self.precision, " or ".join(PRECISIONS))
+        _require(self.device in DEVICES, "--device", self.device, " or ".join(DEVICES))
+        _require(self.batch >= 1, "--batch", self.batch, "at least 1")
+        _require(0 <= self.ema_decay < 1, "--ema", self.ema_decay, "in [0, 1)")
+        _require(0 <= self.seed < 2_000_000_000, "--seed", self.seed, "in [0, 2000000000)")
+        for name in ("validate_every", "log_every"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+
+    def settings(self) -> dict[str, Any]:
+        """What must stay the same for a resumed run to be the same run."""
+        return {
+            "seed": self.seed,
+            "batch": self.batch,
+            "lr": self.schedule.peak,
+            "warm-up": self.schedule.warm_up_steps,
+            "weight-decay": self.weight_decay,
+            "betas": list(self.betas),
+            "clip": self.clip,
+            "ema": self.ema_decay,
+            "precision": self.precision,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """What to train, on what, and how."""
+
+    model: ModelRequest
+    """Its `weights` are where training starts: a file, or random by `model.seed`."""
+    loop: LoopOptions
+    feed: Feed
+    loss: str = "bce-dice"
+    augment: bool = True
+    """Flips and colour changes."""
+    validation_sequences: int = 64
+    """Rendered sequences held back."""
+    images: Path | None = None
+    """A folder of the user's pictures for the scenes."""
+
+    def __post_init__(self) -> None:
+        """Raise ExportError for a loss that is not known."""
+        _require(self.loss in LOSSES, "--loss", self.loss, " or ".join(LOSSES))
+        _require(self.validation_sequences >= 1, "--validation", self.validation_sequences, "at least 1")
+
+
+def _require(holds: bool, option: str, value: Any, wanted: str) -> None:
+    if not holds:
+        raise ExportError(f"{option} must be {wanted}, got {value}.")
