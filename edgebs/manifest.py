@@ -10,6 +10,8 @@ from edgebs.errors import BundleError
 from edgebs.tensors import TensorSpec
 
 FORMAT_VERSION = 1
+CUE_KINDS = {"hop": 0, "hop-background": 5}
+"""Channels of the cue beside the flow magnitudes: background (3), its spread, the scene's age."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,8 @@ class CueSettings:
     """How the cue is computed from past frames."""
 
     kind: str
-    """`hop`: flow magnitudes over several intervals (networks.md section 2)."""
+    """`hop`: flow magnitudes over several intervals (networks.md section 2). `hop-background`: those without
+    the camera's shake, and a median background (edgebs.cues.hop_background)."""
     provider: str
     """`dis` (OpenCV on the CPU), or the name of the flow network."""
     intervals: tuple[int, ...]
@@ -89,6 +92,11 @@ class CueSettings:
             raise ValueError(
                 f"max_magnitude and nominal_fps must be above 0, got {self.max_magnitude}, {self.nominal_fps}"
             )
+
+    @property
+    def channels(self) -> int:
+        """Channels of the cue tensor."""
+        return len(self.intervals) + CUE_KINDS.get(self.kind, 0)
 
     def to_json(self) -> dict[str, Any]:
         """The form written into manifest.json."""

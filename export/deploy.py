@@ -48,7 +48,7 @@ from export.samples import (
 )
 
 if TYPE_CHECKING:
-    from export.graphs import HopGraph, SegmentGraph
+    from export.graphs import Graph
 
 logger = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ def _samples(job: _Job, stream: Stream) -> list[Sample]:
     return samples_from_stream(frames, model.size, model.intervals, CHECK_SAMPLES)
 
 
-def _export_fp32(job: _Job, graphs: Mapping[str, SegmentGraph | HopGraph], samples: Sequence[Sample]) -> None:
+def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sample]) -> None:
     if "cue" in graphs:
         job.feeds["cue"] = cue_feeds(samples)
         _export_one(job, "cue", graphs["cue"])
@@ -219,7 +219,7 @@ def _export_fp32(job: _Job, graphs: Mapping[str, SegmentGraph | HopGraph], sampl
     _export_one(job, "segment", graphs["segment"])
 
 
-def _export_one(job: _Job, name: str, graph: SegmentGraph | HopGraph) -> None:
+def _export_one(job: _Job, name: str, graph: Graph) -> None:
     from export.graphs import deployed
     from export.to_onnx import onnx_from_module
 
@@ -235,7 +235,7 @@ def _export_one(job: _Job, name: str, graph: SegmentGraph | HopGraph) -> None:
 
 
 def _reference(
-    job: _Job, graphs: Mapping[str, SegmentGraph | HopGraph], stream: Stream
+    job: _Job, graphs: Mapping[str, Graph], stream: Stream
 ) -> list[ReferenceFrame]:
     started = time.perf_counter()
     manifest = _manifest(job, "fp32", {})

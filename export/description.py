@@ -7,15 +7,16 @@ from typing import Any
 
 from edgebs.errors import ExportError
 from export.crossnet import CrossNet
-from export.graphs import HopGraph, SegmentGraph
+from export.edgenet import WIDTHS, EdgeGraph, EdgeNet
+from export.graphs import Graph, HopGraph, SegmentGraph
 from export.selflow import SelFlow
 
-NETWORKS = ("crossnet", "selflow")
+NETWORKS = ("crossnet", "edge", "selflow")
 DEFAULT_INTERVALS = (1, 5, 10)
 DEFAULT_MAX_MAGNITUDE = 20.0
 
 
-def description_of(graph: SegmentGraph | HopGraph) -> dict[str, Any]:
+def description_of(graph: Graph) -> dict[str, Any]:
     """What `module_from_description` needs to make `graph` again, without weights; plain JSON values.
 
     CrossNet's "intervals" is a count here: which frames they are belongs to the cue.
@@ -26,6 +27,14 @@ def description_of(graph: SegmentGraph | HopGraph) -> dict[str, Any]:
             "warp": graph.network.warp,
             "intervals": list(graph.intervals),
             "look_ahead": graph.look_ahead,
+        }
+    if isinstance(graph, EdgeGraph):
+        return {
+            "network": "edge",
+            "widths": list(graph.network.widths),
+            "intervals": graph.network.intervals,
+            "max_magnitude": graph.max_magnitude,
+            "folded": graph.network.folded,
         }
     net = graph.network
     return {
@@ -39,16 +48,22 @@ def description_of(graph: SegmentGraph | HopGraph) -> dict[str, Any]:
     }
 
 
-def module_from_description(description: Mapping[str, Any]) -> SegmentGraph | HopGraph:
+def module_from_description(description: Mapping[str, Any]) -> Graph:
     """The graph that `description` names, in evaluation mode, its weights still to be loaded into `.network`.
 
-    A missing key takes its default. "intervals" of CrossNet may be a count or the list of intervals.
+    A missing key takes its default. "intervals" of a segmenter may be a count or the list of intervals.
     Raises ExportError for an unknown network.
     """
     network = description.get("network")
     intervals = description.get("intervals", DEFAULT_INTERVALS)
+    count = intervals if isinstance(intervals, int) else len(intervals)
+    max_magnitude = description.get("max_magnitude", DEFAULT_MAX_MAGNITUDE)
+    if network == "edge":
+        widths, folded = description.get("widths", WIDTHS), description.get("folded", False)
+        edge = EdgeGraph(EdgeNet(widths, count, folded=folded), max_magnitude)
+        edge.eval()
+        return edge
     if network == "crossnet":
-        count = intervals if isinstance(intervals, int) else len(intervals)
         crossnet = CrossNet(
             description.get("width", 64),
             description.get("norm", "batch"),
@@ -56,7 +71,7 @@ def module_from_description(description: Mapping[str, Any]) -> SegmentGraph | Ho
             cmdff=description.get("cmdff", True),
             hop=description.get("hop", True),
         )
-        graph = SegmentGraph(crossnet, description.get("max_magnitude", DEFAULT_MAX_MAGNITUDE))
+        graph = SegmentGraph(crossnet, max_magnitude)
         graph.eval()
         return graph
     if network == "selflow":

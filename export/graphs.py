@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from export.crossnet import SIDE_MULTIPLE, CrossNet, fit_kernels, fold_norms, shuffle_head
+from export.edgenet import EdgeGraph, fold_edge
 from export.same_padding import static_shape, static_size
 from export.selflow import BOTTOM, TOP, SelFlow, correlate_by_rows, resize_flow, unit_length, warp
 from export.selflow import correlate as correlate_by_slices
@@ -128,10 +129,11 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return estimate
 
 
+Graph = SegmentGraph | HopGraph | EdgeGraph
+
+
 @torch.no_grad()
-def deployed(
-    graph: SegmentGraph | HopGraph, size: tuple[int, int] | None = None, *, for_tensorrt: bool = False
-) -> SegmentGraph | HopGraph:
+def deployed(graph: Graph, size: tuple[int, int] | None = None, *, for_tensorrt: bool = False) -> Graph:
     """The form to export: equal to `graph` in value, batch norms folded, colour order gone into the weights.
 
     size: (height, width) to export for; at 256x256 CrossNet then loses the weights that meet only padding.
@@ -142,6 +144,10 @@ def deployed(
         hop = HopGraph(graph.network, graph.intervals, look_ahead=graph.look_ahead, by_rows=not for_tensorrt)
         hop.eval()
         return hop
+    if isinstance(graph, EdgeGraph):
+        edge = EdgeGraph(fold_edge(graph.network), graph.max_magnitude)
+        edge.eval()
+        return edge
     network = shuffle_head(fold_norms(graph.network))
     if size == (SIDE_MULTIPLE, SIDE_MULTIPLE):
         network = fit_kernels(network)

@@ -13,7 +13,7 @@ from edgebs.manifest import CueSettings, NetworkFacts
 from edgebs.tensors import TensorSpec
 
 if TYPE_CHECKING:
-    from export.graphs import HopGraph, SegmentGraph
+    from export.graphs import Graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,12 @@ MODELS = {
         what="HOFAM's CrossNet: two encoders (frame, HOP) and a CmDFF decoder, width 64",
         parameters=173_173_697,
         gflop=84.5,
+        history_frames=11,
+    ),
+    "edge": ModelFacts(
+        what="the shipped model: small, for HOP and a median background, trained on rendered scenes",
+        parameters=2_255_876,
+        gflop=3.97,
         history_frames=11,
     ),
 }
@@ -78,7 +84,8 @@ class ModelRequest:
     max_magnitude: float = 20.0
     """Pixels of flow that saturate the cue."""
     nominal_fps: float = 25.0
-    dis_preset: str = "fast"
+    dis_preset: str = ""
+    """Of DIS flow; "" for the one that suits the model: fine for edge, fast otherwise."""
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
@@ -86,30 +93,41 @@ class ModelRequest:
         _require_known("model", self.model, MODELS)
         _require_known("flow", self.flow, FLOWS)
         from export.crossnet import NORMS, check_size
+        from export.edgenet import check_edge_size
         from export.selflow import WARPS
 
         _require_known("norm", self.norm, NORMS)
         _require_known("warp", self.warp, WARPS)
-        _require_known("DIS preset", self.dis_preset, PRESETS)
+        _require_known("DIS preset", self.preset, PRESETS)
         for weights in (self.weights, self.flow_weights):
             if weights != RANDOM and not Path(weights).is_file():
                 raise ExportError(f"no weights at {weights}. Name a .safetensors file, or use random.")
-        check_size(self.size)
+        (check_edge_size if self.model == "edge" else check_size)(self.size)
+        if self.model == "edge" and self.flow != "dis":
+            raise ExportError(
+                f"edge was trained on the flow of OpenCV's DIS; it cannot take that of '{self.flow}'. "
+                "Leave --flow out."
+            )
         try:
             _ = self.cue
         except ValueError as cause:
             raise ExportError(f"{cause}. Correct the option of that name.") from cause
 
     @property
+    def preset(self) -> str:
+        """The DIS preset."""
+        return self.dis_preset or ("fine" if self.model == "edge" else "fast")
+
+    @property
     def cue(self) -> CueSettings:
         """The cue as the manifest describes it."""
         return CueSettings(
-            kind="hop",
+            kind="hop-background" if self.model == "edge" else "hop",
             provider=self.flow,
             intervals=self.intervals,
             max_magnitude=self.max_magnitude,
             nominal_fps=self.nominal_fps,
-            preset=self.dis_preset if self.flow == "dis" else "",
+            preset=self.preset if self.flow == "dis" else "",
         )
 
 
@@ -146,7 +164,7 @@ def _require_known(kind: str, name: str, known: Collection[str]) -> None:
         raise ExportError(f"unknown {kind} '{name}'; known: {', '.join(known)}")
 
 
-def build_networks(request: ModelRequest) -> dict[str, SegmentGraph | HopGraph]:
+def build_networks(request: ModelRequest) -> dict[str, Graph]:
     """The request's networks in PyTorch, weights loaded: `segment`, then `cue` where the flow is a network.
 
     Raises ExportError for a size or setting that a network cannot have, WeightsError for unfit weights.
@@ -155,11 +173,11 @@ def build_networks(request: ModelRequest) -> dict[str, SegmentGraph | HopGraph]:
 
     segment: dict[str, Any] = {
         "network": request.model,
-        "width": request.width,
-        "norm": request.norm,
         "intervals": len(request.intervals),
         "max_magnitude": request.max_magnitude,
     }
+    if request.model == "crossnet":
+        segment |= {"width": request.width, "norm": request.norm}
     flow: dict[str, Any] = {
         "network": request.flow,
         "warp": request.warp,
@@ -175,7 +193,7 @@ def build_networks(request: ModelRequest) -> dict[str, SegmentGraph | HopGraph]:
 
 
 def network_origins(
-    request: ModelRequest, graphs: Mapping[str, SegmentGraph | HopGraph]
+    request: ModelRequest, graphs: Mapping[str, Graph]
 ) -> dict[str, NetworkOrigin]:
     """What there is to say of each network that `build_networks` built."""
     from export.cost import gflop, parameters
@@ -203,7 +221,7 @@ def network_origins(
     return origins
 
 
-def _load_or_seed(graph: SegmentGraph | HopGraph, weights: str, seed: int) -> None:
+def _load_or_seed(graph: Graph, weights: str, seed: int) -> None:
     from export.weights import init_weights, load_weights
 
     if weights == RANDOM:
@@ -213,11 +231,11 @@ def _load_or_seed(graph: SegmentGraph | HopGraph, weights: str, seed: int) -> No
 
 
 def _tensors(
-    name: str, graph: SegmentGraph | HopGraph, request: ModelRequest
+    name: str, graph: Graph, request: ModelRequest
 ) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
     height, width = request.size
     frame = TensorSpec((1, height, width, 3), "uint8")
-    cue = TensorSpec((1, len(request.intervals), height, width), "float32")
+    cue = TensorSpec((1, request.cue.channels, height, width), "float32")
     if name == "segment":
         return {"frame": frame, "cue": cue}, {"probability": TensorSpec((1, height, width), "float32")}
     return dict.fromkeys(graph.input_names, frame), {"cue": cue}

@@ -10,7 +10,9 @@ import numpy as np
 
 from calib.stored_set import CalibrationSet
 from edgebs.backends import Backend
+from edgebs.cues.background import SAMPLES, WINDOW_S
 from edgebs.cues.dis import DisHop
+from edgebs.cues.hop_background import HopBackground
 from edgebs.errors import CalibrationError
 from edgebs.manifest import CueSettings
 from edgebs.preprocess import network_frame
@@ -85,7 +87,10 @@ def cue_feeds(samples: Iterable[Sample]) -> list[Feed]:
 def segment_feeds(samples: Iterable[Sample], cue: CueSettings, network: Backend | None) -> list[Feed]:
     """The segmentation network's inputs; `network` computes the cue where it is not OpenCV's."""
     samples = list(samples)
-    cues = _dis_cues(samples, cue) if network is None else _network_cues(samples, network)
+    if cue.kind == "hop-background":
+        cues = _background_cues(samples, cue)
+    else:
+        cues = _dis_cues(samples, cue) if network is None else _network_cues(samples, network)
     return [
         {"frame": sample.frame[np.newaxis], "cue": magnitudes}
         for sample, magnitudes in zip(samples, cues, strict=True)
@@ -101,6 +106,22 @@ def _dis_cues(samples: Sequence[Sample], cue: CueSettings) -> list[Array]:
         pasts = [_grey(sample.pasts[interval]) for interval in cue.intervals]
         hop.magnitudes(_grey(sample.frame), pasts, magnitudes[0])
         cues.append(magnitudes)
+    return cues
+
+
+def _background_cues(samples: Sequence[Sample], cue: CueSettings) -> list[Array]:
+    """Each sample in a scene that has been watched for a while: the other samples are what was seen."""
+    size = samples[0].frame.shape[:2]
+    computed = HopBackground(cue, (size[0], size[1]))
+    seen = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).astype(int)
+    cues = []
+    for sample in samples:
+        computed.reset()
+        for step, index in enumerate(seen):
+            computed.remember(samples[index].frame, step * WINDOW_S / SAMPLES)
+        for interval in sorted(cue.intervals, reverse=True):
+            computed.remember(sample.pasts[interval], WINDOW_S - interval / cue.nominal_fps)
+        cues.append(computed.update(sample.frame, WINDOW_S).tensors["cue"].copy())
     return cues
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from edgebs.backends import Backend
 from edgebs.errors import BundleError
-from edgebs.manifest import CueSettings
+from edgebs.manifest import CUE_KINDS, CueSettings
 from edgebs.tensors import Array, Frame
 
-PRESETS = ("ultrafast", "fast", "medium")
-"""Of OpenCV's DIS flow."""
+PRESETS = ("ultrafast", "fast", "medium", "fine")
+"""Of OpenCV's DIS flow; `fine` is ours, see edgebs.cues.dis."""
 SLOTS = 4
 """Cue tensors in use at once: one being computed, one queued, one being segmented, one spare."""
 
@@ -70,10 +70,15 @@ class TensorRing:
 
 def open_cue(settings: CueSettings, size: tuple[int, int], backend: Backend | None) -> Cue:
     """The cue that a manifest asks for. `backend` runs the cue network where there is one."""
-    if settings.kind != "hop":
+    if settings.kind not in CUE_KINDS:
         raise BundleError(
-            f"this edgebs computes no cue of kind '{settings.kind}'; known: hop. Install a newer edgebs."
+            f"this edgebs computes no cue of kind '{settings.kind}'; known: {', '.join(CUE_KINDS)}. "
+            "Install a newer edgebs."
         )
+    if settings.kind == "hop-background":
+        from edgebs.cues.hop_background import HopBackground
+
+        return HopBackground(settings, size)
     if settings.provider == "dis":
         from edgebs.cues.dis import DisHop
 

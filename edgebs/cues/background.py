@@ -1,0 +1,165 @@
+"""The scene without its moving objects: a temporal median over sparse frames, and the camera's shake.
+
+The frames that the median is taken of are spread over all that was seen, up to `WINDOW_S`: at first they
+follow each other closely, then they drift apart. So there is a background after a few frames, and later an
+object must stand for half of the window before it is taken for one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgebs.tensors import Array, Frame
+
+SAMPLES = 15
+"""Frames that the median is taken of. An odd number, so that the median is one of them."""
+WINDOW_S = 60.0
+"""The samples reach back this far at most, in seconds."""
+LOW, HIGH = 3, 11
+"""Ranks whose difference is the spread: a quarter of the samples may lie outside on either side."""
+FAR_PX = 24.0
+"""A camera that has moved by more sees another scene: the background starts again."""
+STILL_PX = 0.15
+"""Below this a shift is the estimator's noise; warping for it would only blur."""
+TEXTURE = 6.0
+"""Grey levels of gradient from which a pixel can tell where it moved."""
+FEWEST_TEXTURED = 64
+
+Shift = tuple[float, float]
+"""Pixels right and down by which the picture lies off the anchor."""
+
+
+def sorting_network(count: int) -> list[tuple[int, int]]:
+    """Compare-exchange pairs that sort `count` values: Batcher's odd-even merge sort (1968)."""
+    pairs: list[tuple[int, int]] = []
+    p = 1
+    while p < count:
+        k = p
+        while k >= 1:
+            for j in range(k % p, count - k, 2 * k):
+                lows = range(j, j + min(k, count - j - k))
+                pairs += [(low, low + k) for low in lows if low // (2 * p) == (low + k) // (2 * p)]
+            k //= 2
+        p *= 2
+    return pairs
+
+
+class MedianBackground:
+    """Median and spread of sparse past frames, all brought to where the camera looked at the start."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        """Frames will come at `size` (H, W)."""
+        height, width = size
+        self._size = size
+        self._ring = np.zeros((SAMPLES, height, width, 3), np.uint8)
+        self._sorted = np.zeros_like(self._ring)
+        self._spare = np.zeros((height, width, 3), np.uint8)
+        self._networks = {count: sorting_network(count) for count in range(1, SAMPLES + 1)}
+        self.median: Frame = np.zeros((height, width, 3), np.uint8)
+        """(H, W, 3) uint8 BGR, where the camera looked at the start."""
+        self.spread: Frame = np.zeros((height, width), np.uint8)
+        """(H, W) uint8: grey levels between the sample a quarter from below and the one a quarter from above,
+        of the colour that differs most."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.count = 0
+        self._slot = 0
+        self._first_s = self._last_s = 0.0
+
+    def age_s(self, now_s: float) -> float:
+        """Seconds since the first frame."""
+        return now_s - self._first_s if self.count else 0.0
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether a frame of this time should become a sample."""
+        spacing = min(self.age_s(now_s), WINDOW_S) / SAMPLES
+        return self.count == 0 or now_s - self._last_s >= spacing
+
+    def add(self, frame: Frame, now_s: float) -> None:
+        """Take (H, W, 3) uint8, lying on the anchor, as the newest sample, and compute median and spread."""
+        if self.count == 0:
+            self._first_s = now_s
+        self._last_s = now_s
+        self._ring[self._slot] = frame
+        self._slot = (self._slot + 1) % SAMPLES
+        self.count = min(self.count + 1, SAMPLES)
+        self._recompute()
+
+    def _recompute(self) -> None:
+        count = self.count
+        np.copyto(self._sorted[:count], self._ring[:count])
+        planes = [self._sorted[index] for index in range(count)]
+        spare = self._spare
+        for low, high in self._networks[count]:
+            np.minimum(planes[low], planes[high], out=spare)
+            np.maximum(planes[low], planes[high], out=planes[high])
+            planes[low], spare = spare, planes[low]
+        self.median = planes[(count - 1) // 2].copy()
+        last = count - 1
+        low_rank, high_rank = last * LOW // (SAMPLES - 1), -(-last * HIGH // (SAMPLES - 1))
+        difference: Array = planes[high_rank] - planes[low_rank]
+        self.spread = np.asarray(difference.max(axis=2))
+
+
+class CameraShift:
+    """How far the camera looks off the background: the median of a coarse flow over textured pixels."""
+
+    def __init__(self) -> None:
+        """Estimate at half size, by DIS flow."""
+        self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._reference: Frame | None = None
+        self._textured: Array | None = None
+
+    def look_at(self, background: Frame | None) -> None:
+        """Measure against this (H, W, 3) uint8 background from now on; None forgets it."""
+        self._reference = None
+        if background is None:
+            return
+        grey = halved(cv2.cvtColor(background, cv2.COLOR_BGR2GRAY))
+        right = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=0.125)
+        down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=0.125)
+        textured = np.flatnonzero(np.minimum(_blurred(right), _blurred(down)) > TEXTURE / 4)
+        if len(textured) < FEWEST_TEXTURED:
+            textured = np.flatnonzero(np.maximum(abs(right), abs(down)) > TEXTURE / 2)
+        self._textured = textured if len(textured) >= FEWEST_TEXTURED else None
+        self._reference = grey
+
+    def of(self, grey: Frame) -> Shift:
+        """The shift of (H, W) uint8 grey against the background, in pixels; (0, 0) where nothing can tell."""
+        if self._reference is None or self._textured is None:
+            return (0.0, 0.0)
+        flow = self._flow.calc(self._reference, halved(grey), None).reshape(-1, 2)[self._textured]
+        right, down = (2 * np.median(flow, axis=0)).tolist()
+        return (right, down) if math.hypot(right, down) >= STILL_PX else (0.0, 0.0)
+
+
+def halved(grey: Frame) -> Frame:
+    """(H, W) uint8 -> (H / 2, W / 2), averaged."""
+    height, width = grey.shape
+    return np.asarray(cv2.resize(grey, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _blurred(gradient: Array) -> Array:
+    return np.asarray(cv2.blur(np.abs(gradient), (5, 5)))
+
+
+def moved(picture: Frame, shift: Shift, onto: Frame | None = None) -> Frame:
+    """`picture` moved right and down by `shift` pixels; what it leaves uncovered is taken from `onto`.
+
+    Without `onto` the edge is repeated. Returns a new array, or `picture` itself where there is no shift.
+    """
+    if shift == (0.0, 0.0):
+        return picture
+    matrix = np.array([[1.0, 0, shift[0]], [0, 1, shift[1]]])
+    size = (picture.shape[1], picture.shape[0])
+    if onto is None:
+        return np.asarray(cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE))
+    result: Frame = onto.copy()
+    cv2.warpAffine(picture, matrix, size, dst=result, borderMode=cv2.BORDER_TRANSPARENT)
+    return result

@@ -1,0 +1,121 @@
+"""HOP by DIS flow with the camera's shake taken out, beside a median background and how settled it is."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from edgebs.cues import CueOutput, TensorRing
+from edgebs.cues.background import FAR_PX, STILL_PX, WINDOW_S, CameraShift, MedianBackground, Shift, moved
+from edgebs.cues.dis import dis_flow
+from edgebs.history import History
+from edgebs.manifest import CueSettings
+from edgebs.tensors import Array, Frame
+
+FLOW_AGREES_PX = 0.75
+"""The flow's own median is the better measure of the shake, unless it disagrees with the background's."""
+GRID = 4
+"""Every so many-th pixel each way is enough for a median."""
+
+
+class HopBackground:
+    """Cue of the `edge` model, (1, K + 5, h, w) float32: K flow magnitudes in pixels, then planes of 0..255.
+
+    After the K intervals: background B, G, R as the camera would see it now; its spread; and the age, which
+    is 255 * log(1 + 25 s) / log(1 + 25 * 60 s), at most 255.
+    """
+
+    def __init__(self, settings: CueSettings, size: tuple[int, int]) -> None:
+        """Frames will come at `size` (H, W). Raises BundleError for an unknown preset."""
+        self._flow = dis_flow(settings.preset)
+        self.description = (
+            f"OpenCV {cv2.__version__} DIS flow, preset {settings.preset}, and a median background"
+        )
+        self._intervals = settings.intervals
+        self._nominal_fps = settings.nominal_fps
+        self._history: History[tuple[Frame, Shift]] = History(settings.intervals, settings.nominal_fps)
+        self._background = MedianBackground(size)
+        self._shift = CameraShift()
+        self._ring = TensorRing((1, settings.channels, *size))
+        self._counted = 0
+        self._now_s = -math.inf
+
+    def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
+        """See `Cue.update`."""
+        grey, shift = self._seen(frame, captured_s)
+        cue = self._ring.take()
+        self._magnitudes(grey, shift, cue[0])
+        planes = cue[0, len(self._intervals) :]
+        background = moved(self._background.median, shift, frame)
+        for plane, colour in zip(planes, cv2.split(background), strict=False):
+            np.copyto(plane, colour)
+        np.copyto(planes[3], moved(self._background.spread, shift))
+        age = math.log1p(25 * self._background.age_s(self._now_s)) / math.log1p(25 * WINDOW_S)
+        planes[4] = 255 * min(age, 1.0)
+        return CueOutput({"cue": cue}, self._history.warming_up)
+
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        """See `Cue.remember`."""
+        self._seen(frame, captured_s)
+
+    def reset(self) -> None:
+        """See `Cue.reset`."""
+        self._history.clear()
+        self._background.clear()
+        self._shift.look_at(None)
+        self._counted = 0
+        self._now_s = -math.inf
+
+    def close(self) -> None:
+        """See `Cue.close`."""
+        self.reset()
+
+    def _seen(self, frame: Frame, captured_s: float | None) -> tuple[Frame, Shift]:
+        """Take a frame into history and background; its grey picture and how far the camera looks off."""
+        self._tell_time(captured_s)
+        grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+        shift = self._shift.of(grey)
+        if math.hypot(*shift) > FAR_PX:
+            self._background.clear()
+            shift = (0.0, 0.0)
+        self._history.push((grey, shift), captured_s)
+        if self._background.is_due(self._now_s):
+            back = (-shift[0], -shift[1])
+            known = self._background.median if self._background.count else None
+            self._background.add(moved(frame, back, known), self._now_s)
+            self._shift.look_at(self._background.median)
+        return grey, shift
+
+    def _tell_time(self, captured_s: float | None) -> None:
+        now_s = self._counted / self._nominal_fps if captured_s is None else captured_s
+        if now_s < self._now_s:
+            self.reset()
+            now_s = 0.0 if captured_s is None else captured_s
+        self._counted += 1
+        self._now_s = now_s
+
+    def _magnitudes(self, grey: Frame, shift: Shift, out: Array) -> None:
+        """|flow| to each past without the camera's own, in pixels."""
+        done: dict[int, int] = {}
+        for channel, interval in enumerate(self._intervals):
+            past, past_shift = self._history.past(interval)
+            twin = done.setdefault(id(past), channel)
+            if twin != channel:
+                out[channel] = out[twin]
+            elif past is grey:
+                out[channel] = 0.0
+            else:
+                flow = self._flow.calc(grey, past, None)
+                right, down = past_shift[0] - shift[0], past_shift[1] - shift[1]
+                if math.hypot(right, down) >= STILL_PX:
+                    flow -= _camera_flow(flow, (right, down))
+                np.sqrt(np.einsum("hwc,hwc->hw", flow, flow), out=out[channel])
+
+
+def _camera_flow(flow: Array, expected: Shift) -> Array:
+    """(2,): the flow of what stands still, by the flow's own median where that is near what was expected."""
+    median = np.median(flow[::GRID, ::GRID].reshape(-1, 2), axis=0)
+    wanted = np.array(expected, np.float32)
+    return np.asarray(median if np.hypot(*(median - wanted)) < FLOW_AGREES_PX else wanted)

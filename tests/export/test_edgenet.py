@@ -1,0 +1,101 @@
+"""The network of the shipped model: shapes, folding, and what its graph makes of the cue."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgebs.errors import ExportError
+from export.cost import gflop, parameters
+from export.description import description_of, module_from_description
+from export.edgenet import EdgeGraph, EdgeNet, check_edge_size, fold_edge
+from export.graphs import deployed
+from export.models import MODELS, ModelRequest, build_networks
+from export.weights import init_weights
+
+WIDTHS = (4, 6, 8)
+
+
+def small(folded: bool = False) -> EdgeGraph:
+    graph = EdgeGraph(EdgeNet(WIDTHS, folded=folded), 20.0).eval()
+    init_weights(graph.network, 3)
+    return graph
+
+
+def inputs(height: int = 32, width: int = 48) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    frame = torch.randint(0, 256, (2, height, width, 3), generator=generator, dtype=torch.uint8)
+    flow = torch.rand(2, 3, height, width, generator=generator) * 30
+    grey = torch.rand(2, 5, height, width, generator=generator) * 255
+    return frame, torch.cat([flow, grey], dim=1)
+
+
+def test_the_probability_has_the_frames_size() -> None:
+    probability = small()(*inputs())
+    assert probability.shape == (2, 32, 48)
+    assert 0 <= probability.min() < probability.max() <= 1
+
+
+def test_folding_changes_nothing() -> None:
+    graph = small()
+    with torch.no_grad():
+        expected = graph(*inputs())
+        form = deployed(graph, (32, 48))
+        assert (form(*inputs()) - expected).abs().max() < 1e-5
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in form.modules())
+    assert fold_edge(form.network).folded
+    again = EdgeNet(WIDTHS, folded=True)
+    again.load_state_dict(form.network.state_dict())
+
+
+def test_the_description_builds_the_same_network_again() -> None:
+    for graph in (small(), small(folded=True)):
+        description = description_of(graph)
+        again = module_from_description(description)
+        assert description_of(again) == description
+        assert again.network.state_dict().keys() == graph.network.state_dict().keys()
+
+
+def test_each_part_of_the_cue_reaches_the_network() -> None:
+    graph = small()
+    frame, cue = inputs()
+    with torch.no_grad():
+        base = graph(frame, cue)
+        for channel in range(cue.shape[1]):
+            changed = cue.clone()
+            changed[:, channel] = 255 - changed[:, channel] if channel > 2 else 20 - changed[:, channel]
+            assert (graph(frame, changed) - base).abs().max() > 1e-4, channel
+
+
+def test_flow_beyond_the_largest_magnitude_is_clipped() -> None:
+    graph = small()
+    frame, cue = inputs()
+    far = cue.clone()
+    far[:, :3] = 20.0
+    farther = far.clone()
+    farther[:, :3] = 90.0
+    with torch.no_grad():
+        assert torch.equal(graph(frame, far), graph(frame, farther))
+
+
+def test_the_facts_of_the_model_are_those_of_the_network() -> None:
+    request = ModelRequest(model="edge")
+    graph = build_networks(request)["segment"]
+    assert parameters(graph) == MODELS["edge"].parameters
+    frame, cue = torch.zeros(1, 256, 256, 3, dtype=torch.uint8), torch.zeros(1, 8, 256, 256)
+    assert gflop(graph, frame, cue) == pytest.approx(MODELS["edge"].gflop, abs=0.01)
+    assert request.cue.kind == "hop-background"
+    assert request.cue.channels == 8
+
+
+def test_sizes_flows_and_widths_that_cannot_be_are_named() -> None:
+    with pytest.raises(ExportError, match=r"100x64.*multiples of 64"):
+        check_edge_size((64, 100))
+    with pytest.raises(ExportError, match="halves them 3 times"):
+        small()(*inputs(36, 48))
+    with pytest.raises(ExportError, match="cannot take that of 'selflow'"):
+        ModelRequest(model="edge", flow="selflow")
+    with pytest.raises(ValueError, match="two widths"):
+        EdgeNet((8,))
+    with pytest.raises(ValueError, match="max_magnitude"):
+        EdgeGraph(EdgeNet(WIDTHS), 0.0)
