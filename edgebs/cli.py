@@ -118,17 +118,6 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
     return numbers
 
 
-def _peers(text: str) -> tuple[str, ...]:
-    from bench.peers import PEERS
-
-    names = _words(text.lower())
-    if unknown := [name for name in names if name not in PEERS]:
-        raise typer.BadParameter(
-            f"unknown: {', '.join(unknown)}; known: {', '.join(PEERS)}", param_hint="--against"
-        )
-    return names
-
-
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit()):
@@ -174,7 +163,9 @@ def export(
     max_magnitude: Annotated[float, typer.Option(help="Pixels of flow that saturate the cue.")] = 20.0,
     nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Foreground probability.")] = 0.5,
-    dis_preset: Annotated[str, typer.Option(help="ultrafast, fast or medium.")] = "fast",
+    dis_preset: Annotated[
+        str, typer.Option(help="ultrafast, fast, medium or fine; by default the model's own.")
+    ] = "",
     warp: Annotated[str, typer.Option(help="SelFlow's: grid_sample (fast) or published.")] = "grid_sample",
     compute: Annotated[
         Compute, typer.Option(help="CPU arithmetic of what FP16 and INT8 leave in floating point.")
@@ -240,7 +231,9 @@ def train(
     intervals: Annotated[str, typer.Option(help="Frames between the inputs of each flow.")] = "1,5,10",
     max_magnitude: Annotated[float, typer.Option(help="Pixels of flow that saturate the cue.")] = 20.0,
     nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
-    dis_preset: Annotated[str, typer.Option(help="ultrafast, fast or medium.")] = "fast",
+    dis_preset: Annotated[
+        str, typer.Option(help="ultrafast, fast, medium or fine; by default the model's own.")
+    ] = "",
     images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
     replay: Annotated[int, typer.Option(min=1, help="Uses of each rendered sample, far apart.")] = 1,
     reservoir: Annotated[int, typer.Option(min=1, help="Samples held in memory for that.")] = 4096,
@@ -424,12 +417,11 @@ def evaluate(
     from bench.evaluation import evaluate as evaluate_bundles
     from bench.evaluation_table import eval_table
 
-    peers = _peers(against)
     with progress_bar("scoring") as progress:
         record = evaluate_bundles(
             bundles,
             data,
-            against=peers,
+            against=_words(against),
             layout=layout.value,
             threads=threads,
             threshold=threshold,
