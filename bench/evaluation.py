@@ -20,7 +20,7 @@ from bench.peers import PEERS, Peer
 from bench.scored import Sequence as ScoredSequence
 from bench.scored import find_sequences, scored_frames
 from edgebs.bundle import load_bundle
-from edgebs.errors import SourceError
+from edgebs.errors import BundleError, SourceError
 from edgebs.loading import load
 from edgebs.pipeline import Pipeline
 from edgebs.shipped import bundle_path
@@ -102,18 +102,19 @@ def evaluate(
 
     `sequences`, `mean`, `pooled`, `mean_dice` and `fps` are the first bundle's; `bundles` holds the same of
     each, `peers` that of OpenCV's subtractors named in `against`. threshold: of all bundles; None takes each
-    one's own. keep_masks: let `sequence_done` see the masks. Raises EdgebsError where a bundle or a sequence
-    cannot be used; ValueError for an unknown peer or layout, and for a bundle named twice.
+    one's own. keep_masks: let `sequence_done` see the masks. Raises EdgebsError where a bundle, a peer or a
+    sequence cannot be used; ValueError for an unknown layout.
     """
-    sequences = find_sequences(data, layout)
     paths = [bundle_path(bundle) for bundle in bundles]
+    peers = [Peer(kind) for kind in dict.fromkeys(against)]
+    sequences = find_sequences(data, layout)
     with ExitStack() as stack:
         contestants: list[Contestant] = []
         for name, path in zip(_distinct_names(paths), paths, strict=True):
             pipeline = load(load_bundle(path), threads=threads, threshold=threshold)
             contestants.append(BundleContestant(name, pipeline))
             stack.callback(contestants[-1].close)
-        contestants += [Peer(kind) for kind in dict.fromkeys(against)]
+        contestants += peers
         scores = score_contestants(
             contestants, sequences, keep_masks=keep_masks, progress=progress, sequence_done=sequence_done
         )
@@ -203,9 +204,9 @@ def _record(
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
     """Folder names; whole paths where two folders, or a folder and a peer, have one name.
 
-    Raises ValueError where one bundle is named twice.
+    Raises BundleError where one bundle is named twice.
     """
     if len({path.resolve() for path in paths}) < len(paths):
-        raise ValueError(f"a bundle is named twice: {', '.join(map(str, paths))}")
+        raise BundleError(f"a bundle is named twice: {', '.join(map(str, paths))}. Name each once.")
     uses = Counter([*(path.name for path in paths), *PEERS])
     return [path.name if uses[path.name] == 1 else str(path) for path in paths]

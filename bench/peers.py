@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgebs.errors import EdgebsError
 from edgebs.tensors import Array, Frame
 
 FOREGROUND = 255
@@ -40,9 +41,9 @@ class Peer:
     """One of `PEERS` with OpenCV's default parameters and automatic learning rate."""
 
     def __init__(self, kind: str) -> None:
-        """kind: one of `PEERS`; ValueError for another."""
+        """kind: one of `PEERS`. Raises EdgebsError for another."""
         if kind not in PEERS:
-            raise ValueError(f"known peers: {', '.join(PEERS)}; got {kind!r}")
+            raise EdgebsError(f"unknown peer '{kind}'; known: {', '.join(PEERS)}.")
         self.name = kind
         self._kind = PEERS[kind]
         self.reset()

@@ -2,6 +2,7 @@ import json
 import sys
 
 import pytest
+from scored_toys import write_cdnet
 
 from edgebs.cli import main
 
@@ -49,6 +50,10 @@ def test_version(run):
         (("inspect", "no-bundle"), "neither a bundle folder nor a shipped model"),
         (("parity", "no-bundle"), "neither a bundle folder nor a shipped model"),
         (("calibrate", "no-video.mp4", "--out", "x"), "no-video.mp4"),
+        (("eval", "no-bundle", "--data", "."), "neither a bundle folder nor a shipped model"),
+        (("eval", ".", "--data", ".", "--against", "mog2,vibe"), "unknown peer 'vibe'; known: mog2, knn"),
+        (("eval", ".", "--data", "nowhere"), "nowhere is no folder"),
+        (("eval", ".", "--data", "."), "no scored sequence below ."),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_1(run, tmp_path, monkeypatch, arguments, said):
@@ -72,6 +77,9 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(run, tmp_path, monkeypatch,
         ("export", "crossnet", "--out", "x", "--intervals", "0"),
         ("export", "crossnet", "--out", "x", "--compute", "f64"),
         ("bench", "x"),
+        ("eval", "x"),
+        ("eval", "x", "--data", "x", "--layout", "coco"),
+        ("eval", "x", "--data", "x", "--threshold", "2"),
         ("bench", "--fps", "--baseline", "tensorflow"),
         ("no-such-command",),
     ],
@@ -103,3 +111,15 @@ def test_doctor_as_json(run):
     report = json.loads(out)
     assert code == 0
     assert {target["target"] for target in report["targets"]} >= {"cpu", "sm75", "gpu"}
+
+
+def test_eval_prints_the_object_of_the_contract_and_nothing_else(run, tiny_bundle, tmp_path):
+    write_cdnet(tmp_path / "a", levels=(5, 200, 6, 201))
+    code, out, _ = run(
+        "eval", tiny_bundle.path, "--data", tmp_path, "--against", "mog2", "--threshold", "0.4", "--json"
+    )
+    record = json.loads(out)
+    assert code == 0
+    assert record["sequences"]["a"]["frames"] == 4
+    assert record["bundles"][tiny_bundle.path.name]["threshold"] == 0.4
+    assert list(record["peers"]) == ["mog2"]

@@ -30,6 +30,14 @@ def test_masks_and_overlay_have_every_frame_at_the_size_of_the_source(tiny_bundl
             assert [frame.image.shape for frame in written] == [(120, 160, 3)] * 30
 
 
+def test_another_threshold_than_the_bundles_decides(tiny_bundle, street_video):
+    shares = [
+        run_to_files(tiny_bundle.path, street_video, frames=2, threshold=threshold)["foreground_share"]
+        for threshold in (0.0, 1.0)
+    ]
+    assert shares == [1.0, 0.0]
+
+
 def test_the_written_masks_are_the_masks(tiny_bundle, street_video, tmp_path):
     summary = run_to_files(tiny_bundle.path, street_video, mask=tmp_path / "masks", frames=4)
     pictures = [

@@ -1,0 +1,15 @@
+from scored_toys import write_mask, write_picture
+
+from bench.scored import find_sequences, scored_frames
+
+
+def test_frames_up_to_the_hand_segmented_one_are_run_and_it_is_scored(tmp_path):
+    for number in range(5):
+        write_picture(tmp_path / f"Camouflage/b{number:05d}.bmp", number)
+    write_mask(tmp_path / "Camouflage/mask.bmp").rename(tmp_path / "Camouflage/hand_segmented_00003.BMP")
+    (tmp_path / "Camouflage/script.txt").write_text("Images 0 to 2 are for training")
+    (sequence,) = find_sequences(tmp_path)
+    assert (sequence.name, sequence.layout) == ("Camouflage", "wallflower")
+    frames = list(scored_frames(sequence))
+    assert [truth is not None for _, truth, _ in frames] == [False, False, False, True]
+    assert frames[3][1][0, 0] == 255
