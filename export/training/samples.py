@@ -1,0 +1,89 @@
+"""What a segmentation network learns from: rendered scenes, seen through the cue that the runtime computes.
+
+A sequence is watched as a camera would watch it: a past of up to a minute, of which only the frames that the
+background keeps are rendered, then a second or two of consecutive frames, some of which become samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.varied_scene import PictureBank, VariedScene
+from edgebs.cues import Cue, open_cue
+from edgebs.cues.background import SAMPLES, WINDOW_S
+from edgebs.manifest import CueSettings
+from edgebs.tensors import Array, Frame
+
+COLD_SHARE = 0.25
+"""Of the sequences start with no past at all, as after power-up."""
+COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
+"""Frames of a cold start that become samples."""
+WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
+"""Frames of a watched scene that become samples: the longest interval lies before the first."""
+SHORTEST_PAST_S = 0.5
+COUNTED_SHARE = 0.5
+"""Of the cameras with an unusual frame rate are read without time stamps, as files often are."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One frame, its cue and its truth, at network size."""
+
+    frame: Frame
+    cue: Array
+    """(K, h, w) float16."""
+    labels: Frame
+    """(h, w) uint8, CDnet's labels."""
+
+
+def sequence_samples(
+    settings: CueSettings, seed: int, index: int, size: tuple[int, int], bank: PictureBank
+) -> list[TrainingSample]:
+    """Sequence `index` of a seed, as samples; the same arguments give the same samples in any process."""
+    rng = np.random.default_rng((seed, index, 0x5EE))
+    scene = VariedScene(seed=(seed, index), size=size, bank=bank)
+    cue = open_cue(settings, size, None)
+    # A file without time stamps is read as if it had the nominal rate: its seconds are shorter or longer.
+    rate = scene.fps / settings.nominal_fps if rng.random() < COUNTED_SHARE else 1.0
+    is_cold = bool(rng.random() < COLD_SHARE)
+    if not is_cold:
+        past_s = math.exp(rng.uniform(math.log(SHORTEST_PAST_S), math.log(WINDOW_S)))
+        _watch(scene, cue, past_s, rate)
+    wanted = COLD_SAMPLES if is_cold else WARM_SAMPLES
+    samples = []
+    for t in range(wanted[-1] + 1):
+        seconds = t / scene.fps
+        rendered = scene.frame(seconds)
+        if t in wanted:
+            output = cue.update(rendered.image, seconds * rate)
+            samples.append(
+                TrainingSample(rendered.image, output.tensors["cue"][0].astype(np.float16), rendered.labels)
+            )
+        else:
+            cue.remember(rendered.image, seconds * rate)
+    cue.close()
+    return samples
+
+
+def _watch(scene: VariedScene, cue: Cue, past_s: float, rate: float) -> None:
+    """Show the cue the frames of the past that its background would still hold, and the first one."""
+    times = kept_times(past_s * rate, rate / scene.fps)
+    for captured_s in [times[0], *times[1:][-SAMPLES:]]:
+        cue.remember(scene.frame(captured_s / rate).image, captured_s)
+
+
+def kept_times(past_s: float, frame_s: float) -> list[float]:
+    """When, from -past_s to 0 seconds, a camera of one frame each `frame_s` gives the background a sample."""
+    times = [-past_s]
+    while True:
+        # As MedianBackground.is_due: the next frame at which the spacing has been reached.
+        frames = 1
+        while frames * frame_s < min(times[-1] + frames * frame_s + past_s, WINDOW_S) / SAMPLES:
+            frames += 1
+        following = times[-1] + frames * frame_s
+        if following > -frame_s / 2:
+            return times
+        times.append(following)
