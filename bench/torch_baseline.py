@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebs.cues import open_cue
 from edgebs.errors import ExportError, MissingDependency
 from edgebs.manifest import Manifest, NetworkFacts
 from edgebs.pipeline import Pipeline
+from edgebs.shipped import weights_file
 from edgebs.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
         if file is None:
             init_weights(module.network, int(origin["seed"]))
         else:
-            load_weights(module.network, Path(file))
+            load_weights(module.network, weights_file(file))
         found = weights_sha256(module.network)
         if found != facts.weights_sha256:
             raise ExportError(

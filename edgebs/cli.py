@@ -135,7 +135,9 @@ def _complete_models() -> list[str]:
 def export(
     model: Annotated[str, typer.Argument(help="One of `edgebs models`.", autocompletion=_complete_models)],
     out: Annotated[Path, typer.Option(help="Folder that receives one bundle a precision.")],
-    weights: Annotated[str, typer.Option(help="A .safetensors file, or random.")] = "random",
+    weights: Annotated[
+        str, typer.Option(help="A .safetensors file, random, or shipped; by default shipped if there is one.")
+    ] = "",
     flow: Annotated[
         str, typer.Option(help="dis or selflow.", autocompletion=lambda: ["dis", "selflow"])
     ] = "dis",
@@ -153,7 +155,9 @@ def export(
             help="Of the flow network, where it differs.", autocompletion=lambda: list(PRECISION_NAMES)
         ),
     ] = "",
-    calib: Annotated[Path | None, typer.Option(help="Calibration set; INT8 needs one.")] = None,
+    calib: Annotated[
+        Path | None, typer.Option(help="Calibration set; INT8 needs one, but edge: rendered scenes by default.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Video of the parity check; default rendered.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the networks, in pixels.")] = "256x256",
@@ -409,14 +413,18 @@ def evaluate(
         Layout, typer.Option(help="How sequences lie on disk; auto looks at what there is.")
     ] = Layout.AUTO,
     threshold: Threshold = None,
+    report: Annotated[Path | None, typer.Option(help="Write curves and pictures as one HTML file.")] = None,
     threads: Threads = 0,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Score bundles on sequences with ground truth, beside OpenCV's subtractors: accuracy and speed."""
     require_opencv()
     from bench.evaluation import evaluate as evaluate_bundles
+    from bench.evaluation_report import Report
     from bench.evaluation_table import eval_table
 
+    page = Report(report, force=force) if report is not None else None
     with progress_bar("scoring") as progress:
         record = evaluate_bundles(
             bundles,
@@ -426,11 +434,16 @@ def evaluate(
             threads=threads,
             threshold=threshold,
             progress=progress,
+            sequence_done=page.add if page is not None else None,
         )
+    if page is not None:
+        page.write(record)
     if json:
         print_json(record)
-    else:
-        print_table(eval_table(record))
+        return
+    print_table(eval_table(record))
+    if page is not None:
+        print_line(str(page.path))
 
 
 @app.command()

@@ -10,6 +10,17 @@ from edgebs.errors import BundleError
 SHIPPED = Path(__file__).parent / "models"
 
 
+WEIGHTS_PREFIX = "shipped:"
+"""Before the name of a model, in a manifest, where its weights are those of the shipped FP32 bundle."""
+
+
+def weights_file(origin: str) -> Path:
+    """The file that a manifest's origin of weights means: a path, or the weights shipped with a model."""
+    if origin.startswith(WEIGHTS_PREFIX):
+        return SHIPPED / f"{origin.removeprefix(WEIGHTS_PREFIX)}-fp32" / "segment.onnx"
+    return Path(origin)
+
+
 def shipped_models() -> dict[str, Path]:
     """Bundles inside the package, by name."""
     if not SHIPPED.is_dir():

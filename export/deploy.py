@@ -44,6 +44,8 @@ from export.samples import (
     cue_feeds,
     samples_from_calibration,
     samples_from_stream,
+    scene_facts,
+    scene_feeds,
     segment_feeds,
 )
 
@@ -56,6 +58,8 @@ CHECK_SAMPLES = 2
 """Samples on which ONNX Runtime must agree with PyTorch after each step."""
 CALIBRATION_SAMPLES = 64
 """Samples of the set that calibrate INT8: each costs up to a second at full width."""
+RENDERED = Path("rendered")
+"""In place of a calibration set's folder: the scenes of the training."""
 Say = Callable[[str], None]
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Opens a progress bar with a title; what it yields is told (done, total), total 0 for unknown."""
@@ -71,6 +75,7 @@ class ExportRequest:
     out: Path
     """Folder that receives one bundle a precision."""
     calibration: Path | None = None
+    """A calibration set's folder, or `rendered`: the scenes that `edge` was trained on, its default."""
     source: str | Path | None = None
     """Video of the parity check; a rendered street where there is none."""
     data: Path | None = None
@@ -94,11 +99,21 @@ class ExportRequest:
                 f"compute {self.compute} is for target cpu (OpenVINO); target {self.target} computes as its "
                 "file says. Leave --compute out."
             )
-        if "int8" in wanted and self.calibration is None:
+        if self.calibrates_on_scenes and self.model.model != "edge":
+            raise CalibrationError(
+                f"{self.model.model} cannot be calibrated on rendered scenes: it is not trained on them. "
+                "Make a set of your own scene with: edgebs calibrate VIDEO --out calibration"
+            )
+        if "int8" in wanted and self.calibration is None and not self.calibrates_on_scenes:
             raise CalibrationError(
                 "INT8 needs a calibration set of your own scene, and none was named. Make one with: "
                 "edgebs calibrate VIDEO --out calibration, then add: --calib calibration"
             )
+
+    @property
+    def calibrates_on_scenes(self) -> bool:
+        """Whether rendered scenes calibrate INT8."""
+        return self.calibration == RENDERED or (self.calibration is None and self.model.model == "edge")
 
     def bundle_path(self, precision: str) -> Path:
         """The folder of one precision's bundle."""
@@ -161,7 +176,8 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
         find_sequences(request.data)
     for precision in request.precisions:
         _refuse_overwriting(request.bundle_path(precision), request.force)
-    calibration = load_calibration_set(request.calibration) if request.calibration else None
+    is_set = request.calibration is not None and not request.calibrates_on_scenes
+    calibration = load_calibration_set(request.calibration) if request.calibration and is_set else None
     stream = parity_stream(request.source, request.parity_frames)
     with _work_folder(request.out) as folder:
         job = _Job(request, target, folder, say, bar, calibration=calibration)
@@ -215,7 +231,12 @@ def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sampl
         if "cue" in graphs:
             network = open_backend("onnxruntime", job.onnx["cue", "fp32"])
             stack.callback(network.close)
-        job.feeds["segment"] = segment_feeds(samples, job.request.model.cue, network)
+        if job.request.calibrates_on_scenes and "int8" in job.request.precisions:
+            with job.bar("rendering scenes for the calibration") as progress:
+                model = job.request.model
+                job.feeds["segment"] = scene_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress)
+        else:
+            job.feeds["segment"] = segment_feeds(samples, job.request.model.cue, network)
     _export_one(job, "segment", graphs["segment"])
 
 
@@ -321,9 +342,10 @@ def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> 
     )
 
 
-def _calibration_facts(job: _Job) -> dict[str, Any] | None:
+def _calibration_facts(job: _Job) -> dict[str, Any]:
     if job.calibration is None:
-        return None
+        count = len(job.feeds["segment"])
+        return {**scene_facts(job.request.model.cue, count), "frames_used": count}
     return {**job.calibration.facts(), "frames_used": len(job.feeds["segment"])}
 
 

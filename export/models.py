@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgebs.cues import PRESETS
 from edgebs.errors import ExportError
 from edgebs.manifest import CueSettings, NetworkFacts
+from edgebs.shipped import WEIGHTS_PREFIX, weights_file
 from edgebs.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ FLOWS = {
 }
 PRECISIONS = ("fp32", "fp16", "int8")
 RANDOM = "random"
+SHIPPED_WEIGHTS = "shipped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,8 @@ class ModelRequest:
     """Which networks to build. The defaults are the paper's, but for `norm`: batch folds away."""
 
     model: str = "crossnet"
-    weights: str = RANDOM
-    """A safetensors file, or "random"."""
+    weights: str = ""
+    """A safetensors file, "random", or "shipped"; "" for shipped where the model has such, else random."""
     flow: str = "dis"
     flow_weights: str = RANDOM
     seed: int = 0
@@ -99,8 +101,12 @@ class ModelRequest:
         _require_known("norm", self.norm, NORMS)
         _require_known("warp", self.warp, WARPS)
         _require_known("DIS preset", self.preset, PRESETS)
-        for weights in (self.weights, self.flow_weights):
-            if weights != RANDOM and not Path(weights).is_file():
+        if self.weights == SHIPPED_WEIGHTS and not weights_file(WEIGHTS_PREFIX + self.model).is_file():
+            raise ExportError(
+                f"no weights are shipped for '{self.model}'. Name a .safetensors file, or use random."
+            )
+        for weights in (self.weights_origin, self.flow_weights):
+            if weights != RANDOM and not weights_file(weights).is_file():
                 raise ExportError(f"no weights at {weights}. Name a .safetensors file, or use random.")
         (check_edge_size if self.model == "edge" else check_size)(self.size)
         if self.model == "edge" and self.flow != "dis":
@@ -112,6 +118,14 @@ class ModelRequest:
             _ = self.cue
         except ValueError as cause:
             raise ExportError(f"{cause}. Correct the option of that name.") from cause
+
+    @property
+    def weights_origin(self) -> str:
+        """`weights` decided: random, a file's path, or `shipped:` and the model's name."""
+        shipped = WEIGHTS_PREFIX + self.model
+        if self.weights == SHIPPED_WEIGHTS or (not self.weights and weights_file(shipped).is_file()):
+            return shipped
+        return self.weights or RANDOM
 
     @property
     def preset(self) -> str:
@@ -183,7 +197,9 @@ def build_networks(request: ModelRequest) -> dict[str, Graph]:
         "warp": request.warp,
         "intervals": list(request.intervals),
     }
-    wanted = {"segment": (segment, request.weights)}
+    if request.model == "edge":
+        segment |= _edge_form(request)
+    wanted = {"segment": (segment, request.weights_origin)}
     if request.flow != "dis":
         wanted["cue"] = (flow, request.flow_weights)
     graphs = {name: module_from_description(description) for name, (description, _) in wanted.items()}
@@ -203,14 +219,15 @@ def network_origins(
     origins = {}
     for name, graph in graphs.items():
         inputs, outputs = _tensors(name, graph, request)
-        weights = request.weights if name == "segment" else request.flow_weights
+        weights = request.weights_origin if name == "segment" else request.flow_weights
         is_random = weights == RANDOM
+        is_shipped = weights.startswith(WEIGHTS_PREFIX)
         origins[name] = NetworkOrigin(
             inputs=inputs,
             outputs=outputs,
             description=description_of(graph),
             origin={
-                "file": None if is_random else str(Path(weights).resolve()),
+                "file": None if is_random else weights if is_shipped else str(Path(weights).resolve()),
                 "seed": request.seed if is_random else None,
                 "trained": not is_random,
                 "sha256": weights_sha256(graph.network),
@@ -221,13 +238,26 @@ def network_origins(
     return origins
 
 
+def _edge_form(request: ModelRequest) -> dict[str, Any]:
+    """Widths, and whether norms are folded: of the weights where they are a file, else the model's own."""
+    from export.weights import weights_description
+
+    origin = request.weights_origin
+    if origin == RANDOM:
+        return {}
+    if origin.startswith(WEIGHTS_PREFIX):
+        return {"folded": True}
+    stored = weights_description(Path(origin))
+    return {key: stored[key] for key in ("widths", "folded") if key in stored}
+
+
 def _load_or_seed(graph: Graph, weights: str, seed: int) -> None:
     from export.weights import init_weights, load_weights
 
     if weights == RANDOM:
         init_weights(graph.network, seed)
     else:
-        load_weights(graph.network, Path(weights))
+        load_weights(graph.network, weights_file(weights))
 
 
 def _tensors(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ from edgebs.preprocess import network_frame
 from edgebs.tensors import Array, Frame
 
 Feed = Mapping[str, Array]
+SCENE_SEED = 2_000_000_027
+"""Of the scenes that calibrate: no training run may have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,40 @@ def cue_feeds(samples: Iterable[Sample]) -> list[Feed]:
         }
         for sample in samples
     ]
+
+
+def scene_facts(cue: CueSettings, count: int) -> dict[str, Any]:
+    """What a manifest keeps about `scene_feeds`, with the keys of `CalibrationSet.facts`."""
+    return {
+        "path": None,
+        "hash": f"rendered-{SCENE_SEED}",
+        "frames": count,
+        "intervals": list(cue.intervals),
+        "nominal_fps": cue.nominal_fps,
+        "look_ahead": False,
+        "sources": [{"name": "rendered scenes", "seed": SCENE_SEED, "samples": count}],
+        "warnings": [],
+    }
+
+
+def scene_feeds(
+    cue: CueSettings, size: tuple[int, int], count: int, progress: Callable[[int, int], None]
+) -> list[Feed]:
+    """The segmentation network's inputs from `count` rendered scenes, one frame of each, none of a training.
+
+    size: (h, w). progress is told (done, count).
+    """
+    from bench.varied_scene import PictureBank
+    from export.training.samples import sequence_samples
+
+    bank = PictureBank.open(images=None)
+    feeds: list[Feed] = []
+    for index in range(count):
+        samples = sequence_samples(cue, SCENE_SEED, index, size, bank)
+        chosen = samples[index % len(samples)]
+        feeds.append({"frame": chosen.frame[np.newaxis], "cue": chosen.cue[np.newaxis].astype(np.float32)})
+        progress(index + 1, count)
+    return feeds
 
 
 def segment_feeds(samples: Iterable[Sample], cue: CueSettings, network: Backend | None) -> list[Feed]:

@@ -19,6 +19,8 @@ from export.crossnet import CrossNet
 LEAKY_GAIN = 1.15 * math.sqrt(2 / (1 + 0.2**2))
 """Of He et al. for LeakyReLU, and what a filter without mean loses of its inputs' second moment."""
 METADATA_KEY = "edgebs"
+ONNX_PREFIX = "network."
+"""Of the weights' names in an exported graph."""
 FEW_CHANNELS = 8
 """Below this many inputs a filter keeps its mean: an image's grey level would be lost with it."""
 HEAD_GAIN = 1.5
@@ -113,6 +115,8 @@ def save_weights(module: nn.Module, file: Path, description: Mapping[str, Any] |
 
 def weights_description(file: Path) -> dict[str, Any]:
     """The description that `save_weights` put into the header; empty for files of other origin."""
+    if file.suffix == ".onnx":
+        return {}
     with _opened(file) as weights:
         text = (weights.metadata() or {}).get(METADATA_KEY, "{}")
     return dict(json.loads(text))
@@ -120,17 +124,23 @@ def weights_description(file: Path) -> dict[str, Any]:
 
 @torch.no_grad()
 def load_weights(module: nn.Module, file: Path) -> None:
-    """Read safetensors `file` into `module`, all of it or nothing.
+    """Read `file` into `module`, all of it or nothing.
 
+    file: safetensors, or an FP32 .onnx that edgebs exported from a network in the form of `module`.
     Raises WeightsError naming the file and the first tensor that is missing, surplus, of another shape or not
     finite; for a network of another width it says which width the file has.
     """
     expected = weights_of(module)
-    with _opened(file) as weights:
-        shapes = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
-        _check_width(module, shapes, file)
-        _check_names(expected, shapes, file)
-        loaded = {name: weights.get_tensor(name) for name in expected}
+    if file.suffix == ".onnx":
+        found = _initializers(file)
+        _check_names(expected, {name: tuple(tensor.shape) for name, tensor in found.items()}, file)
+        loaded = {name: found[name] for name in expected}
+    else:
+        with _opened(file) as weights:
+            shapes = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+            _check_width(module, shapes, file)
+            _check_names(expected, shapes, file)
+            loaded = {name: weights.get_tensor(name) for name in expected}
     for name, tensor in loaded.items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(
@@ -139,6 +149,25 @@ def load_weights(module: nn.Module, file: Path) -> None:
             )
     for name, tensor in loaded.items():
         expected[name].copy_(tensor)
+
+
+def _initializers(file: Path) -> dict[str, Tensor]:
+    """The tensors of an exported graph's network: the exporter keeps PyTorch's names."""
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx import numpy_helper
+
+    try:
+        model = onnx.load(str(file))
+    except FileNotFoundError as error:
+        raise WeightsError(f"no weights at {file}: check the path") from error
+    except (OSError, DecodeError) as error:
+        raise WeightsError(f"{file} is not a readable ONNX file ({error}). Copy it again.") from error
+    return {
+        tensor.name.removeprefix(ONNX_PREFIX): torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in model.graph.initializer
+        if tensor.name.startswith(ONNX_PREFIX)
+    }
 
 
 def _opened(file: Path) -> Any:

@@ -13,7 +13,7 @@ from export.training.request import TrainRequest
 from export.training.segmentation import SegmentationTask
 from export.training.task import Task
 
-TRAINABLE = ("crossnet",)
+TRAINABLE = ("crossnet", "edge")
 
 
 def task_for(request: TrainRequest) -> Task:
@@ -36,7 +36,7 @@ def task_for(request: TrainRequest) -> Task:
         settings={
             "cue": model.cue.to_json(),
             "size": list(model.size),
-            "weights": model.weights,
+            "weights": model.weights_origin,
             "augment": request.augment,
             "images": str(request.images or ""),
         },
@@ -45,7 +45,7 @@ def task_for(request: TrainRequest) -> Task:
 
 def _graph(request: TrainRequest) -> Any:
     graph = build_networks(request.model)["segment"]
-    if request.model.weights == RANDOM:
+    if request.model.weights_origin == RANDOM:
         for layer in graph.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 # Random statistics prove that folding works; training starts from the identity.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, WeightsError
+from edgebs.tensors import TensorSpec
 from export.cost import gflop, parameters
 from export.description import description_of, module_from_description
 from export.edgenet import EdgeGraph, EdgeNet, check_edge_size, fold_edge
 from export.graphs import deployed
 from export.models import MODELS, ModelRequest, build_networks
-from export.weights import init_weights
+from export.to_onnx import onnx_from_module
+from export.weights import init_weights, load_weights, save_weights, weights_sha256
 
 WIDTHS = (4, 6, 8)
 
@@ -99,3 +103,30 @@ def test_sizes_flows_and_widths_that_cannot_be_are_named() -> None:
         EdgeNet((8,))
     with pytest.raises(ValueError, match="max_magnitude"):
         EdgeGraph(EdgeNet(WIDTHS), 0.0)
+
+
+def test_weights_come_back_from_the_exported_onnx_file(tmp_path: Path) -> None:
+    graph = EdgeGraph(EdgeNet(folded=True), 20.0).eval()
+    init_weights(graph.network, 1)
+    frame = torch.zeros(1, 64, 64, 3, dtype=torch.uint8).numpy()
+    cue = torch.zeros(1, 8, 64, 64).numpy()
+    inputs = {"frame": TensorSpec((1, 64, 64, 3), "uint8"), "cue": TensorSpec((1, 8, 64, 64), "float32")}
+    file = tmp_path / "segment.onnx"
+    onnx_from_module(deployed(graph), inputs, ["probability"], [{"frame": frame, "cue": cue}], file)
+    again = EdgeNet(folded=True)
+    load_weights(again, file)
+    assert weights_sha256(again) == weights_sha256(graph.network)
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_weights(EdgeNet(), file)
+    file.write_bytes(b"\xff" * 50)
+    with pytest.raises(WeightsError, match="not a readable ONNX"):
+        load_weights(again, file)
+
+
+def test_weights_say_their_own_widths(tmp_path: Path) -> None:
+    graph = small()
+    file = tmp_path / "small.safetensors"
+    save_weights(graph.network, file, description_of(graph))
+    built = build_networks(ModelRequest(model="edge", weights=str(file), size=(64, 64)))["segment"]
+    assert built.network.widths == WIDTHS
+    assert weights_sha256(built.network) == weights_sha256(graph.network)
