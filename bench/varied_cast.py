@@ -270,7 +270,8 @@ class Director:
             alpha = np.asarray(np.clip((grain + rng.uniform(0.5, 0.9)) * 600, 0, 255), np.float64).astype(
                 np.uint8
             )
-        if not alpha.any():
+        if np.count_nonzero(alpha > 127) < 50:
+            alpha[:] = 0
             cv2.fillPoly(alpha, [np.rint(points * 16).astype(np.int32)], 255.0, cv2.LINE_AA, 4)
         p = self.painter
         colour = (
