@@ -94,7 +94,6 @@ def evaluate(
     layout: str = "auto",
     threads: int = 0,
     threshold: float | None = None,
-    keep_masks: bool = False,
     progress: Progress | None = None,
     sequence_done: SequenceDone | None = None,
 ) -> dict[str, Any]:
@@ -102,8 +101,8 @@ def evaluate(
 
     `sequences`, `mean`, `pooled`, `mean_dice` and `fps` are the first bundle's; `bundles` holds the same of
     each, `peers` that of OpenCV's subtractors named in `against`. threshold: of all bundles; None takes each
-    one's own. keep_masks: let `sequence_done` see the masks. Raises EdgebsError where a bundle, a peer or a
-    sequence cannot be used; ValueError for an unknown layout.
+    one's own. sequence_done: told each sequence with its scores and masks. Raises EdgebsError where a bundle,
+    a peer or a sequence cannot be used; ValueError for an unknown layout.
     """
     paths = [bundle_path(bundle) for bundle in bundles]
     peers = [Peer(kind) for kind in dict.fromkeys(against)]
@@ -115,9 +114,7 @@ def evaluate(
             contestants.append(BundleContestant(name, pipeline))
             stack.callback(contestants[-1].close)
         contestants += peers
-        scores = score_contestants(
-            contestants, sequences, keep_masks=keep_masks, progress=progress, sequence_done=sequence_done
-        )
+        scores = score_contestants(contestants, sequences, progress=progress, sequence_done=sequence_done)
         records = {
             contestant.name: {**contestant.facts(), **contestant_record(scores[contestant.name])}
             for contestant in contestants
@@ -129,7 +126,6 @@ def score_contestants(
     contestants: Sequence[Contestant],
     sequences: Sequence[ScoredSequence],
     *,
-    keep_masks: bool = False,
     progress: Progress | None = None,
     sequence_done: SequenceDone | None = None,
 ) -> dict[str, list[SequenceScore]]:
@@ -141,7 +137,9 @@ def score_contestants(
     total = sum(len(sequence.inputs) for sequence in sequences)
     done = 0
     for sequence in sequences:
-        row = [SequenceScore(sequence.name, sequence.category, keep_masks) for _ in contestants]
+        row = [
+            SequenceScore(sequence.name, sequence.category, sequence_done is not None) for _ in contestants
+        ]
         for contestant in contestants:
             contestant.reset()
         for index, (frame, truth, valid) in enumerate(scored_frames(sequence)):

@@ -23,15 +23,15 @@ def eval_table(record: Mapping[str, Any]) -> Table:
         for name, result in contestants.items():
             table.add_row(sequence, label(name, result), *_row(result["sequences"][sequence]))
         table.add_section()
-    for average, key in _averages(record):
+    for average, key in averages(next(iter(contestants.values()))):
         for name, result in contestants.items():
-            table.add_row(average, label(name, result), *_row(_average(result, key)))
+            table.add_row(average, label(name, result), *_row(average_row(result, key)))
         table.add_section()
-    table.caption = "\n".join(caption_lines(record))
+    table.caption = "\n".join([*notes_on(record), *_sweep_lines(record)])
     return table
 
 
-def caption_lines(record: Mapping[str, Any]) -> list[str]:
+def notes_on(record: Mapping[str, Any]) -> list[str]:
     """What the figures mean and what is odd about the data, in sentences."""
     machine = record["machine"]
     lines = [
@@ -40,17 +40,20 @@ def caption_lines(record: Mapping[str, Any]) -> list[str]:
         f"fps: {record['speed']}; {machine['cpu']}, {machine['cores']} cores, "
         f"load {machine['load_average']} at the end.",
     ]
+    lines += [f"{name}: {result['what']}." for name, result in record["peers"].items()]
+    lines += [f"{name}: {'; '.join(notes)}." for name, notes in record["data"]["notes"].items()]
+    return lines
+
+
+def _sweep_lines(record: Mapping[str, Any]) -> Iterator[str]:
     for name, result in record["bundles"].items():
         if result["sweep"]:
             best = result["sweep"]["best_threshold"]
-            lines.append(
+            yield (
                 f"{name}: threshold {result['threshold']:g}; average precision "
                 f"{result['sweep']['average_precision']:.3f} pooled; best threshold in hindsight "
                 f"{best['threshold']:.3f}, mean F {best['mean_F']:.3f}."
             )
-    lines += [f"{name}: {result['what']}." for name, result in record["peers"].items()]
-    lines += [f"{name}: {'; '.join(notes)}." for name, notes in record["data"]["notes"].items()]
-    return lines
 
 
 def label(name: str, result: Mapping[str, Any]) -> str:
@@ -67,17 +70,18 @@ def figure(value: float | None, measure: str) -> str:
     )
 
 
-def _averages(record: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    first = next(iter({**record["bundles"], **record["peers"]}.values()))
-    for category in first["categories"]:
+def averages(result: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The averages of a contestant's result: what each is called, and the keys that lead to it."""
+    for category in result["categories"]:
         yield f"mean of {category}", ("categories", category)
-    if first["categories"]:
+    if result["categories"]:
         yield "mean of categories", ("mean_of_categories",)
     yield "mean of sequences", ("mean",)
     yield "pooled pixels", ("pooled",)
 
 
-def _average(result: Mapping[str, Any], key: tuple[str, ...]) -> dict[str, Any]:
+def average_row(result: Mapping[str, Any], key: tuple[str, ...]) -> dict[str, Any]:
+    """The measures that `key` leads to, with what is known of all frames where that is what they are of."""
     row: Any = result
     for step in key:
         row = row[step]
@@ -90,7 +94,7 @@ def _row(row: Mapping[str, Any]) -> list[str]:
     fps = row.get("fps")
     return [
         *(figure(row[column], column) for column in COLUMNS),
-        figure(row.get("mean_dice"), "dice"),
+        figure(row["mean_dice"], "dice") if "mean_dice" in row else "",
         str(row.get("frames", "")),
         f"{fps:.1f}" if fps else "",
     ]

@@ -105,20 +105,28 @@ def scored_frames(sequence: Sequence) -> Iterator[tuple[Frame, Frame | None, Arr
     """
     region = scored_region(sequence)
     size: tuple[int, int] | None = None
-    for path, truth_path in zip(sequence.inputs, sequence.truths, strict=True):
-        frame = read_picture(path, cv2.IMREAD_COLOR)
+    for index, path in enumerate(sequence.inputs):
+        frame, truth, valid = scored_frame(sequence, index, region)
         if size is not None and frame.shape[:2] != size:
             raise SourceError(
                 f"{path} is {frame.shape[:2]}, the frames before it {size} (height, width). "
                 "One sequence has one size: split it, or resize the frame."
             )
         size = (frame.shape[0], frame.shape[1])
-        if truth_path is None:
-            yield frame, None, None
-            continue
-        truth = sequence.labels(truth_path)
-        _require_same_size(truth_path, truth, frame, region)
-        yield frame, truth, scored_pixels(truth, region)
+        yield frame, truth, valid
+
+
+def scored_frame(
+    sequence: Sequence, index: int, region: Array | None
+) -> tuple[Frame, Frame | None, Array | None]:
+    """One frame by its position, as `scored_frames` gives it. region: of `scored_region`."""
+    frame = read_picture(sequence.inputs[index], cv2.IMREAD_COLOR)
+    path = sequence.truths[index]
+    if path is None:
+        return frame, None, None
+    truth = sequence.labels(path)
+    _require_same_size(path, truth, frame, region)
+    return frame, truth, scored_pixels(truth, region)
 
 
 def scored_pixels(truth: Frame, region: Array | None) -> Array:

@@ -56,7 +56,6 @@ def test_progress_counts_every_frame_and_each_sequence_is_told_with_its_masks(tw
     score_contestants(
         [BundleContestant("fake", fake_pipeline())],
         find_sequences(two_sequences),
-        keep_masks=True,
         progress=lambda done, total: told.append((done, total)),
         sequence_done=lambda sequence, row: kept.append(
             (sequence.name, row[0].mask(row[0].frames[0], (6, 8)))

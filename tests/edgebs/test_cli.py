@@ -123,3 +123,16 @@ def test_eval_prints_the_object_of_the_contract_and_nothing_else(run, tiny_bundl
     assert record["sequences"]["a"]["frames"] == 4
     assert record["bundles"][tiny_bundle.path.name]["threshold"] == 0.4
     assert list(record["peers"]) == ["mog2"]
+
+
+def test_eval_writes_a_report_and_refuses_to_replace_it(run, tiny_bundle, tmp_path):
+    write_cdnet(tmp_path / "a", levels=(5, 200, 6, 201))
+    command = ("eval", tiny_bundle.path, "--data", tmp_path, "--report", tmp_path / "report.html")
+    code, out, _ = run(*command)
+    assert code == 0
+    assert "pooled pixels" in out
+    assert out.splitlines()[-1] == str(tmp_path / "report.html")
+    code, _, err = run(*command)
+    assert code == 1
+    assert "report.html exists already" in err
+    assert run(*command, "--force")[0] == 0
