@@ -1,4 +1,4 @@
-"""The curves of a run: curves.csv, one row a stretch of steps."""
+"""The curves of a run: curves.csv, one row a stretch of steps or a validation."""
 
 from __future__ import annotations
 
@@ -31,3 +31,32 @@ def write_rows(rows: Sequence[Mapping[str, float]], file: Path) -> None:
         writer = csv.DictWriter(stream, columns, restval="")
         writer.writeheader()
         writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
+
+
+class Stretch:
+    """What is averaged into one row of the curves."""
+
+    def __init__(self) -> None:
+        self.count, self.waited_s, self.forward_s, self.backward_s = 0, 0.0, 0.0, 0.0
+        self.sums: dict[str, float] = {}
+
+    def add(
+        self, losses: Mapping[str, float], norm: float, rate: float, forward_s: float, backward_s: float
+    ) -> None:
+        """One step."""
+        self.count += 1
+        self.forward_s += forward_s
+        self.backward_s += backward_s
+        for name, value in {**losses, "gradient_norm": norm, "learning_rate": rate}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self) -> Row:
+        """Means a step, and the shares of the time."""
+        total = max(self.waited_s + self.forward_s + self.backward_s, 1e-9)
+        return {
+            **{name: value / self.count for name, value in self.sums.items()},
+            "step_ms": 1000 * total / self.count,
+            "data_share": self.waited_s / total,
+            "forward_share": self.forward_s / total,
+            "backward_share": self.backward_s / total,
+        }

@@ -15,10 +15,12 @@ import torch
 
 from edgebs.errors import SinkError, WeightsError
 from export.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from export.training.curves import Row, read_rows, write_rows
+from export.training.curves import Row, Stretch, read_rows, write_rows
+from export.training.curves_picture import draw_curves
 from export.training.ema import MovingAverage
 from export.training.feed import Ahead
 from export.training.optimiser import adamw
+from export.training.record import new_record, read_record, resumed_record, write_record
 from export.training.request import LoopOptions
 from export.training.signals import StopRequest, stop_on_signals
 from export.training.task import Batch, Task, tensors_from
@@ -26,7 +28,9 @@ from export.weights import save_weights
 
 logger = logging.getLogger(__name__)
 
-LAST, BEST, FINAL, CURVES = "last.pt", "best.safetensors", "final.safetensors", "curves.csv"
+LAST, BEST, FINAL = "last.pt", "best.safetensors", "final.safetensors"
+CURVES, PICTURE, RECORD = "curves.csv", "curves.png", "training.json"
+FILES = (LAST, BEST, FINAL, CURVES, PICTURE, RECORD)
 Say = Callable[[str], None]
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
@@ -35,8 +39,9 @@ def train(task: Task, options: LoopOptions, *, say: Say, bar: Bar) -> dict[str, 
     """Train `task` until its schedule ends or somebody asks to stop; returns what there is to say of it.
 
     Leaves in `options.out`: last.pt (everything to resume), best.safetensors and final.safetensors (the
-    moving average, for `edgebs export --weights`), curves.csv. Raises WeightsError where loss or gradient
-    stop being finite, SinkError where a file cannot be written, and what the task's samples raise.
+    moving average, for `edgebs export --weights`), curves.csv, curves.png and training.json. Raises
+    WeightsError where loss or gradient stop being finite, SinkError where a file cannot be written, and what
+    the task's samples raise.
     """
     run = _Run(task, options, say)
     with stop_on_signals() as stop:
@@ -44,13 +49,14 @@ def train(task: Task, options: LoopOptions, *, say: Say, bar: Bar) -> dict[str, 
             run.validation = task.validation()
         with bar(f"training {task.name}") as progress:
             run.go_on(stop, progress)
-    return run.finished(interrupted=not run.is_over)
+    return run.finished()
 
 
 class _Run:
     """One run in one process: the networks and where they are."""
 
     validation: Any = ()
+    has_ended = False
 
     def __init__(self, task: Task, options: LoopOptions, say: Say) -> None:
         self.task, self.options, self.say = task, options, say
@@ -88,15 +94,17 @@ class _Run:
         if self.options.resume and last.is_file():
             self._resume(load_checkpoint(last))
             return
-        if last.exists() and not self.options.force:
+        there = [name for name in FILES if self.file(name).exists()]
+        if there and not self.options.force and not self.options.resume:
             raise SinkError(
-                f"{out} holds a run already. Go on with --resume, choose another --out, or replace it with "
-                "--force."
+                f"{out} holds a run already ({', '.join(there)}). Go on with --resume, choose "
+                "another --out, or replace it with --force."
             )
         if self.options.resume:
             self.say(f"no checkpoint in {out} yet: starting anew")
-        for name in (LAST, BEST, FINAL, CURVES):
-            self.file(name).unlink(missing_ok=True)
+        for name in there if self.options.force else ():
+            self.file(name).unlink()
+        self._record(new_record(self.settings, asdict(self.options.schedule), self.device))
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         _require_same(checkpoint.settings, self.settings, self.file(LAST))
@@ -108,6 +116,8 @@ class _Run:
         self.best_score, self.best_step = checkpoint.best_score, checkpoint.best_step
         self.saved_step = checkpoint.step
         self.rows = read_rows(self.file(CURVES), checkpoint.step)
+        now = new_record(self.settings, asdict(self.options.schedule), self.device)
+        self._record(resumed_record(read_record(self.file(RECORD)), now))
         self.say(f"going on from step {self.step}, {self.elapsed_before_s / 60:.1f} minutes in")
 
     def go_on(self, stop: StopRequest, progress: Callable[[int, int], None]) -> None:
@@ -115,7 +125,7 @@ class _Run:
         options = self.options
         self.started_s = time.monotonic()
         saved_at_s = self.started_s
-        window = _Window()
+        stretch = Stretch()
         batches = self.task.batches(options.seed, options.batch, self.step)
         with Ahead(batches) as ahead:
             while not self.is_over:
@@ -123,12 +133,12 @@ class _Run:
                 batch = ahead.take(stop)
                 if batch is None:
                     break
-                window.waited_s += time.perf_counter() - waiting_s
-                self._one_step(batch, window)
-                progress(self._shown(), 1000)
+                stretch.waited_s += time.perf_counter() - waiting_s
+                self._one_step(batch, stretch)
+                progress(*options.schedule.shown(self.step, self.elapsed_s))
                 if self.step % options.log_every == 0:
-                    self._log(window)
-                    window = _Window()
+                    self._log(stretch)
+                    stretch = Stretch()
                 is_validated = self.step % options.validate_every == 0 and not self.is_over
                 if is_validated:
                     self._validate()
@@ -137,15 +147,13 @@ class _Run:
                 if is_validated or is_due or 0 < 60 * options.save_minutes <= late_s:
                     self._save()
                     saved_at_s = time.monotonic()
-        if self.is_over:
+        # Asked once: the clock must not end, between two lines, a run that somebody has stopped.
+        self.has_ended = self.is_over
+        if self.has_ended:
             self._validate()
-        if self.saved_step != self.step or self.is_over:
-            self._save()
+        self._save()
 
-    def _shown(self) -> int:
-        return int(1000 * min(self.options.schedule.progress(self.step, self.elapsed_s), 1))
-
-    def _one_step(self, batch: Batch, window: _Window) -> None:
+    def _one_step(self, batch: Batch, stretch: Stretch) -> None:
         schedule = self.options.schedule
         rate = schedule.rate(self.step, schedule.progress(self.step, self.elapsed_s))
         for group in self.optimiser.param_groups:
@@ -167,7 +175,7 @@ class _Run:
         self.optimiser.step()
         self.ema.update(self.graph)
         self.step += 1
-        window.add(values, norm, rate, forward_s - started_s, time.perf_counter() - forward_s)
+        stretch.add(values, norm, rate, forward_s - started_s, time.perf_counter() - forward_s)
 
     def _require_finite(self, what: str, value: float) -> None:
         if math.isfinite(value):
@@ -187,12 +195,12 @@ class _Run:
             self.device.type, dtype=torch.bfloat16, enabled=self.options.precision == "bf16"
         )
 
-    def _log(self, window: _Window) -> None:
+    def _log(self, stretch: Stretch) -> None:
         row = {
             "step": float(self.step),
             "seconds": self.elapsed_s,
             "samples": float(self.step * self.options.batch),
-            **window.means(),
+            **stretch.means(),
         }
         self.rows.append(row)
         write_rows(self.rows, self.file(CURVES))
@@ -207,6 +215,8 @@ class _Run:
     def _validate(self) -> None:
         with self._autocast():
             scores = self.task.evaluate(self.ema.module, self.validation)
+        # A run resumed at its very end validates the same step again.
+        self.rows = [row for row in self.rows if row["step"] != self.step or "loss" in row]
         row = {"step": float(self.step), "seconds": self.elapsed_s}
         row.update({f"validation_{name}": value for name, value in scores.items()})
         self.rows.append(row)
@@ -238,51 +248,36 @@ class _Run:
             self.file(LAST),
         )
         self.saved_step = self.step
+        self._record(self.record)
+        draw_curves(self.rows, self.file(PICTURE))
 
-    def finished(self, *, interrupted: bool) -> dict[str, Any]:
+    def _record(self, record: dict[str, Any]) -> None:
+        """Keep and write the record with where the run is now."""
+        self.record = {
+            **record,
+            "step": self.step,
+            "samples": self.step * self.options.batch,
+            "seconds": round(self.elapsed_s, 1),
+            "best": {self.task.best_by: self.best_score, "step": self.best_step},
+            "finished": self.file(FINAL).exists(),
+        }
+        write_record(self.record, self.file(RECORD))
+
+    def finished(self) -> dict[str, Any]:
         """What there is to say; writes the final weights of a run that came to its end."""
-        if not interrupted:
+        if self.has_ended:
             self._write_weights(FINAL)
-        names = (LAST, BEST, FINAL, CURVES)
+        self._record(self.record)
         return {
             "model": self.task.name,
             "out": str(self.options.out),
-            "interrupted": interrupted,
+            "interrupted": not self.has_ended,
             "steps": self.step,
             "samples": self.step * self.options.batch,
             "seconds": round(self.elapsed_s, 1),
             "best": {self.task.best_by: self.best_score, "step": self.best_step},
-            "files": [str(self.file(name)) for name in names if self.file(name).exists()],
+            "files": [str(self.file(name)) for name in FILES if self.file(name).exists()],
             "schedule": asdict(self.options.schedule),
-        }
-
-
-class _Window:
-    """What is averaged into one row of the curves."""
-
-    def __init__(self) -> None:
-        self.count, self.waited_s, self.forward_s, self.backward_s = 0, 0.0, 0.0, 0.0
-        self.sums: dict[str, float] = {}
-
-    def add(
-        self, losses: Mapping[str, float], norm: float, rate: float, forward_s: float, backward_s: float
-    ) -> None:
-        """One step."""
-        self.count += 1
-        self.forward_s += forward_s
-        self.backward_s += backward_s
-        for name, value in {**losses, "gradient_norm": norm, "learning_rate": rate}.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-
-    def means(self) -> Row:
-        """Means a step, and the shares of the time."""
-        total = max(self.waited_s + self.forward_s + self.backward_s, 1e-9)
-        return {
-            **{name: value / self.count for name, value in self.sums.items()},
-            "step_ms": 1000 * total / self.count,
-            "data_share": self.waited_s / total,
-            "forward_share": self.forward_s / total,
-            "backward_share": self.backward_s / total,
         }
 
 

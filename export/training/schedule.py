@@ -33,6 +33,13 @@ class Schedule:
         by_clock = elapsed_s / (60 * self.minutes) if self.minutes > 0 else 0.0
         return max(by_steps, by_clock)
 
+    def shown(self, step: int, elapsed_s: float) -> tuple[int, int]:
+        """(done, total) for a progress bar: steps, or seconds where the clock ends the run first."""
+        by_steps = step / self.steps if self.steps > 0 else 0.0
+        if by_steps >= self.progress(step, elapsed_s):
+            return min(step, self.steps), self.steps
+        return min(int(elapsed_s), int(60 * self.minutes)), max(int(60 * self.minutes), 1)
+
     def rate(self, step: int, progress: float) -> float:
         """Learning rate of step `step`, counted from 0."""
         warm = min((step + 1) / self.warm_up_steps, 1.0) if self.warm_up_steps > 0 else 1.0
