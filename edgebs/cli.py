@@ -139,9 +139,11 @@ def export(
         str, typer.Option(help="A .safetensors file, random, or shipped; by default shipped if there is one.")
     ] = "",
     flow: Annotated[
-        str, typer.Option(help="dis or selflow.", autocompletion=lambda: ["dis", "selflow"])
+        str, typer.Option(help="dis, net or selflow.", autocompletion=lambda: ["dis", "net", "selflow"])
     ] = "dis",
-    flow_weights: Annotated[str, typer.Option(help="A .safetensors file, or random.")] = "random",
+    flow_weights: Annotated[
+        str, typer.Option(help="A .safetensors file, random, or shipped; by default shipped for net.")
+    ] = "",
     target: Annotated[
         str, typer.Option(help=" ".join(TARGET_NAMES) + ".", autocompletion=lambda: list(TARGET_NAMES))
     ] = "cpu",

@@ -11,14 +11,16 @@ SHIPPED = Path(__file__).parent / "models"
 
 
 WEIGHTS_PREFIX = "shipped:"
-"""Before the name of a model, in a manifest, where its weights are those of the shipped FP32 bundle."""
+"""Before the name of a model, in a manifest, where its weights are those of the shipped FP32 bundle; or
+before the name of a shipped .safetensors file."""
 
 
 def weights_file(origin: str) -> Path:
     """The file that a manifest's origin of weights means: a path, or the weights shipped with a model."""
-    if origin.startswith(WEIGHTS_PREFIX):
-        return SHIPPED / f"{origin.removeprefix(WEIGHTS_PREFIX)}-fp32" / "segment.onnx"
-    return Path(origin)
+    name = origin.removeprefix(WEIGHTS_PREFIX)
+    if name == origin:
+        return Path(origin)
+    return SHIPPED / (name if name.endswith(".safetensors") else f"{name}-fp32/segment.onnx")
 
 
 def shipped_models() -> dict[str, Path]:

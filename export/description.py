@@ -8,10 +8,12 @@ from typing import Any
 from edgebs.errors import ExportError
 from export.crossnet import CrossNet
 from export.edgenet import WIDTHS, EdgeGraph, EdgeNet
+from export.flownet import WIDTHS as FLOW_WIDTHS
+from export.flownet import FlowGraph, FlowNet
 from export.graphs import Graph, HopGraph, SegmentGraph
 from export.selflow import SelFlow
 
-NETWORKS = ("crossnet", "edge", "selflow")
+NETWORKS = ("crossnet", "edge", "flow-net", "selflow")
 DEFAULT_INTERVALS = (1, 5, 10)
 DEFAULT_MAX_MAGNITUDE = 20.0
 
@@ -27,6 +29,14 @@ def description_of(graph: Graph) -> dict[str, Any]:
             "warp": graph.network.warp,
             "intervals": list(graph.intervals),
             "look_ahead": graph.look_ahead,
+        }
+    if isinstance(graph, FlowGraph):
+        return {
+            "network": "flow-net",
+            "widths": list(graph.network.widths),
+            "intervals": list(graph.intervals),
+            "output": graph.output,
+            "folded": graph.network.folded,
         }
     if isinstance(graph, EdgeGraph):
         return {
@@ -63,6 +73,12 @@ def module_from_description(description: Mapping[str, Any]) -> Graph:
         edge = EdgeGraph(EdgeNet(widths, count, folded=folded), max_magnitude)
         edge.eval()
         return edge
+    if network == "flow-net":
+        widths, folded = description.get("widths", FLOW_WIDTHS), description.get("folded", False)
+        output = description.get("output", "magnitude")
+        flow = FlowGraph(FlowNet(widths, folded=folded), intervals, output=output)
+        flow.eval()
+        return flow
     if network == "crossnet":
         crossnet = CrossNet(
             description.get("width", 64),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from export.crossnet import SIDE_MULTIPLE, CrossNet, fit_kernels, fold_norms, shuffle_head
 from export.edgenet import EdgeGraph, fold_edge
+from export.flownet import FlowGraph, fold_flow
 from export.same_padding import static_shape, static_size
 from export.selflow import BOTTOM, TOP, SelFlow, correlate_by_rows, resize_flow, unit_length, warp
 from export.selflow import correlate as correlate_by_slices
@@ -129,7 +130,7 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return estimate
 
 
-Graph = SegmentGraph | HopGraph | EdgeGraph
+Graph = SegmentGraph | HopGraph | EdgeGraph | FlowGraph
 
 
 @torch.no_grad()
@@ -144,6 +145,11 @@ def deployed(graph: Graph, size: tuple[int, int] | None = None, *, for_tensorrt:
         hop = HopGraph(graph.network, graph.intervals, look_ahead=graph.look_ahead, by_rows=not for_tensorrt)
         hop.eval()
         return hop
+    if isinstance(graph, FlowGraph):
+        network = fold_flow(graph.network)
+        flow = FlowGraph(network, graph.intervals, output=graph.output, by_rows=not for_tensorrt)
+        flow.eval()
+        return flow
     if isinstance(graph, EdgeGraph):
         edge = EdgeGraph(fold_edge(graph.network), graph.max_magnitude)
         edge.eval()

@@ -58,10 +58,18 @@ FLOWS = {
         gflop=45.0,
         history_frames=11,
     ),
+    "net": ModelFacts(
+        what="our own small flow network, trained on rendered scenes, three gaps in one graph",
+        parameters=482_182,
+        gflop=4.17,
+        history_frames=11,
+    ),
 }
 PRECISIONS = ("fp32", "fp16", "int8")
 RANDOM = "random"
 SHIPPED_WEIGHTS = "shipped"
+FLOW_NET = WEIGHTS_PREFIX + "flow-net.safetensors"
+"""Where the weights of `--flow net` come from, unless others are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +80,8 @@ class ModelRequest:
     weights: str = ""
     """A safetensors file, "random", or "shipped"; "" for shipped where the model has such, else random."""
     flow: str = "dis"
-    flow_weights: str = RANDOM
+    flow_weights: str = ""
+    """As `weights`, of the flow network."""
     seed: int = 0
     """Of random weights."""
     width: int = 64
@@ -105,7 +114,11 @@ class ModelRequest:
             raise ExportError(
                 f"no weights are shipped for '{self.model}'. Name a .safetensors file, or use random."
             )
-        for weights in (self.weights_origin, self.flow_weights):
+        if self.flow_weights == SHIPPED_WEIGHTS and not self._ships_flow:
+            raise ExportError(
+                f"no weights are shipped for flow '{self.flow}'. Name a .safetensors file, or use random."
+            )
+        for weights in (self.weights_origin, self.flow_weights_origin):
             if weights != RANDOM and not weights_file(weights).is_file():
                 raise ExportError(f"no weights at {weights}. Name a .safetensors file, or use random.")
         (check_edge_size if self.model == "edge" else check_size)(self.size)
@@ -126,6 +139,17 @@ class ModelRequest:
         if self.weights == SHIPPED_WEIGHTS or (not self.weights and weights_file(shipped).is_file()):
             return shipped
         return self.weights or RANDOM
+
+    @property
+    def flow_weights_origin(self) -> str:
+        """As `weights_origin`, of the flow network."""
+        if self.flow_weights in ("", SHIPPED_WEIGHTS) and self._ships_flow:
+            return FLOW_NET
+        return self.flow_weights or RANDOM
+
+    @property
+    def _ships_flow(self) -> bool:
+        return self.flow == "net" and weights_file(FLOW_NET).is_file()
 
     @property
     def preset(self) -> str:
@@ -192,16 +216,11 @@ def build_networks(request: ModelRequest) -> dict[str, Graph]:
     }
     if request.model == "crossnet":
         segment |= {"width": request.width, "norm": request.norm}
-    flow: dict[str, Any] = {
-        "network": request.flow,
-        "warp": request.warp,
-        "intervals": list(request.intervals),
-    }
     if request.model == "edge":
         segment |= _edge_form(request)
     wanted = {"segment": (segment, request.weights_origin)}
     if request.flow != "dis":
-        wanted["cue"] = (flow, request.flow_weights)
+        wanted["cue"] = (_flow_form(request), request.flow_weights_origin)
     graphs = {name: module_from_description(description) for name, (description, _) in wanted.items()}
     for name, graph in graphs.items():
         _load_or_seed(graph, wanted[name][1], request.seed)
@@ -219,7 +238,7 @@ def network_origins(
     origins = {}
     for name, graph in graphs.items():
         inputs, outputs = _tensors(name, graph, request)
-        weights = request.weights_origin if name == "segment" else request.flow_weights
+        weights = request.weights_origin if name == "segment" else request.flow_weights_origin
         is_random = weights == RANDOM
         is_shipped = weights.startswith(WEIGHTS_PREFIX)
         origins[name] = NetworkOrigin(
@@ -236,6 +255,19 @@ def network_origins(
             gflop=gflop(graph, *_examples(inputs)),
         )
     return origins
+
+
+def _flow_form(request: ModelRequest) -> dict[str, Any]:
+    """The flow network in words; widths and folding of ours are those of its weights."""
+    from export.weights import weights_description
+
+    form: dict[str, Any] = {"network": request.flow, "intervals": list(request.intervals)}
+    if request.flow == "selflow":
+        return {**form, "warp": request.warp}
+    origin = request.flow_weights_origin
+    stored = {} if origin == RANDOM else weights_description(weights_file(origin))
+    form |= {key: stored[key] for key in ("widths", "folded") if key in stored}
+    return {**form, "network": "flow-net", "output": "magnitude"}
 
 
 def _edge_form(request: ModelRequest) -> dict[str, Any]:

@@ -248,37 +248,38 @@ def cost_volume(here: Tensor, there: Tensor) -> Tensor:
     return correlate(unit_length(here), unit_length(there))
 
 
-def correlate(here: Tensor, there: Tensor) -> Tensor:
+def correlate(here: Tensor, there: Tensor, radius: int = RADIUS) -> Tensor:
     """As `cost_volume`, of features taken as they are. `here` may be one sample for all of `there`.
 
     Slices, one product, one sum: no engine lacks a node of it.
     """
+    span = 2 * radius + 1
     count, channels, height, width = static_shape(there)
-    padded = functional.pad(there, (RADIUS, RADIUS, RADIUS, RADIUS))
-    across = torch.cat([padded[..., x : x + width] for x in range(SPAN)], dim=1)  # (N, 9 C, H + 8, W)
-    shifted = torch.cat([across[:, :, y : y + height] for y in range(SPAN)], dim=1)
-    return (here[:, None] * shifted.reshape(count, COSTS, channels, height, width)).sum(dim=2)
+    padded = functional.pad(there, (radius, radius, radius, radius))
+    across = torch.cat([padded[..., x : x + width] for x in range(span)], dim=1)  # (N, 9 C, H + 8, W)
+    shifted = torch.cat([across[:, :, y : y + height] for y in range(span)], dim=1)
+    return (here[:, None] * shifted.reshape(count, span**2, channels, height, width)).sum(dim=2)
 
 
-def correlate_by_rows(here: Tensor, there: Tensor) -> Tensor:
+def correlate_by_rows(here: Tensor, there: Tensor, radius: int = RADIUS) -> Tensor:
     """Equal to `correlate`, by matrix products; on CPUs several times as fast.
 
     A row of `here` is cut into blocks. One product of a block of B pixels with the B + 8 pixels around it in
     a row of `there` holds the costs of nine neighbours on its diagonals. Padded to B + 9 by B + 8 and read as
     B + 8 by B + 9, the diagonals stand upright and are cut out.
     """
+    span = 2 * radius + 1
     count, channels, height, width = static_shape(there)
     block = width if width <= ROW_BLOCK else math.gcd(width, ROW_BLOCK)
-    blocks, around = width // block, block + 2 * RADIUS
+    blocks, around = width // block, block + 2 * radius
     left = here.permute(0, 2, 3, 1).reshape(-1, height, blocks, block, channels)
     left = functional.pad(left, (0, 0, 0, around + 1 - block))
-    padded = functional.pad(there, (RADIUS, RADIUS, RADIUS, RADIUS)).permute(
-        0, 2, 1, 3
-    )  # (N, H + 8, C, W + 8)
+    padded = functional.pad(there, (radius, radius, radius, radius))
+    padded = padded.permute(0, 2, 1, 3)  # (N, H + 8, C, W + 8)
     right = torch.stack([padded[..., x : x + around] for x in range(0, width, block)], dim=2)
     costs = []
-    for row in range(SPAN):
+    for row in range(span):
         products = torch.matmul(left, right[:, row : row + height])  # (N, H, blocks, B + 9, B + 8)
         upright = products.reshape(count, height, blocks, around, around + 1)
-        costs.append(upright[:, :, :, :block, :SPAN].reshape(count, height, width, SPAN))
+        costs.append(upright[:, :, :, :block, :span].reshape(count, height, width, span))
     return torch.cat(costs, dim=3).permute(0, 3, 1, 2)

@@ -118,6 +118,13 @@ def test_both_ways_to_correlate_are_equal_at_widths_that_blocks_do_not_divide(wi
     torch.testing.assert_close(correlate_by_rows(here, there), correlate(here, there), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("search", [correlate, correlate_by_rows])
+def test_a_smaller_radius_gives_the_middle_of_the_larger_search(search) -> None:
+    here, there = torch.randn(2, 1, 5, 6, 16, generator=torch.Generator().manual_seed(0))
+    middle = search(here, there).reshape(9, 9, 6, 16)[1:8, 1:8].reshape(1, 49, 6, 16)
+    torch.testing.assert_close(search(here, there, 3), middle, rtol=0, atol=1e-5)
+
+
 def test_cost_of_empty_features_is_zero_and_not_nan() -> None:
     assert cost_volume(torch.zeros(1, 4, 3, 3), torch.zeros(1, 4, 3, 3)).abs().max() == 0
 
