@@ -168,7 +168,10 @@ def export(
     intervals: Annotated[str, typer.Option(help="Frames between the inputs of each flow.")] = "1,5,10",
     max_magnitude: Annotated[float, typer.Option(help="Pixels of flow that saturate the cue.")] = 20.0,
     nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Foreground probability.")] = 0.5,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Foreground probability; by default the shipped model's, or 0.5."),
+    ] = None,
     dis_preset: Annotated[
         str, typer.Option(help="ultrafast, fast, medium or fine; by default the model's own.")
     ] = "",

@@ -33,7 +33,7 @@ from edgebs.bundle import Bundle, rewrite_manifest, write_bundle
 from edgebs.cuda import require_device
 from edgebs.cues import open_cue
 from edgebs.errors import BundleError, CalibrationError, EdgebsError, ExportError
-from edgebs.manifest import Manifest, NetworkFacts
+from edgebs.manifest import CleanupSettings, Manifest, NetworkFacts
 from edgebs.pipeline import Pipeline
 from engines.build import EngineFacts, build_engine
 from engines.targets import Target, target_named
@@ -80,6 +80,8 @@ class ExportRequest:
     """Video of the parity check; a rendered street where there is none."""
     data: Path | None = None
     """Scored sequences for parity of F."""
+    cleanup: CleanupSettings = CleanupSettings()
+    """Specks and holes that the bundle's masks are cleaned of; off by default."""
     compute: str = "f32"
     """Arithmetic of what FP16 and INT8 files leave in floating point, on the CPU: f32 or bf16."""
     flow_precision: str = ""
@@ -329,7 +331,8 @@ def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> 
         target=job.target.value,
         precision=precision,
         size=model.size,
-        threshold=model.threshold,
+        threshold=model.mask_threshold,
+        cleanup=request.cleanup,
         cue=model.cue,
         networks={
             name: _network_facts(job, name, request.precision_of(name, precision)) for name in job.origins

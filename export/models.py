@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebs.bundle import read_manifest
 from edgebs.cues import PRESETS
 from edgebs.errors import ExportError
 from edgebs.manifest import CueSettings, NetworkFacts
@@ -97,7 +98,8 @@ class ModelRequest:
     nominal_fps: float = 25.0
     dis_preset: str = ""
     """Of DIS flow; "" for the one that suits the model: fine for edge, fast otherwise."""
-    threshold: float = 0.5
+    threshold: float | None = None
+    """Foreground probability of a mask's pixel; None for the shipped model's own, or 0.5."""
 
     def __post_init__(self) -> None:
         """Raise ExportError for what no network can be, before the first of 173 million weights is made."""
@@ -150,6 +152,15 @@ class ModelRequest:
     @property
     def _ships_flow(self) -> bool:
         return self.flow == "net" and weights_file(FLOW_NET).is_file()
+
+    @property
+    def mask_threshold(self) -> float:
+        """`threshold` decided."""
+        if self.threshold is not None:
+            return self.threshold
+        if self.weights_origin.startswith(WEIGHTS_PREFIX):
+            return read_manifest(weights_file(self.weights_origin).parent).threshold
+        return 0.5
 
     @property
     def preset(self) -> str:

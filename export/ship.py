@@ -1,0 +1,131 @@
+"""From trained weights to the bundles inside the package: `python -m export.ship WEIGHTS`.
+
+Norms are folded, the threshold is chosen on rendered scenes that no training saw, INT8 is calibrated on others,
+and both bundles prove their parity before they replace what was shipped. The FP32 bundle's ONNX file is at the
+same time the only copy of the weights: `edgebs export edge` reads them back from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from edgebs.atomic import atomic_folder
+from edgebs.bundle import Bundle, rewrite_manifest, verify_files
+from edgebs.console import note, progress_bar
+from edgebs.errors import EdgebsError, ExportError
+from edgebs.manifest import CueSettings
+from edgebs.shipped import SHIPPED, WEIGHTS_PREFIX
+from export.deploy import ExportRequest, export_bundles
+from export.models import ModelRequest
+
+THRESHOLD_SEQUENCES = 256
+"""Rendered sequences on which the threshold is chosen."""
+LARGEST_BYTES = 12_000_000
+"""Of both bundles together."""
+NAMES = {"int8": "edge", "fp32": "edge-fp32"}
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+
+def ship(
+    weights: Path, out: Path = SHIPPED, *, data: Path | None = None, bar: Bar = progress_bar
+) -> list[Bundle]:
+    """Write `out`/edge (INT8) and `out`/edge-fp32 from the safetensors file that a training wrote.
+
+    data: scored sequences, for parity of F. Raises EdgebsError where a gate fails; nothing is replaced then.
+    """
+    from export.description import description_of, module_from_description
+    from export.edgenet import EdgeGraph, fold_edge
+    from export.weights import load_weights, save_weights, weights_description
+
+    stored = weights_description(weights)
+    if stored.get("network") != "edge":
+        found = stored.get("network", "no known network")
+        raise ExportError(f"{weights} holds weights of {found}, not of edge.")
+    graph = module_from_description(stored)
+    load_weights(graph.network, weights)
+    with tempfile.TemporaryDirectory(prefix="edgebs-ship-") as folder:
+        plain = ModelRequest(model="edge", weights=str(weights))
+        threshold = best_threshold(graph, plain.cue, plain.size, bar)
+        note(f"threshold {threshold:g}, chosen on {THRESHOLD_SEQUENCES} rendered sequences")
+        folded = EdgeGraph(fold_edge(graph.network), graph.max_magnitude)
+        file = Path(folder) / "edge.safetensors"
+        save_weights(folded.network, file, {**stored, **description_of(folded)})
+        request = ExportRequest(
+            model=ModelRequest(model="edge", weights=str(file), threshold=threshold),
+            precisions=tuple(NAMES),
+            out=Path(folder) / "bundles",
+            data=data,
+        )
+        bundles = export_bundles(request, note, bar)
+        named = [_named(bundle, stored.get("training", {})) for bundle in bundles]
+        size = sum(path.stat().st_size for bundle in named for path in bundle.path.iterdir())
+        if size > LARGEST_BYTES:
+            raise ExportError(f"the bundles take {size} bytes; the package has room for {LARGEST_BYTES}.")
+        return [_placed(bundle, out) for bundle in named]
+
+
+def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar) -> float:
+    """The probability, to 0.05, with the best F over all pixels of rendered validation scenes.
+
+    size: (h, w) of the scenes; a quarter of the networks' area is enough to see the same objects.
+    """
+    import torch
+
+    from export.training.feed import Feed
+    from export.training.rendering import RenderedSequences, as_it_is
+    from export.training.segmentation import SegmentationTask
+
+    half = (size[0] // 2, size[1] // 2)
+    task = SegmentationTask(
+        "edge", graph, render=RenderedSequences(cue=cue, size=half), augment=as_it_is,
+        feed=Feed(workers=1), validation_sequences=THRESHOLD_SEQUENCES,
+    )  # fmt: skip
+    with bar("rendering scenes for the threshold"):
+        validation = task.validation()
+    with torch.no_grad():
+        scores = task.evaluate(graph.eval(), validation)
+    return round(round(scores["threshold"] / 0.05) * 0.05, 2)
+
+
+def _named(bundle: Bundle, training: dict[str, Any]) -> Bundle:
+    """The bundle under its shipped name, its weights known by that name and not by a path of this machine."""
+    manifest = bundle.manifest
+    weights = {
+        name: {**entry, "file": f"{WEIGHTS_PREFIX}{manifest.model}", "training": training}
+        for name, entry in manifest.weights.items()
+    }
+    return rewrite_manifest(bundle, name=NAMES[manifest.precision], weights=weights)
+
+
+def _placed(bundle: Bundle, out: Path) -> Bundle:
+    target = out / bundle.manifest.name
+    with atomic_folder(target, ExportError, force=True) as folder:
+        for file in bundle.path.iterdir():
+            shutil.copyfile(file, folder / file.name)
+    return verify_files(target)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path, help="best.safetensors of a training")
+    parser.add_argument("--out", type=Path, default=SHIPPED)
+    parser.add_argument("--data", type=Path, default=None, help="scored sequences, for parity of F")
+    options = parser.parse_args()
+    try:
+        for bundle in ship(options.weights, options.out, data=options.data):
+            note(f"wrote {bundle.path}")
+    except EdgebsError as error:
+        note(f"error: {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
