@@ -77,6 +77,7 @@ class BundleContestant:
             "target": manifest.target,
             "trained": manifest.trained,
             "threshold": manifest.threshold,
+            "cleanup": manifest.cleanup.to_json(),
             "network_size": list(manifest.size),
             "engines": self._pipeline.descriptions(),
         }
@@ -94,6 +95,7 @@ def evaluate(
     layout: str = "auto",
     threads: int = 0,
     threshold: float | None = None,
+    cleanup: bool = True,
     progress: Progress | None = None,
     sequence_done: SequenceDone | None = None,
 ) -> dict[str, Any]:
@@ -101,8 +103,8 @@ def evaluate(
 
     `sequences`, `mean`, `pooled`, `mean_dice` and `fps` are the first bundle's; `bundles` holds the same of
     each, `peers` that of OpenCV's subtractors named in `against`. threshold: of all bundles; None takes each
-    one's own. sequence_done: told each sequence with its scores and masks. Raises EdgebsError where a bundle,
-    a peer or a sequence cannot be used; ValueError for an unknown layout.
+    one's own. cleanup: as of `edgebs.load`. sequence_done: told each sequence with its scores and masks.
+    Raises EdgebsError where a bundle, a peer or a sequence cannot be used; ValueError for an unknown layout.
     """
     paths = [bundle_path(bundle) for bundle in bundles]
     peers = [Peer(kind) for kind in dict.fromkeys(against)]
@@ -110,7 +112,7 @@ def evaluate(
     with ExitStack() as stack:
         contestants: list[Contestant] = []
         for name, path in zip(_distinct_names(paths), paths, strict=True):
-            pipeline = load(load_bundle(path), threads=threads, threshold=threshold)
+            pipeline = load(load_bundle(path), threads=threads, threshold=threshold, cleanup=cleanup)
             contestants.append(BundleContestant(name, pipeline))
             stack.callback(contestants[-1].close)
         contestants += peers

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from edgebs.bundle import Bundle, load_bundle
 from edgebs.errors import EdgebsError, EngineMismatch, SourceError
 from edgebs.latency import latency_percentiles
 from edgebs.loading import load
-from edgebs.manifest import Manifest
+from edgebs.manifest import CleanupSettings, Manifest
 from edgebs.pipeline import Counters, Pipeline, Result
 from edgebs.shipped import bundle_path, shipped_models
 from edgebs.sources import Source, open_source
@@ -86,16 +86,20 @@ def bench_fps(
     repeats: int = 5,
     baseline: bool = True,
     threads: int = 0,
+    cleanup: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure bundles on a video, looped when it is short; the JSON object of architecture.md section 6.
 
     frames: counted frames per bundle and mode, spread over `repeats`. baseline: also run each distinct set of
-    networks in PyTorch FP32 eager, sequentially. Raises EdgebsError where a bundle or the source is unusable.
+    networks in PyTorch FP32 eager, sequentially. cleanup: as of `edgebs.load`, here for both.
+    Raises EdgebsError where a bundle or the source is unusable.
     """
     if frames < repeats or repeats < 1:
         raise ValueError(f"frames must be at least repeats ({repeats}), got {frames}")
     loaded = [load_bundle(bundle_path(bundle)) for bundle in bundles]
+    if not cleanup:
+        loaded = [Bundle(b.path, replace(b.manifest, cleanup=CleanupSettings())) for b in loaded]
     chunk = -(-frames // repeats)
     size = _source_size(source)
     with ExitStack() as stack:

@@ -188,9 +188,12 @@ def compare_task(
             pipeline.reset()
         for image, truth, valid in scored_frames(sequence):
             for pipeline, count in zip((reference, bundle), counts, strict=True):
-                mask = pipeline.process(image).mask
+                # Not process(): clean-up would hide what the networks differ in.
+                _cue, probability = pipeline.trace(image, None)
                 if truth is not None and valid is not None:
-                    count.add(mask, truth, valid)
+                    height, width = truth.shape
+                    threshold = pipeline.manifest.threshold
+                    count.add(mask_from_probability(probability, (height, width), threshold), truth, valid)
             done += 1
             if progress:
                 progress(done, total)

@@ -86,6 +86,7 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
         "target, precision": f"{manifest['target']}, {manifest['precision']}",
         "network size": f"{width}x{height} (width x height)",
         "threshold": f"{manifest['threshold']:g}",
+        "clean-up": _cleanup(manifest["cleanup"]),
         "cue": f"{cue['kind']} by {flow}, intervals {cue['intervals']} at "
         f"{cue['nominal_fps']:g} fps, saturates at {cue['max_magnitude']:g} px",
     }
@@ -109,6 +110,13 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
     for key, value in rows.items():
         table.add_row(key, value)
     return table
+
+
+def _cleanup(settings: Mapping[str, int]) -> str:
+    if not any(settings.values()):
+        return "off"
+    specks, holes = settings["speck_px"], settings["hole_px"]
+    return f"specks under {specks} and holes under {holes} pixels of the camera's picture"
 
 
 def _parity(parity: Mapping[str, Any] | None) -> str:

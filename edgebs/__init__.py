@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["EdgebsError", "__version__", "load"]
 
 
-def load(bundle: str | Path | Bundle, *, threads: int = 0, threshold: float | None = None) -> Pipeline:
+def load(
+    bundle: str | Path | Bundle, *, threads: int = 0, threshold: float | None = None, cleanup: bool = True
+) -> Pipeline:
     """A pipeline from a bundle folder or the name of a shipped model; see `edgebs.loading.load`."""
     from edgebs.extras import require_opencv
 
     require_opencv()
     from edgebs.loading import load as load_bundle_or_model
 
-    return load_bundle_or_model(bundle, threads=threads, threshold=threshold)
+    return load_bundle_or_model(bundle, threads=threads, threshold=threshold, cleanup=cleanup)

@@ -10,17 +10,21 @@ from edgebs.backends import Backend, open_backend
 from edgebs.bundle import Bundle, load_bundle
 from edgebs.cues import open_cue
 from edgebs.errors import BackendError
+from edgebs.manifest import CleanupSettings
 from edgebs.pipeline import Pipeline
 from edgebs.shipped import bundle_path
 
 logger = logging.getLogger(__name__)
 
 
-def load(bundle: str | Path | Bundle, *, threads: int = 0, threshold: float | None = None) -> Pipeline:
+def load(
+    bundle: str | Path | Bundle, *, threads: int = 0, threshold: float | None = None, cleanup: bool = True
+) -> Pipeline:
     """Verify a bundle, load its engines, and return the pipeline. Use it as a context manager.
 
     bundle: a folder, or the name of a shipped model. threads: CPU threads per engine; 0 uses every core.
-    threshold: probability above which a pixel is foreground; None takes the bundle's own.
+    threshold: probability above which a pixel is foreground; None takes the bundle's own. cleanup: whether
+    specks are removed from masks and holes filled, where the bundle says below which size.
     Raises BundleError, EngineMismatch, BackendError or MissingDependency; see edgebs.errors. Raises
     ValueError for a threshold outside [0, 1].
     """
@@ -30,6 +34,8 @@ def load(bundle: str | Path | Bundle, *, threads: int = 0, threshold: float | No
     manifest = verified.manifest
     if threshold is not None:
         manifest = replace(manifest, threshold=threshold)
+    if not cleanup:
+        manifest = replace(manifest, cleanup=CleanupSettings())
     if manifest.parity is not None and not manifest.parity.get("passed", False):
         logger.warning("%s failed its parity gate (%s)", verified.path, manifest.parity.get("gate"))
     engines: dict[str, Backend] = {}

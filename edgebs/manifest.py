@@ -123,6 +123,37 @@ class CueSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupSettings:
+    """What is too small to be meant in a mask: areas in pixels of the camera's picture, 0 is off."""
+
+    speck_px: int = 0
+    """Foreground regions of fewer pixels are removed."""
+    hole_px: int = 0
+    """Background regions of fewer pixels are filled."""
+
+    def __post_init__(self) -> None:
+        if self.speck_px < 0 or self.hole_px < 0:
+            raise ValueError(
+                f"speck_px and hole_px are areas of at least 0, got {self.speck_px}, {self.hole_px}"
+            )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to do."""
+        return max(self.speck_px, self.hole_px) > 1
+
+    def to_json(self) -> dict[str, int]:
+        """The form written into manifest.json."""
+        return {"speck_px": self.speck_px, "hole_px": self.hole_px}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> CleanupSettings:
+        """The inverse of `to_json`; off for a manifest of before clean-up."""
+        data = data or {}
+        return cls(speck_px=int(data.get("speck_px", 0)), hole_px=int(data.get("hole_px", 0)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A bundle's contents and origin."""
 
@@ -139,6 +170,8 @@ class Manifest:
     """`segment`, and `cue` unless OpenCV computes it."""
     weights: Mapping[str, Any]
     """Per network: source, seed or file, sha256, trained."""
+    cleanup: CleanupSettings = CleanupSettings()
+    """What is removed from masks and filled in them."""
     calibration: Mapping[str, Any] | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     build: Mapping[str, Any] | None = None
@@ -169,6 +202,7 @@ class Manifest:
             "precision": self.precision,
             "size": list(self.size),
             "threshold": self.threshold,
+            "cleanup": self.cleanup.to_json(),
             "trained": self.trained,
             "cue": self.cue.to_json(),
             "networks": {name: network.to_json() for name, network in self.networks.items()},
@@ -200,6 +234,7 @@ class Manifest:
                 precision=str(data["precision"]),
                 size=(int(height), int(width)),
                 threshold=float(data["threshold"]),
+                cleanup=CleanupSettings.from_json(_object_or_none(data.get("cleanup"))),
                 cue=CueSettings.from_json(data["cue"]),
                 networks={name: NetworkFacts.from_json(facts) for name, facts in data["networks"].items()},
                 weights={name: _object(entry, "trained") for name, entry in data["weights"].items()},

@@ -12,6 +12,7 @@ from types import TracebackType
 import numpy as np
 
 from edgebs.backends import Backend
+from edgebs.cleanup import clean
 from edgebs.cues import Cue
 from edgebs.manifest import Manifest
 from edgebs.preprocess import check_frame, mask_from_probability, network_frame
@@ -144,6 +145,8 @@ class Pipeline:
         work.stages_ms["segment"] = clock.lap()
         height, width = work.source.image.shape[:2]
         mask = mask_from_probability(probability, (height, width), self.manifest.threshold)
+        if self.manifest.cleanup.is_on:
+            mask = clean(mask, self.manifest.cleanup)
         work.stages_ms["post"] = clock.lap()
         return Result(
             index=work.index,

@@ -34,6 +34,7 @@ def run_to_files(
     frames: int | None = None,
     threads: int = 0,
     threshold: float | None = None,
+    cleanup: bool = True,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def run_to_files(
     foreground, pixels = 0, 0
     with ExitStack() as stack:
         stream = stack.enter_context(open_source(source))
-        pipeline = stack.enter_context(load(bundle, threads=threads, threshold=threshold))
+        pipeline = stack.enter_context(load(bundle, threads=threads, threshold=threshold, cleanup=cleanup))
         sinks = [stack.enter_context(sink) for sink in _sinks(stream, mask, overlay, force)]
         started_s = time.perf_counter()
         is_whole = False
