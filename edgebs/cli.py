@@ -37,6 +37,10 @@ Threshold = Annotated[
     float | None,
     typer.Option(min=0.0, max=1.0, help="Foreground probability, instead of the bundle's own."),
 ]
+Cleanup = Annotated[
+    bool,
+    typer.Option("--cleanup/--no-cleanup", help="Clean masks of specks and holes, as the bundle says."),
+]
 
 
 class Baseline(str, Enum):
@@ -118,11 +122,18 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
     return numbers
 
 
-def _size(text: str) -> tuple[int, int]:
+def _size(text: str, option: str = "--size") -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit()):
-        raise typer.BadParameter(f"expected WIDTHxHEIGHT like 256x256, got {text!r}", param_hint="--size")
+        raise typer.BadParameter(f"expected WIDTHxHEIGHT like 256x256, got {text!r}", param_hint=option)
     return int(height), int(width)
+
+
+def _fold(text: str) -> tuple[int, int] | None:
+    k, _, n = text.partition("/")
+    if text and not (k.isdigit() and n.isdigit()):
+        raise typer.BadParameter(f"expected K/N like 1/3, got {text!r}", param_hint="--fold")
+    return (int(k), int(n)) if text else None
 
 
 def _complete_models() -> list[str]:
@@ -172,6 +183,10 @@ def export(
         float | None,
         typer.Option(min=0.0, max=1.0, help="Foreground probability; by default the shipped model's, or 0.5."),
     ] = None,
+    speck_px: Annotated[
+        int, typer.Option(min=0, help="Foreground of fewer camera pixels is removed; 0 keeps all.")
+    ] = 0,
+    hole_px: Annotated[int, typer.Option(min=0, help="Holes of fewer camera pixels are filled; 0: none.")] = 0,
     dis_preset: Annotated[
         str, typer.Option(help="ultrafast, fast, medium or fine; by default the model's own.")
     ] = "",
@@ -185,6 +200,7 @@ def export(
 ) -> None:
     """Take a model from PyTorch to ONNX and engines, one bundle a precision, with parity proved."""
     require_export()
+    from edgebs.manifest import CleanupSettings
     from export.deploy import ExportRequest, export_bundles
     from export.models import ModelRequest
 
@@ -212,6 +228,7 @@ def export(
         calibration=calib,
         source=source,
         data=data,
+        cleanup=CleanupSettings(speck_px=speck_px, hole_px=hole_px),
         compute=compute.value,
         force=force,
     )
@@ -232,7 +249,9 @@ def train(
     batch: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 16,
     lr: Annotated[float, typer.Option(help="Learning rate after the warm-up.")] = 2e-3,
     warm_up: Annotated[int, typer.Option(min=0, help="Steps until the learning rate is reached.")] = 200,
-    loss: Annotated[str, typer.Option(help="bce-dice, or cs-focal (the paper's, with L1).")] = "bce-dice",
+    loss: Annotated[
+        str, typer.Option(help="bce-dice, cs-focal (the paper's) or cs-focal-published (its code's).")
+    ] = "bce-dice",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the samples, in pixels.")] = "256x256",
     width: Annotated[int, typer.Option(min=1, help="CrossNet: channels of the first stage.")] = 64,
     norm: Annotated[str, typer.Option(help="CrossNet: batch (folds away) or layer.")] = "batch",
@@ -244,6 +263,11 @@ def train(
         str, typer.Option(help="ultrafast, fast, medium or fine; by default the model's own.")
     ] = "",
     images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Scored sequences to train on, at any depth.")] = None,
+    mix: Annotated[str, typer.Option(help="With --data, like rendered=0.8,data=0.2; default halves.")] = "",
+    share: Annotated[float, typer.Option(help="Of each sequence's labelled frames; the paper: 0.05.")] = 1.0,
+    fold: Annotated[str, typer.Option(help="K/N: hold fold K of the sequences back to validate.")] = "",
+    data_size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the data's cue, in pixels.")] = "256x256",
     replay: Annotated[int, typer.Option(min=1, help="Uses of each rendered sample, far apart.")] = 1,
     reservoir: Annotated[int, typer.Option(min=1, help="Samples held in memory for that.")] = 4096,
     workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0 renders in this one.")] = 1,
@@ -267,8 +291,13 @@ def train(
     from export.training.loop import train as run_training
     from export.training.request import LoopOptions, TrainRequest
     from export.training.schedule import Schedule
+    from export.training.scored_store import DataOptions
     from export.training.tasks import task_for
 
+    if data is None and (fold or share != 1.0):
+        raise typer.BadParameter("needs --data", param_hint="--fold" if fold else "--share")
+    height_width = _size(data_size, "--data-size")
+    chosen = data and DataOptions(root=data, share=share, fold=_fold(fold), size=height_width)
     request = TrainRequest(
         model=ModelRequest(
             model=model,
@@ -301,8 +330,11 @@ def train(
         augment=augment,
         validation_sequences=validation,
         images=images,
+        data=chosen,
+        mix=mix,
     )
-    result = run_training(task_for(request), request.loop, say=note, bar=progress_bar)
+    task = task_for(request, progress_bar)
+    result = run_training(task, request.loop, say=note, bar=progress_bar)
     if json:
         print_json(result)
     else:
@@ -355,6 +387,7 @@ def bench(
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved repeats; the median counts.")] = 5,
     baseline: Annotated[Baseline, typer.Option(help="Run the networks in PyTorch beside.")] = Baseline.TORCH,
     threads: Threads = 0,
+    cleanup: Cleanup = True,
     out: Annotated[Path | None, typer.Option(help="Keep the record in this JSON file.")] = None,
     json: Json = False,
 ) -> None:
@@ -377,6 +410,7 @@ def bench(
             repeats=min(repeats, frames),
             baseline=baseline is Baseline.TORCH,
             threads=threads,
+            cleanup=cleanup,
             progress=progress,
         )
     if out is not None:
@@ -418,6 +452,7 @@ def evaluate(
         Layout, typer.Option(help="How sequences lie on disk; auto looks at what there is.")
     ] = Layout.AUTO,
     threshold: Threshold = None,
+    cleanup: Cleanup = True,
     report: Annotated[Path | None, typer.Option(help="Write curves and pictures as one HTML file.")] = None,
     threads: Threads = 0,
     force: Force = False,
@@ -438,6 +473,7 @@ def evaluate(
             layout=layout.value,
             threads=threads,
             threshold=threshold,
+            cleanup=cleanup,
             progress=progress,
             sequence_done=page.add if page is not None else None,
         )
@@ -459,6 +495,7 @@ def run(
     overlay: Annotated[Path | None, typer.Option(help="Video with the foreground drawn in.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after that many frames.")] = None,
     threshold: Threshold = None,
+    cleanup: Cleanup = True,
     threads: Threads = 0,
     force: Force = False,
     json: Json = False,
@@ -476,6 +513,7 @@ def run(
             frames=frames,
             threads=threads,
             threshold=threshold,
+            cleanup=cleanup,
             force=force,
             progress=progress,
         )

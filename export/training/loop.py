@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,13 @@ CURVES, PICTURE, RECORD = "curves.csv", "curves.png", "training.json"
 FILES = (LAST, BEST, FINAL, CURVES, PICTURE, RECORD)
 Say = Callable[[str], None]
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""Opens a progress bar with a title; what it yields is told (done, total)."""
+
+
+@contextmanager
+def no_bar(_title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar that nobody sees."""
+    yield lambda _done, _total: None
 
 
 def train(task: Task, options: LoopOptions, *, say: Say, bar: Bar) -> dict[str, Any]:
@@ -50,6 +57,17 @@ def train(task: Task, options: LoopOptions, *, say: Say, bar: Bar) -> dict[str, 
         with bar(f"training {task.name}") as progress:
             run.go_on(stop, progress)
     return run.finished()
+
+
+def require_free(options: LoopOptions) -> list[str]:
+    """The files of a run that are in `options.out`; SinkError where they may be neither used nor replaced."""
+    there = [name for name in FILES if (options.out / name).exists()]
+    if there and not options.force and not options.resume:
+        raise SinkError(
+            f"{options.out} holds a run already ({', '.join(there)}). Go on with --resume, choose another "
+            "--out, or replace it with --force."
+        )
+    return there
 
 
 class _Run:
@@ -94,12 +112,7 @@ class _Run:
         if self.options.resume and last.is_file():
             self._resume(load_checkpoint(last))
             return
-        there = [name for name in FILES if self.file(name).exists()]
-        if there and not self.options.force and not self.options.resume:
-            raise SinkError(
-                f"{out} holds a run already ({', '.join(there)}). Go on with --resume, choose "
-                "another --out, or replace it with --force."
-            )
+        there = require_free(self.options)
         if self.options.resume:
             self.say(f"no checkpoint in {out} yet: starting anew")
         for name in there if self.options.force else ():

@@ -33,12 +33,12 @@ class RenderedSequences:
         """See `workers.Render`."""
         from export.training.samples import sequence_samples
 
-        samples = sequence_samples(self.cue, seed, index, self.size, _bank(self.images))
+        samples = sequence_samples(self.cue, seed, index, self.size, picture_bank(self.images))
         return [(sample.frame, sample.cue, sample.labels) for sample in samples]
 
 
 @lru_cache(maxsize=1)
-def _bank(images: Path | None) -> PictureBank:
+def picture_bank(images: Path | None) -> PictureBank:
     """The sprites and pictures of this process."""
     from bench.varied_scene import PictureBank
 

@@ -9,9 +9,11 @@ from typing import Any
 from edgebs.errors import ExportError
 from export.models import ModelRequest
 from export.training.feed import Feed
+from export.training.mixture import data_share
 from export.training.schedule import Schedule
+from export.training.scored_store import DataOptions
 
-LOSSES = ("bce-dice", "cs-focal")
+LOSSES = ("bce-dice", "cs-focal", "cs-focal-published")
 PRECISIONS = ("bf16", "fp32")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -88,11 +90,28 @@ class TrainRequest:
     """Rendered sequences held back."""
     images: Path | None = None
     """A folder of the user's pictures for the scenes."""
+    data: DataOptions | None = None
+    """Scored sequences to train on."""
+    mix: str = ""
+    """Weights like rendered=0.8,data=0.2; "" for half and half with data, and all rendered without."""
 
     def __post_init__(self) -> None:
         """Raise ExportError for a loss that is not known."""
         _require(self.loss in LOSSES, "--loss", self.loss, " or ".join(LOSSES))
         _require(self.validation_sequences >= 1, "--validation", self.validation_sequences, "at least 1")
+        _require(self.data is not None or not self.mix, "--mix", self.mix, "left out, or used with --data")
+        _ = self.data_share
+        if self.data is not None:
+            fits = all(a >= b for a, b in zip(self.data.size, self.model.size, strict=True))
+            said = "x".join(map(str, self.data.size[::-1]))
+            _require(fits, "--data-size", said, "at least --size, from which crops are taken")
+
+    @property
+    def data_share(self) -> float:
+        """Share of the sequences that come from scored data."""
+        if self.data is None:
+            return 0.0
+        return data_share(self.mix) if self.mix else 0.5
 
 
 def _require(holds: bool, option: str, value: Any, wanted: str) -> None:

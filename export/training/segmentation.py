@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ from torch import Tensor
 from edgebs.tensors import Array
 from export.description import description_of
 from export.training.feed import Augment, Feed, batches, stacked
-from export.training.losses import bce_dice, cs_focal_l1, target_and_valid
+from export.training.losses import DICE_OF_BETA, CsFocalOptions, bce_dice, cs_focal_l1, target_and_valid
+from export.training.mixture import all_samples
 from export.training.task import Batch, tensors_from
-from export.training.workers import Render, rendered
+from export.training.workers import Render, Sample, rendered
 
 VALIDATION_SEED = 2_000_000_011
 """No training run may have it: `--seed` stops below."""
@@ -22,8 +25,13 @@ OF_EACH = 2
 """Samples of a validation sequence."""
 BINS = 200
 """Steps of the threshold sweep."""
+SCORES = ("F", "Pr", "Re", "best_F", "threshold")
 Loss = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
-LOSS_FUNCTIONS: Mapping[str, Loss] = {"bce-dice": bce_dice, "cs-focal": cs_focal_l1}
+LOSS_FUNCTIONS: Mapping[str, Loss] = {
+    "bce-dice": bce_dice,
+    "cs-focal": cs_focal_l1,
+    "cs-focal-published": partial(cs_focal_l1, options=CsFocalOptions(beta_above_dice=DICE_OF_BETA)),
+}
 
 
 class SegmentationTask:
@@ -40,10 +48,16 @@ class SegmentationTask:
         augment: Augment,
         feed: Feed,
         loss: str = "bce-dice",
+        validation_render: Render | None = None,
         validation_sequences: int = 64,
+        held: Path | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """graph: of frame and cue to a probability; its `.network` returns the logit (N, 1, h, w)."""
+        """graph: of frame and cue to a probability; its `.network` returns the logit (N, 1, h, w).
+
+        validation_render: of the validation set, where it is not `render`. validation_sequences: 0 for none
+        but `held`, the part of a store (scored_store.py) that is validated on.
+        """
         self.name, self.graph = name, graph
         self._render, self._augment, self._feed = render, augment, feed
         self._loss = LOSS_FUNCTIONS[loss]
@@ -55,7 +69,8 @@ class SegmentationTask:
             "validation": validation_sequences,
             **(settings or {}),
         }
-        self._validation_sequences = validation_sequences
+        self._validation_render = validation_render or render
+        self._validation_sequences, self._held = validation_sequences, held
 
     def description(self) -> dict[str, Any]:
         """See `Task.description`."""
@@ -70,18 +85,24 @@ class SegmentationTask:
         return batches(self._render, self._augment, self._feed, seed, batch, start_step)
 
     def validation(self) -> Sequence[Batch]:
-        """See `Task.validation`."""
-        sequences = rendered(self._render, VALIDATION_SEED, 0, self._feed.workers)
+        """See `Task.validation`. Batches of sequences held back have a further array, `held`."""
+        made = _in_batches(self._rendered_for_validation())
+        if self._held is not None:
+            for batch in _in_batches(all_samples(self._held)):
+                made.append({**batch, "held": np.ones(len(batch["frame"]), np.uint8)})
+        return made
+
+    def _rendered_for_validation(self) -> list[Sample]:
+        sequences = rendered(self._validation_render, VALIDATION_SEED, 0, self._feed.workers)
+        chosen: list[Sample] = []
         try:
-            chosen = []
-            for index, samples in sequences:
+            for _ in range(self._validation_sequences):
+                _, samples = next(sequences)
                 places = np.linspace(0, len(samples) - 1, min(OF_EACH, len(samples))).astype(int)
                 chosen += [samples[place] for place in places]
-                if index == self._validation_sequences - 1:
-                    break
         finally:
             sequences.close()  # type: ignore[attr-defined]  # a generator
-        return [stacked(chosen[start : start + 16]) for start in range(0, len(chosen), 16)]
+        return chosen
 
     def forward(self, module: Any, batch: Mapping[str, Any]) -> Tensor:
         """Logit (N, h, w)."""
@@ -92,9 +113,13 @@ class SegmentationTask:
         return self._loss(output, *target_and_valid(batch["labels"]))
 
     def evaluate(self, module: Any, validation: Sequence[Batch]) -> dict[str, float]:
-        """`F`, `Pr`, `Re` at probability 0.5 over all pixels; the best F of any `threshold`; the `loss`."""
+        """`F`, `Pr`, `Re` at probability 0.5 over all pixels; the best F of any `threshold`; the `loss`.
+
+        With sequences held back beside rendered ones each score is the mean of both kinds, so that many
+        pixels of one cannot hide the other; `rendered_F` and `held_F` are the two.
+        """
         device = next(module.parameters()).device
-        counts = np.zeros((2, BINS), np.int64)
+        counts: dict[str, Array] = {}
         losses = []
         for arrays in validation:
             batch = tensors_from(arrays, device)
@@ -102,9 +127,17 @@ class SegmentationTask:
             losses.append(float(self.loss(logit, batch)["loss"]))
             target, valid = target_and_valid(batch["labels"])
             bins = (torch.sigmoid(logit) * BINS).long().clamp(max=BINS - 1)
-            for row, kind in enumerate((~target & valid, target & valid)):
-                counts[row] += torch.bincount(bins[kind], minlength=BINS).cpu().numpy()
-        return {"loss": float(np.mean(losses)), **scores(counts)}
+            rows = [torch.bincount(bins[kind], minlength=BINS) for kind in (~target & valid, target & valid)]
+            kind = "held" if "held" in arrays else "rendered"
+            counts[kind] = counts.get(kind, 0) + torch.stack(rows).cpu().numpy()
+        found = {kind: scores(pixels) for kind, pixels in counts.items()}
+        means = {name: float(np.mean([s[name] for s in found.values()])) for name in SCORES}
+        parts = {f"{kind}_F": score["F"] for kind, score in found.items()} if len(found) > 1 else {}
+        return {"loss": float(np.mean(losses)), **means, **parts}
+
+
+def _in_batches(samples: list[Sample], size: int = 16) -> list[Batch]:
+    return [stacked(samples[start : start + size]) for start in range(0, len(samples), size)]
 
 
 def scores(counts: Array) -> dict[str, float]:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from edgebs.errors import ExportError
 from export.models import RANDOM, build_networks
+from export.training.loop import Bar, no_bar, require_free
+from export.training.mixture import Mixture, StoredSequences
 from export.training.rendering import RenderedSequences, as_it_is, flipped_and_tinted, mirrored_only
 from export.training.request import TrainRequest
+from export.training.scored_store import build_store
 from export.training.segmentation import SegmentationTask
 from export.training.task import Task
+from export.training.workers import Render
 
 TRAINABLE = ("crossnet", "edge")
 
 
-def task_for(request: TrainRequest) -> Task:
-    """The task of `request.model`. Raises ExportError for one that cannot be trained."""
+def task_for(request: TrainRequest, bar: Bar = no_bar) -> Task:
+    """The task of `request.model`; with `request.data`, its samples are computed first, where they are not.
+
+    bar: opens a progress bar for that. Raises ExportError for a model that cannot be trained, SourceError for
+    data that cannot be used.
+    """
     model = request.model
     if model.model not in TRAINABLE:
         raise ExportError(f"'{model.model}' cannot be trained; what can: {', '.join(TRAINABLE)}.")
@@ -25,22 +34,42 @@ def task_for(request: TrainRequest) -> Task:
         raise ExportError(f"training renders its cue with flow dis, not {model.flow}: leave --flow out.")
     # A cue of magnitudes alone stays true when the frame's colours change; one that holds colours does not.
     augment = flipped_and_tinted if model.cue.kind == "hop" else mirrored_only
+    scenes = RenderedSequences(cue=model.cue, size=model.size, images=request.images)
+    store = _store(request, bar)
+    held = store / "held" if store is not None and (store / "held").is_dir() else None
+    validates_rendered = held is None or request.data_share < 1
     return SegmentationTask(
         model.model,
         _graph(request),
-        render=RenderedSequences(cue=model.cue, size=model.size, images=request.images),
+        render=scenes if store is None else _mixture(request, scenes, store),
         augment=augment if request.augment else as_it_is,
         feed=request.feed,
         loss=request.loss,
-        validation_sequences=request.validation_sequences,
+        validation_render=scenes,
+        validation_sequences=request.validation_sequences if validates_rendered else 0,
+        held=held,
         settings={
             "cue": model.cue.to_json(),
             "size": list(model.size),
             "weights": model.weights_origin,
             "augment": request.augment,
             "images": str(request.images or ""),
+            **({} if store is None else {"data": store.name, "mix": request.data_share}),
         },
     )
+
+
+def _store(request: TrainRequest, bar: Bar) -> Path | None:
+    if request.data is None:
+        return None
+    require_free(request.loop)  # before the minutes that follow
+    with bar("computing the cue of the data") as progress:
+        return build_store(request.data, request.model.cue, request.loop.out, progress)
+
+
+def _mixture(request: TrainRequest, scenes: RenderedSequences, store: Path) -> Render:
+    data = StoredSequences(folder=store / "train", size=request.model.size, count=request.feed.per_sequence)
+    return Mixture(rendered=scenes, data=data, data_share=request.data_share)
 
 
 def _graph(request: TrainRequest) -> Any:

@@ -1,0 +1,150 @@
+import json
+import sys
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pytest
+
+from bench.scenes import SceneOptions, StreetScene
+from edgebs.cli import main
+from edgebs.cues import open_cue
+from export.description import module_from_description
+from export.training import rendering
+from export.weights import load_weights, weights_description
+
+SMALL = ("--width", "1", "--batch", "2", "--validation", "1", "--workers", "0", "--threads", "1")
+
+
+@dataclass
+class StreetSample:
+    frame: np.ndarray
+    cue: np.ndarray
+    labels: np.ndarray
+
+
+def street_samples(settings, seed, index, size, _bank):
+    """A rendered street in place of the scenes that take seconds to set up."""
+    scene = StreetScene(SceneOptions(size=size, frames=3, seed=(seed + index) % 1000, n_people=3, n_cars=1))
+    cue = open_cue(settings, size, None)
+    samples = []
+    for t in range(3):
+        frame = scene.frame(t)
+        output = cue.update(frame.image, frame.captured_s)
+        samples.append(StreetSample(frame.image, output.tensors["cue"][0].copy(), frame.mask))
+    return samples
+
+
+@pytest.fixture
+def train(monkeypatch, capsys):
+    import export.training.samples as samples
+
+    monkeypatch.setattr(samples, "sequence_samples", street_samples)
+    monkeypatch.setattr(rendering, "picture_bank", lambda _images: None)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["edgebs", "train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return stopped.value.code, said.out, said.err
+
+    return run
+
+
+def test_crossnet_trains_and_export_can_read_what_it_leaves(train, tmp_path):
+    code, out, err = train("crossnet", "--out", tmp_path / "run", "--steps", 3, *SMALL, "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert (result["steps"], result["samples"], result["model"]) == (3, 6, "crossnet")
+    described = weights_description(tmp_path / "run" / "best.safetensors")
+    assert (described["network"], described["width"], described["intervals"]) == ("crossnet", 1, 3)
+    graph = module_from_description(described)
+    load_weights(graph.network, tmp_path / "run" / "best.safetensors")
+    record = json.loads((tmp_path / "run" / "training.json").read_text(encoding="utf-8"))
+    assert record["commands"] == [f"edgebs train crossnet --out {tmp_path / 'run'} --steps 3 "
+                                  f"{' '.join(SMALL)} --json"]  # fmt: skip
+
+
+def test_without_json_the_files_are_listed(train, tmp_path):
+    code, out, _ = train("crossnet", "--out", tmp_path / "run", "--steps", 1, *SMALL)
+    assert code == 0
+    assert [line.rpartition("/")[2] for line in out.splitlines()] == [
+        "last.pt", "best.safetensors", "final.safetensors", "curves.csv", "curves.png", "training.json",
+    ]  # fmt: skip
+
+
+def write_sequence(folder):
+    rng = np.random.default_rng(0)
+    for kind in ("input", "groundtruth"):
+        (folder / kind).mkdir(parents=True)
+    for t in range(1, 5):
+        frame, truth = rng.integers(0, 90, (256, 256, 3)).astype(np.uint8), np.zeros((256, 256), np.uint8)
+        frame[40:90, 20 * t : 20 * t + 50], truth[40:90, 20 * t : 20 * t + 50] = 220, 255
+        cv2.imwrite(str(folder / "input" / f"in{t:06d}.png"), frame)
+        cv2.imwrite(str(folder / "groundtruth" / f"gt{t:06d}.png"), truth)
+
+
+def test_rendered_and_scored_samples_mix_and_the_fold_is_validated_apart(train, tmp_path):
+    for name in ("a", "b", "c"):
+        write_sequence(tmp_path / "data" / name)
+    data = ("--data", tmp_path / "data", "--mix", "rendered=0.5,data=0.5", "--fold", "1/3", "--share", 0.5)
+    code, _, err = train("crossnet", "--out", tmp_path / "run", "--steps", 2, *SMALL, *data)
+    assert code == 0, err
+    assert "rendered_F" in err
+    assert "held_F" in err
+    record = json.loads((tmp_path / "run" / "training.json").read_text(encoding="utf-8"))
+    assert record["settings"]["mix"] == 0.5
+    assert record["settings"]["data"].startswith("data-")
+
+
+def test_with_data_alone_the_fold_alone_is_validated(train, tmp_path):
+    for name in ("a", "b"):
+        write_sequence(tmp_path / "data" / name)
+    data = ("--data", tmp_path / "data", "--mix", "data=1", "--fold", "2/2")
+    code, _, err = train("crossnet", "--out", tmp_path / "run", "--steps", 1, *SMALL, *data)
+    assert code == 0, err
+    assert "held_F" not in err  # the F is that of the fold
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("selflow", "--steps", 1), "unknown model 'selflow'"),
+        (("crossnet",), "this training would never end: give --steps, --minutes or both"),
+        (("crossnet", "--steps", 1, "--size", "200x200"), "200x200"),
+        (("crossnet", "--steps", 1, "--loss", "mse"), "--loss must be bce-dice or cs-focal"),
+        (("crossnet", "--steps", 1, "--precision", "fp8"), "--precision must be bf16 or fp32, got fp8"),
+        (("crossnet", "--steps", 1, "--device", "tpu"), "--device must be auto or cpu or cuda, got tpu"),
+        (("crossnet", "--steps", 1, "--lr", "-1"), "--lr"),
+        (("crossnet", "--steps", 1, "--mix", "data=1"), "--mix must be left out, or used with --data"),
+        (("crossnet", "--steps", 1, "--weights", "no.safetensors"), "no weights at no.safetensors"),
+        (("crossnet", "--steps", 1, "--data", "nowhere"), "nowhere"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_1(train, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = train(*arguments, "--out", "run", *SMALL)
+    assert code == 1, err
+    assert err.startswith("edgebs: error: ")
+    assert said in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--fold", "1/3"), ("--share", "0.5"), ("--data", ".", "--fold", "first"), ("--data-size", "big")],
+)
+def test_wrong_usage_is_exit_code_2(train, tmp_path, arguments):
+    assert train("crossnet", "--out", tmp_path / "run", "--steps", 1, *arguments)[0] == 2
+
+
+def test_a_run_is_replaced_only_by_force(train, tmp_path):
+    arguments = ("crossnet", "--out", tmp_path / "run", "--steps", 1, *SMALL)
+    assert train(*arguments)[0] == 0
+    code, _, err = train(*arguments)
+    assert code == 1
+    assert "holds a run already" in err
+    assert train(*arguments, "--force")[0] == 0
