@@ -211,7 +211,8 @@ def _cast() -> Iterator[tuple[str, float, float, dict[str, list[Picture]]]]:
         yield "person", DENSITY, tall, poses
     for nth in range(_COUNTS["vehicle"]):
         picture, density = draw_vehicle(rng, nth)
-        yield "vehicle", density, picture.foot[1] / density, {"walk": [picture]}
+        looks = ("walk", "front") if nth % 4 == 3 else ("walk",)
+        yield "vehicle", density, picture.foot[1] / density, {look: [picture] for look in looks}
     for _ in range(_COUNTS["bicycle"]):
         pictures, density = draw_bicycle(rng, 8)
         yield "bicycle", density, 1.85, {"walk": pictures}

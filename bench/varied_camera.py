@@ -34,26 +34,39 @@ class Camera:
     reach: float = 0.0
     """Pixels that it shakes each way."""
     shake: tuple[Sway, Sway, Sway] | None = None
+    gusts: Sway | None = None
+    """When it shakes at all; None is always."""
     turn: float = 0.0
     """Radians that it rolls each way."""
     pan: float = 0.0
     """Pixels that it swings each way."""
     swing: Sway | None = None
+    tremble: float = 0.0
+    """Pixels that it is off each way, anew in each frame."""
+    zoom: float = 0.0
+    """Share by which it comes nearer and goes back."""
+    zooming: Sway | None = None
+    seed: Seed = (0,)
 
     @property
     def is_steady(self) -> bool:
         """Whether it never moves."""
-        return self.shake is None and self.swing is None
+        return self.shake is None
 
     def matrix(self, seconds: float) -> Matrix:
         """Plate pixels to image pixels."""
         x = y = angle = 0.0
         if self.shake is not None:
-            x, y = self.reach * self.shake[0].at(seconds), self.reach * self.shake[1].at(seconds)
-            angle = self.turn * self.shake[2].at(seconds)
+            strength = 1.0 if self.gusts is None else min(max(3.0 * self.gusts.at(seconds), 0.0), 1.0)
+            x, y = (strength * self.reach * sway.at(seconds) for sway in self.shake[:2])
+            angle = strength * self.turn * self.shake[2].at(seconds)
         if self.swing is not None:
             x += self.pan * self.swing.at(seconds)
-        c, s = math.cos(angle), math.sin(angle)
+        if self.tremble:
+            dx, dy = frame_rng(self.seed, seconds, 5).uniform(-self.tremble, self.tremble, 2).tolist()
+            x, y = x + dx, y + dy
+        scale = 1.0 if self.zooming is None else 1.0 + self.zoom * (1.0 + self.zooming.at(seconds))
+        c, s = scale * math.cos(angle), scale * math.sin(angle)
         mx, my = self.margin + (self.size[1] - 1) / 2, self.margin + (self.size[0] - 1) / 2
         return (
             c, -s, (self.size[1] - 1) / 2 - c * mx + s * my + x,
@@ -61,27 +74,38 @@ class Camera:
         )  # fmt: skip
 
 
-def random_camera(rng: np.random.Generator, size: tuple[int, int], mix: Mix) -> tuple[Camera, set[str]]:
-    """A camera, and what it does."""
+def random_camera(
+    rng: np.random.Generator, seed: Seed, size: tuple[int, int], mix: Mix, words: set[str]
+) -> Camera:
+    """A camera; adds what it does to `words`."""
     side = max(size)
     if rng.random() < mix.steady:
-        return Camera(2, size), set()
-    conditions = {"jitter"}
+        return Camera(2, size)
+    words.add("jitter")
     reach = float(np.exp(rng.uniform(math.log(0.15), math.log(4.0)))) * side / 128
     fast = rng.random() < 0.35
     low, high = (2.0, 9.0) if fast else (0.15, 4.0)
     shake = (random_sway(rng, low, high, 5), random_sway(rng, low, high, 5), random_sway(rng, low, high, 3))
     turn = rng.uniform(0.0, 0.012) if rng.random() < 0.4 else 0.0
-    pan, swing = 0.0, None
+    gusts = random_sway(rng, 0.05, 0.5, 3) if rng.random() < 0.25 else None
+    tremble = zoom = pan = 0.0
+    zooming = swing = None
+    if rng.random() < mix.vibration / (1 - mix.steady):
+        words.add("vibration")
+        tremble = rng.uniform(0.2, 1.5) * side / 128
+    if rng.random() < mix.zoom / (1 - mix.steady):
+        words.add("zoom")
+        zoom, zooming = rng.uniform(0.003, 0.015), random_sway(rng, 0.02, 0.2, 2)
     if rng.random() < mix.pan / (1 - mix.steady):
-        conditions.add("pan")
+        words.add("pan")
         pan = rng.uniform(4, 16) * side / 128
         a_second = rng.uniform(0.1, 0.6) * 25 * side / 128
         swing = random_sway(rng, a_second / pan / 6.28, a_second / pan / 6.28, 1)
         if rng.random() < 0.6:
+            words.discard("jitter")
             reach = 0.0
-    margin = math.ceil(reach + pan + turn * side / 2) + 3
-    return Camera(margin, size, reach, shake, turn, pan, swing), conditions
+    margin = math.ceil(reach + pan + tremble + turn * side / 2) + 3
+    return Camera(margin, size, reach, shake, gusts, turn, pan, swing, tremble, zoom, zooming, seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +121,12 @@ class Light:
     """Seconds of a sudden change."""
     step: tuple[float, float]
     """Gain and offset after it."""
+    response: float
+    """Share by which the gain falls where the whole picture gets brighter by 128 levels."""
 
-    def lut(self, seconds: float) -> Array:
-        """(256, 1, 3) uint8 for cv2.LUT."""
-        gain = 1.0 + self.drift * self.sway.at(seconds)
+    def lut(self, seconds: float, gain: float) -> Array:
+        """(256, 1, 3) uint8 for cv2.LUT; gain: the camera's own."""
+        gain *= 1.0 + self.drift * self.sway.at(seconds)
         offset = 0.0
         if seconds >= self.step_at:
             gain, offset = gain * self.step[0], self.step[1]
@@ -114,7 +140,7 @@ def random_light(rng: np.random.Generator, mix: Mix, conditions: set[str]) -> Li
     gamma, gain, black = rng.uniform(0.75, 1.3), rng.uniform(0.75, 1.15), 0.0
     if "night" in conditions:
         gain, gamma, black = rng.uniform(0.18, 0.5), rng.uniform(0.6, 1.1), rng.uniform(0.0, 0.06)
-    elif rng.random() < 0.15:  # fog, glare on the lens, a tired sensor
+    elif rng.random() < mix.fogged:  # fog, glare on the lens, a tired sensor
         conditions.add("low contrast")
         gain = rng.uniform(0.2, 0.55)
         black = rng.uniform(0.1, 0.8 - gain)
@@ -127,11 +153,15 @@ def random_light(rng: np.random.Generator, mix: Mix, conditions: set[str]) -> Li
         conditions.add("drift")
         drift = float(np.exp(rng.uniform(math.log(0.01), math.log(0.25))))
     step_at, step = math.inf, (1.0, 0.0)
-    if rng.random() < mix.step:
+    if rng.random() < mix.step and "thermal" not in conditions:
         conditions.add("light switch")
         step_at = rng.uniform(0.0, AHEAD_S)
         step = (float(np.exp(rng.uniform(-0.7, 0.7))), rng.uniform(-15, 15))
-    return Light(table.astype(np.float32), drift, random_sway(rng, 0.01, 0.4, 4), step_at, step)
+    response = 0.0
+    if rng.random() < mix.exposure:
+        conditions.add("auto exposure")
+        response = rng.uniform(0.1, 0.8)
+    return Light(table.astype(np.float32), drift, random_sway(rng, 0.01, 0.4, 4), step_at, step, response)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +175,10 @@ class Sensor:
     """(h, w, 3) int16: the same in all frames."""
     blur: float
     """Pixels; 0 is sharp."""
+    enlarged: float
+    """Size of the picture that it was enlarged from; 1 is its own size."""
+    shot: Array | None
+    """(256,) int16: 64 x amplitude of the noise at each level; None is the same at all."""
     sharpen: float
     """Halo round edges; 0 is none."""
     quality: int
@@ -157,6 +191,9 @@ class Sensor:
             image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
         if self.blur > 0:
             image = cv2.GaussianBlur(image, (0, 0), self.blur)
+        if self.enlarged < 1:
+            small = cv2.resize(image, None, fx=self.enlarged, fy=self.enlarged, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(small, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
         return image
 
     def expose(self, image: Array, seconds: float) -> Array:
@@ -165,6 +202,8 @@ class Sensor:
         h, w = image.shape[:2]
         y, x = rng.integers(0, SLACK + 1, 2)
         noise = self.grain[y : y + h, x : x + w]
+        if self.shot is not None:
+            noise = cv2.multiply(noise, cv2.LUT(image, self.shot), scale=1 / 64)
         image = cv2.add(image, noise, dtype=cv2.CV_8U)
         image = cv2.add(image, self.fixed, dtype=cv2.CV_8U)
         if self.sharpen > 0:
@@ -196,14 +235,22 @@ def random_sensor(
     if rng.random() < mix.soft or "thermal" in conditions:
         conditions.add("soft")
         blur = rng.uniform(0.4, 1.4)
+    enlarged = 1.0
+    if rng.random() < 0.3 * mix.soft:
+        blur, enlarged = 0.0, rng.uniform(0.35, 0.8)
+    shot = None
+    if rng.random() < 0.4:
+        shot = np.rint(64 * (0.3 + 0.7 * np.sqrt(np.arange(256) / 128))).astype(np.int16)
     quality = 0
     if rng.random() < mix.jpeg:
         conditions.add("jpeg")
         quality = int(rng.integers(15, 91))
     if is_grey:
         conditions.add("grey")
-    sharpen = rng.uniform(0.3, 1.2) if rng.random() < 0.12 else 0.0
-    return Sensor(seed, np.rint(grain).astype(np.int16), fixed, blur, sharpen, quality, is_grey)
+    sharpen = rng.uniform(0.3, 1.2) if rng.random() < mix.halo else 0.0
+    return Sensor(
+        seed, np.rint(grain).astype(np.int16), fixed, blur, enlarged, shot, sharpen, quality, is_grey
+    )
 
 
 def _grain(

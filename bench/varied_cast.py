@@ -1,183 +1,20 @@
-"""Who and what moves through a training scene, and when: closed forms of time."""
+"""Who and what moves through a training scene, and when."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from bench.textures import noise
-from bench.varied_bank import Actor, PictureBank, Sprite, sprite_of
+from bench.varied_bank import Actor, PictureBank, sprite_of
 from bench.varied_mix import PAST_S, Mix
-from bench.varied_people import WALK_PHASES, Picture
+from bench.varied_mover import FOREVER, Costume, Mover, Timetable, timetable, zigzag
+from bench.varied_people import Picture
 from bench.varied_plate import Painter, View
 from edgebs.tensors import Array
-
-FOREVER = 1e6
-"""Seconds."""
-
-
-class Pose(NamedTuple):
-    """One object at one time, in plate pixels."""
-
-    look: str
-    """Which of the actor's cycles or states."""
-    phase: int
-    """Which picture of it."""
-    foot: tuple[float, float]
-    """Column and row of the point on the ground."""
-    metre: float
-    """Pixels per metre."""
-    lean: float
-    """Columns per row upwards."""
-    velocity: tuple[float, float]
-    """Pixels per second."""
-    is_foreground: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Timetable:
-    """Distance along a path: piecewise linear in time."""
-
-    times: tuple[float, ...]
-    distances: tuple[float, ...]
-
-    def at(self, seconds: float) -> tuple[float, float]:
-        """Distance, and distance per second."""
-        nth = min(max(bisect_right(self.times, seconds) - 1, 0), len(self.times) - 2)
-        t0, t1, d0, d1 = self.times[nth], self.times[nth + 1], self.distances[nth], self.distances[nth + 1]
-        speed = (d1 - d0) / (t1 - t0)
-        return d0 + (seconds - t0) * speed, speed
-
-
-def timetable(speed: float, stops: Sequence[tuple[float, float]]) -> Timetable:
-    """Always at `speed`, but standing between the (start, end) seconds of each of `stops`; distance 0 at the
-    last stop, or at time 0."""
-    times, distances = [-FOREVER], [0.0]
-    for start, end in stops:
-        if start > times[-1]:
-            distances.append(distances[-1] + speed * (start - times[-1]))
-            times.append(start)
-        if end > times[-1]:
-            distances.append(distances[-1])
-            times.append(end)
-    if times[-1] < FOREVER:
-        distances.append(distances[-1] + speed * (FOREVER - times[-1]))
-        times.append(FOREVER)
-    raw = Timetable(tuple(times), tuple(distances))
-    zero = raw.at(stops[-1][0] if stops else 0.0)[0]
-    return Timetable(raw.times, tuple(d - zero for d in distances))
-
-
-@dataclass(frozen=True, slots=True)
-class Costume:
-    """How a sprite is recoloured: a linear map of its premultiplied colours, or another texture."""
-
-    matrix: Array
-    """(4, 4) float32."""
-    texture: Array | None = None
-    """(h, w, 3) uint8, laid over the sprite's own shades."""
-
-    def dress(self, pixels: Array) -> Array:
-        """`pixels` (h, w, 4) in other colours."""
-        if self.texture is not None:
-            h, w = pixels.shape[:2]
-            grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_BGRA2GRAY), cv2.COLOR_GRAY2BGR)
-            alpha = cv2.extractChannel(pixels, 3)
-            cloth = cv2.resize(self.texture, (w, h), interpolation=cv2.INTER_LINEAR)
-            cloth = cv2.multiply(cloth, cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR), scale=1 / 255)
-            mixed = cv2.addWeighted(cloth, 0.85, grey, 0.15, 0.0)
-            pixels = cv2.merge([*cv2.split(mixed), alpha])
-        return np.asarray(cv2.transform(pixels, self.matrix))
-
-
-@dataclass(slots=True)
-class Mover:
-    """One object that moves, moved, or will move."""
-
-    actor: Actor
-    costume: Costume
-    table: Timetable
-    place: tuple[float, float]
-    """Foot at distance 0, plate pixels."""
-    heading: tuple[float, float]
-    """Pixels per distance: 1 in size."""
-    view: View | None
-    """The ground that it walks on; None keeps its size."""
-    metre: float
-    """Pixels per metre at distance 0."""
-    window: tuple[float, float] = (-FOREVER, FOREVER)
-    """Seconds between which it may be seen."""
-    foreground_from: float = -FOREVER
-    """Before this time it stood there as part of the scene."""
-    sits: bool = False
-    is_floating: bool = False
-    """Does not stand on the ground: no contact shadow, bobs."""
-    carried: tuple[Mover, float, float] | None = None
-    """Owner, and the seconds from and until which it goes with the owner."""
-    offset: tuple[float, float] = (0.0, 0.0)
-    """Metres from the owner's foot."""
-    sway: tuple[float, float, float] = (0.0, 1.0, 0.0)
-    """Size (columns per row), radians per second and phase of the swaying of who stands."""
-    dressed: dict[tuple[str, int, int], Array] = field(default_factory=dict)
-
-    def pixels(self, look: str, phase: int, mip: int) -> Array:
-        """The recoloured picture in the given size."""
-        key = (look, phase, mip)
-        found = self.dressed.get(key)
-        if found is None:
-            found = self.dressed[key] = self.costume.dress(self.actor.poses[look][phase].mips[mip])
-        return found
-
-    def sprite(self, pose: Pose) -> Sprite:
-        """The picture of a pose, not recoloured."""
-        return self.actor.poses[pose.look][pose.phase]
-
-    def pose(self, seconds: float) -> Pose:
-        """Where and how it is."""
-        if self.carried is not None:
-            return self._carried_pose(seconds, *self.carried)
-        distance, speed = self.table.at(seconds)
-        x, y = self.place[0] + self.heading[0] * distance, self.place[1] + self.heading[1] * distance
-        metre = self.metre
-        if self.view is not None and self.heading[1] != 0.0:
-            # Towards the horizon nothing gets smaller than a quarter, so that rows stay below it.
-            metre *= min(max(self.view.metre(y) / self.view.metre(self.place[1]), 0.25), 4.0)
-        look, phase = self._look(seconds, distance, speed, metre)
-        lean = self.sway[0] * math.sin(self.sway[1] * seconds + self.sway[2]) if speed == 0 else 0.0
-        if self.is_floating:
-            y += 0.15 * metre * math.sin(self.sway[1] * 2 * seconds + self.sway[2])
-        velocity = (self.heading[0] * speed, self.heading[1] * speed)
-        return Pose(look, phase, (x, y), metre, lean, velocity, seconds >= self.foreground_from)
-
-    def _look(self, seconds: float, distance: float, speed: float, metre: float) -> tuple[str, int]:
-        poses = self.actor.poses
-        if speed == 0 and "stand" in poses:
-            if self.sits:
-                return "sit", int(seconds * 0.11 + self.sway[2]) % 2
-            return "stand", int(seconds * 0.07 * self.sway[1] + self.sway[2]) % len(poses["stand"])
-        look = "front" if "front" in poses and abs(self.heading[0]) < 0.55 else "walk"
-        count = len(poses[look])
-        if count == 1:
-            return look, 0
-        stride = (0.82 if count == WALK_PHASES else 1.2) * self.actor.height * metre
-        return look, math.floor(distance / stride * count + self.sway[2]) % count
-
-    def _carried_pose(self, seconds: float, owner: Mover, since: float, until: float) -> Pose:
-        with_owner = owner.pose(min(max(seconds, since), until))
-        x = with_owner.foot[0] + self.offset[0] * with_owner.metre
-        is_carried = since < seconds < until
-        up = self.offset[1] * with_owner.metre if is_carried else 0.0
-        velocity = with_owner.velocity if is_carried else (0.0, 0.0)
-        foot = (x, with_owner.foot[1] + 0.5 - up)
-        return Pose(
-            "walk", 0, foot, with_owner.metre * self.metre, 0.0, velocity, seconds >= self.foreground_from
-        )
 
 
 class Director:
@@ -193,13 +30,12 @@ class Director:
         fps: float,
         painter: Painter,
         plate: Array,
-        is_thermal: bool,
+        words: set[str],
     ) -> None:
-        """area: (margin, height, width) of the picture in the plate."""
+        """area: (margin, height, width) of the picture in the plate; words: what occurs is added to them."""
         self.rng, self.bank, self.view, self.mix, self.fps = rng, bank, view, mix, fps
         self.margin, self.h, self.w = area
-        self.painter, self.plate, self.is_thermal = painter, plate, is_thermal
-        self.conditions: set[str] = set()
+        self.painter, self.plate, self.conditions = painter, plate, words
 
     def cast(self) -> list[Mover]:
         """All movers of the scene."""
@@ -234,9 +70,15 @@ class Director:
         share = self.rng.random()
         if share < self.mix.standing:
             return [self._stander()]
-        if share < self.mix.standing + 0.08:
+        if share < self.mix.standing + self.mix.group:
             return self._group()
-        return [self._passer(self.rng.uniform(-1.0, 6.0))]
+        if share < self.mix.standing + self.mix.group + self.mix.wandering:
+            return [self._wanderer()]
+        mover = self._passer(self.rng.uniform(-1.0, 6.0))
+        if mover.actor.kind == "person" and self.rng.random() < self.mix.carrying:
+            self.conditions.add("carrying")
+            return [mover, self._luggage(mover, -FOREVER, FOREVER, -FOREVER)]
+        return [mover]
 
     # --- what it is
 
@@ -286,7 +128,7 @@ class Director:
 
     def _costume(self, actor: Actor) -> Costume:
         rng = self.rng
-        if self.is_thermal:
+        if "thermal" in self.conditions:
             return self._warm(actor)
         texture = None
         if rng.random() < self.mix.camouflage:
@@ -335,7 +177,9 @@ class Director:
         """A place inside the picture, pixels per metre there, and the ground if the object obeys it."""
         rng, m = self.rng, self.margin
         x = m + rng.uniform(0.05, 0.95) * self.w
-        tallest = 1.25 * self.h / actor.height
+        # Nothing is much larger than the picture: a car that fills all of it teaches nothing.
+        widest = max(sprite.mips[0].shape[1] for sprite in actor.poses["walk"]) / actor.density
+        tallest = min(1.25 * self.h / actor.height, 1.1 * self.w / widest)
         if rng.random() < self.mix.in_perspective:
             y = m + rng.uniform(max(0.15, (self.view.horizon - m) / self.h + 0.08), 1.0) * self.h
             metre = min(max(self.view.metre(y), 4.0 / actor.height), tallest)
@@ -344,14 +188,18 @@ class Director:
                 y += rng.uniform(0.0, 0.6) * size
             return (x, y), metre, self.view
         size = float(np.exp(rng.uniform(math.log(4), math.log(1.2 * self.h))))
-        y = m + rng.uniform(0.05, 0.95) * self.h + 0.5 * size
-        return (x, y), size / actor.height, None
+        metre = min(size / actor.height, tallest)
+        y = m + rng.uniform(0.05, 0.95) * self.h + 0.5 * metre * actor.height
+        return (x, y), metre, None
 
     def _heading(self, actor: Actor) -> tuple[float, float]:
         rng = self.rng
-        angle = (
-            rng.normal(0.0, 0.2) if rng.random() < 0.75 or actor.kind == "bicycle" else rng.uniform(-1.5, 1.5)
-        )
+        if actor.kind == "vehicle" and "front" in actor.poses:  # seen from the front: comes or goes
+            angle = rng.choice([-1.0, 1.0]) * rng.uniform(1.0, math.pi / 2)
+        elif rng.random() < 0.75 or actor.kind in ("bicycle", "vehicle"):
+            angle = rng.normal(0.0, 0.15)
+        else:
+            angle = rng.uniform(-1.5, 1.5)
         right = 1.0 if rng.random() < 0.5 else -1.0
         return right * math.cos(angle), math.sin(angle)
 
@@ -371,6 +219,9 @@ class Director:
             table = Timetable(table.times, tuple(d - away for d in table.distances))
         mover = Mover(actor, self._costume(actor), table, place, heading, view, metre, sway=self._sway())
         mover.is_floating = actor.kind == "blob" and self.rng.random() < 0.4
+        if actor.kind in ("person", "animal", "blob") and self.rng.random() < 0.3:
+            way = float(np.exp(self.rng.uniform(math.log(0.5), math.log(4.0)))) * actor.height * metre
+            mover.weave = (self.rng.uniform(0.02, 0.15) * actor.height * metre, way)
         if not stops:
             longest = max(sprite.mips[0].shape[1] for sprite in actor.poses["walk"]) / actor.density * metre
             reach = (1.5 * max(self.h, self.w) + longest) / speed
@@ -393,10 +244,21 @@ class Director:
         came = -FOREVER
         if rng.random() < 0.85 or actor.kind not in ("person", "animal"):
             came = -float(np.exp(rng.uniform(math.log(0.5), math.log(PAST_S - 2))))
-        goes = rng.uniform(0.3, 6.0) if rng.random() < 0.4 else FOREVER
+        goes = rng.uniform(max(came, -12.0) + 0.3, 6.0) if rng.random() < 0.45 else FOREVER
         mover = self._mover(actor, [(max(came, -FOREVER / 2), goes)], 0.0)
         mover.sits = actor.kind == "person" and rng.random() < 0.3
         self.conditions.add("sitting" if mover.sits else "standing")
+        return mover
+
+    def _wanderer(self) -> Mover:
+        """One that goes to and fro inside the picture: a child, a dog, a guard."""
+        rng = self.rng
+        mover = self._mover(self._actor(), (), 0.0)
+        speed = min(abs(mover.table.at(0.0)[1]), 2.0 * self.fps)
+        leg = rng.uniform(0.1, 0.6) * self.w / speed
+        mover.table = zigzag(speed, min(max(leg, 0.5), 40.0), rng.uniform(0.0, 10.0))
+        mover.window = (-FOREVER, FOREVER)
+        self.conditions.add("wandering")
         return mover
 
     def _group(self) -> list[Mover]:
@@ -423,6 +285,8 @@ class Director:
             mover = self._mover(actor, [(-FOREVER / 2, leaves)], 0.0)
             mover.foreground_from = leaves
             mover.sway = (0.0, 1.0, 0.0)
+            # What stands there for a minute is seen as scenery: not the whole picture.
+            mover.metre = min(mover.metre, 0.6 * self.h / actor.height)
             return [mover]
         owner = self._mover(self._person(), [(leaves - rng.uniform(0.3, 2.0), leaves)], 0.0)
         return [owner, self._luggage(owner, leaves, FOREVER, leaves)]
@@ -452,7 +316,7 @@ class Director:
 
 
 _KINDS = ("person", "vehicle", "bicycle", "animal", "thing", "blob")
-_KIND_SHARES = (0.46, 0.20, 0.05, 0.07, 0.04, 0.18)
+_KIND_SHARES = (0.44, 0.20, 0.05, 0.07, 0.04, 0.20)
 
 
 def _hue(angle: float) -> Array:

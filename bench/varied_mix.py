@@ -16,43 +16,85 @@ class Mix:
 
     empty: float = 0.10
     """Nothing is foreground at any time of the real-time part."""
-    count: tuple[float, ...] = (0.28, 0.28, 0.18, 0.13, 0.08, 0.05)
+    count: tuple[float, ...] = (0.26, 0.28, 0.19, 0.13, 0.09, 0.05)
     """Shares of 1, 2, ... 6 objects among the scenes that are not empty."""
     standing: float = 0.25
     """Of the objects: came in earlier and stand at the time of interest."""
-    removed: float = 0.12
+    group: float = 0.07
+    """Of the objects: two to four people close together."""
+    wandering: float = 0.07
+    """Of the objects: go to and fro."""
+    carrying: float = 0.15
+    """Of the people who pass: carry or push something."""
+    removed: float = 0.14
     """Something that always stood there leaves."""
     abandoned: float = 0.08
     """Luggage is left behind."""
-    camouflage: float = 0.15
+    camouflage: float = 0.12
     """Of the objects: dressed in a piece of the background."""
     in_perspective: float = 0.7
     """Of the objects: as large as the ground says; the others have any size."""
-    shadows: float = 0.6
+
+    shadows: float = 0.55
     """Objects cast hard or soft shadows."""
-    contact: float = 0.6
+    contact: float = 0.5
     """Objects darken the ground they stand on."""
+    reflections: float = 0.10
+    """The ground mirrors objects; of these, one in three has a mirroring wall instead."""
+    clouds: float = 0.10
+    """Shadows of clouds or of leaves pass over everything."""
+    drift: float = 0.40
+    """Light changes slowly."""
+    step: float = 0.05
+    """Light changes at once in the real-time part."""
+    exposure: float = 0.10
+    """The camera gets darker when something bright comes in, and the other way round."""
+    flicker: float = 0.10
+    """A lamp flickers, or a screen changes."""
+
+    waving: float = 0.30
+    """Trees, grass, cloth or water move."""
+    spray: float = 0.03
+    """A fountain or boiling water."""
+    belt: float = 0.03
+    """Something periodic runs: an escalator, a turning sign."""
+    rain: float = 0.04
+    """Streaks, new in each frame."""
+    snow: float = 0.04
+    """Flakes that fall."""
+    fog: float = 0.04
+    """Smoke or fog drifts by."""
+    insects: float = 0.015
+    """Something small crawls or flies right before the lens."""
+
     steady: float = 0.55
     """The camera does not move at all."""
     pan: float = 0.06
     """The camera swings slowly."""
-    waving: float = 0.30
-    """Trees, grass, cloth or water move."""
-    drift: float = 0.4
-    """Light changes slowly."""
-    step: float = 0.05
-    """Light changes at once in the real-time part."""
+    vibration: float = 0.06
+    """The camera trembles anew in each frame."""
+    zoom: float = 0.02
+    """The camera zooms in and out by up to 3 %."""
+
     grey: float = 0.15
     """The camera has no colours."""
-    thermal: float = 0.05
+    thermal: float = 0.06
     """The camera shows heat."""
     night: float = 0.12
-    """Dark, noisy."""
-    jpeg: float = 0.4
+    """Dark, noisy, with lamps and headlights."""
+    fogged: float = 0.14
+    """Little contrast."""
+    jpeg: float = 0.40
     """The picture was compressed."""
     soft: float = 0.35
     """The picture is blurred as by a lens or an enlargement."""
-    blur: float = 0.5
+    halo: float = 0.12
+    """The camera sharpens too much."""
+    blur: float = 0.50
     """Fast objects are smeared along their way."""
     slow: float = 0.20
     """6 to 15 frames per second."""
+    interlaced: float = 0.06
+    """Odd rows are half a frame younger."""
+    stutter: float = 0.04
+    """Some frames of the real-time part repeat the one before."""

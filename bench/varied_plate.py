@@ -66,7 +66,7 @@ class Painter:
         self.rng, self.bank = rng, bank
         self.h, self.w = size
         self.image = np.zeros((self.h, self.w, 3), np.uint8)
-        self.saturation = rng.uniform(0.0, 1.0) ** 1.5
+        self.saturation = rng.uniform(0.0, 1.0) ** 2.5
 
     def tone(self, low: float = 30, high: float = 215, colour: float = 1.0) -> Tone:
         """A random tone, about as colourful as the scene."""
@@ -190,9 +190,9 @@ class Painter:
 
 
 def random_view(rng: np.random.Generator, size: tuple[int, int]) -> View:
-    """People between 5 pixels and more than the picture's height on its lower half."""
+    """People between 6 pixels and more than the picture's height on its lower half."""
     h = size[0]
-    person = float(np.exp(rng.uniform(math.log(5), math.log(1.2 * h))))
+    person = float(np.exp(rng.uniform(math.log(6), math.log(1.3 * h))))
     horizon = rng.uniform(-0.1, 0.35) * h if rng.random() < 0.6 else rng.uniform(-3.0, -0.1) * h
     return View(horizon, person / 1.7 / (0.75 * h - horizon))
 
@@ -455,6 +455,7 @@ def _clutter(p: Painter, plate: Plate) -> None:
         metre = min(metre, 0.6 * p.h)
         kind = p.rng.random()
         if kind < 0.3 and not plate.is_indoor:
+            metre = min(metre, 0.3 * p.h)
             p.image = _contact(p, x, y, 2.0 * metre)
             p.stamp(_one(p, "vehicle"), (x, y), metre)
         elif kind < 0.55:
