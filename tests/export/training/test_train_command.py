@@ -1,13 +1,17 @@
 import json
+import re
+import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from typer.main import get_command
 
 from bench.scenes import SceneOptions, StreetScene
-from edgebs.cli import main
+from edgebs.cli import app, main
 from edgebs.cues import open_cue
 from export.description import module_from_description
 from export.training import rendering
@@ -148,3 +152,30 @@ def test_a_run_is_replaced_only_by_force(train, tmp_path):
     assert code == 1
     assert "holds a run already" in err
     assert train(*arguments, "--force")[0] == 0
+
+
+BLOCK = "import sys\nfor name in ('torch', 'cv2', 'onnx', 'safetensors'): sys.modules[name] = None\n"
+RUN = "from edgebs.cli import main; main()"
+
+
+def blocked(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK + RUN, "train", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_needs_no_extra_and_training_names_the_one_it_needs():
+    assert blocked("--help").returncode == 0
+    done = blocked("crossnet", "--out", "run", "--steps", "1")
+    assert done.returncode == 1
+    assert "pip install 'edgebs[export]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_guide_names_only_options_that_there_are():
+    guide = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    command = get_command(app).commands["train"]
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    named = set(re.findall(r"--[a-z][a-z-]*", guide))
+    assert named <= known | {"--weights"}
+    assert {"--steps", "--resume", "--replay", "--data", "--fold"} <= named

@@ -1,0 +1,48 @@
+import pytest
+
+from edgebs.errors import ExportError
+from export.models import ModelRequest
+from export.training.feed import Feed
+from export.training.rendering import as_it_is, flipped_and_tinted, mirrored_only
+from export.training.request import LoopOptions, TrainRequest
+from export.training.schedule import Schedule
+from export.training.tasks import task_for
+
+
+def request(tmp_path, model, **changes):
+    loop = LoopOptions(out=tmp_path, schedule=Schedule(steps=1))
+    return TrainRequest(model=model, loop=loop, feed=Feed(workers=0), **changes)
+
+
+@pytest.mark.parametrize(
+    ("model", "augment", "expected"),
+    [
+        (ModelRequest(width=1), True, flipped_and_tinted),
+        (ModelRequest(width=1), False, as_it_is),
+        # Edge's cue holds the background's colours: those of the frame alone may not change.
+        (ModelRequest(model="edge", weights="random", size=(64, 64)), True, mirrored_only),
+    ],
+)
+def test_samples_are_changed_only_where_cue_and_labels_stay_true(tmp_path, model, augment, expected):
+    assert task_for(request(tmp_path, model, augment=augment))._augment is expected
+
+
+def test_training_starts_from_batch_norms_that_do_nothing(tmp_path):
+    import torch
+
+    network = task_for(request(tmp_path, ModelRequest(width=1))).graph.network
+    norm = next(layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d))
+    assert torch.equal(norm.running_var, torch.ones_like(norm.running_var))
+
+
+def test_the_settings_of_a_run_hold_what_decides_it(tmp_path):
+    settings = task_for(request(tmp_path, ModelRequest(width=1), loss="cs-focal")).settings()
+    assert settings["loss"] == "cs-focal"
+    assert settings["size"] == [256, 256]
+    assert settings["cue"]["intervals"] == [1, 5, 10]
+    assert "data" not in settings
+
+
+def test_a_flow_network_cannot_make_the_cue(tmp_path):
+    with pytest.raises(ExportError, match="flow dis, not selflow"):
+        task_for(request(tmp_path, ModelRequest(width=1, flow="selflow")))
