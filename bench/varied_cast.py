@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 
 from bench.textures import noise
-from bench.varied_bank import Actor, PictureBank, sprite_of
+from bench.varied_bank import PictureBank
 from bench.varied_mix import PAST_S, Mix
 from bench.varied_mover import FOREVER, Costume, Mover, Timetable, timetable, zigzag
+from bench.varied_painter import Painter, View
 from bench.varied_people import Picture
-from bench.varied_plate import Painter, View
+from bench.varied_sprites import Actor, sprite_of
 from edgebs.tensors import Array
 
 

@@ -14,7 +14,7 @@ from bench.varied_camera import Camera
 from bench.varied_draw import Matrix, Patch, cut, lay, mip_for, mip_matrix, stand_matrix, then, warped
 from bench.varied_mover import Mover, Placed
 from bench.varied_nature import Restless
-from bench.varied_plate import Plate
+from bench.varied_painter import Plate
 from bench.varied_shadow import Mirror, Shadow
 from edgebs.tensors import Array
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from bench.varied_bank import MIPS, Sprite
+from bench.varied_sprites import MIPS, Sprite
 from edgebs.tensors import Array
 
 Matrix = tuple[float, float, float, float, float, float]

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from bench.varied_bank import Actor, Sprite
 from bench.varied_draw import Matrix
+from bench.varied_painter import View
 from bench.varied_people import WALK_PHASES
-from bench.varied_plate import View
+from bench.varied_sprites import Actor, Sprite
 from edgebs.tensors import Array
 
 FOREVER = 1e6

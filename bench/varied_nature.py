@@ -12,7 +12,7 @@ import numpy as np
 from bench.motion import Sway, random_sway
 from bench.varied_bank import PictureBank
 from bench.varied_camera import Seed, frame_rng
-from bench.varied_plate import Painter, Plate
+from bench.varied_painter import Painter, Plate
 from edgebs.tensors import Array
 
 

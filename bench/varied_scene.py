@@ -19,7 +19,8 @@ from bench.varied_cast import Director
 from bench.varied_compose import Composed, Composer
 from bench.varied_mix import AHEAD_S, PAST_S, Mix
 from bench.varied_nature import Restless, random_belt, random_screen, random_spray, random_wave
-from bench.varied_plate import Painter, Plate, make_plate, random_view
+from bench.varied_painter import Painter, Plate
+from bench.varied_plate import make_plate, random_view
 from bench.varied_shadow import random_lamps, random_mirror, random_shadow
 from bench.varied_weather import random_weather
 from edgebs.tensors import Array, Frame
