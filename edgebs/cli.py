@@ -186,7 +186,9 @@ def export(
     speck_px: Annotated[
         int, typer.Option(min=0, help="Foreground of fewer camera pixels is removed; 0 keeps all.")
     ] = 0,
-    hole_px: Annotated[int, typer.Option(min=0, help="Holes of fewer camera pixels are filled; 0: none.")] = 0,
+    hole_px: Annotated[
+        int, typer.Option(min=0, help="A hole of fewer camera pixels is filled; 0 fills none.")
+    ] = 0,
     dis_preset: Annotated[
         str, typer.Option(help="ultrafast, fast, medium or fine; by default the model's own.")
     ] = "",

@@ -1,10 +1,13 @@
 import json
+import shutil
 import sys
 
 import pytest
 from scored_toys import write_cdnet
 
+from edgebs.bundle import load_bundle, rewrite_manifest
 from edgebs.cli import main
+from edgebs.manifest import CleanupSettings
 
 
 def edgebs(monkeypatch, capsys, *arguments):
@@ -136,3 +139,23 @@ def test_eval_writes_a_report_and_refuses_to_replace_it(run, tiny_bundle, tmp_pa
     assert code == 1
     assert "report.html exists already" in err
     assert run(*command, "--force")[0] == 0
+
+
+def test_clean_up_is_switched_off_for_run_and_eval(run, tiny_bundle, street_video, tmp_path):
+    copy = shutil.copytree(tiny_bundle.path, tmp_path / "bundle")
+    rewrite_manifest(load_bundle(copy), cleanup=CleanupSettings(speck_px=10**6))
+    data = write_cdnet(tmp_path / "data/a", levels=(5, 200, 6, 201)).parent
+    commands = {
+        "run": ("run", copy, "--source", street_video, "--frames", "2", "--threshold", "0", "--json"),
+        "eval": ("eval", copy, "--data", data, "--threshold", "0", "--json"),
+    }
+    said = {
+        (name, switch): json.loads(run(*command, *switch)[1])
+        for name, command in commands.items()
+        for switch in ((), ("--no-cleanup",))
+    }
+    assert said["run", ()]["foreground_share"] == 0.0
+    assert said["run", ("--no-cleanup",)]["foreground_share"] == 1.0
+    assert said["eval", ()]["sequences"]["a"]["Re"] == 0.0
+    assert said["eval", ("--no-cleanup",)]["sequences"]["a"]["Re"] == 1.0
+    assert said["eval", ()]["bundles"]["bundle"]["cleanup"] == {"speck_px": 10**6, "hole_px": 0}
