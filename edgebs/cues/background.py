@@ -17,7 +17,7 @@ from edgebs.tensors import Array, Frame
 
 SAMPLES = 15
 """Frames that the median is taken of. An odd number, so that the median is one of them."""
-WINDOW_S = 60.0
+WINDOW_S = 180.0
 """The samples reach back this far at most, in seconds."""
 LOW, HIGH = 3, 11
 """Ranks whose difference is the spread: a quarter of the samples may lie outside on either side."""
@@ -28,6 +28,8 @@ STILL_PX = 0.15
 TEXTURE = 6.0
 """Grey levels of gradient from which a pixel can tell where it moved."""
 FEWEST_TEXTURED = 64
+AGREES_BETTER = 0.9
+"""A shift counts if it brings the difference from the background down to this share."""
 
 Shift = tuple[float, float]
 """Pixels right and down by which the picture lies off the anchor."""
@@ -134,9 +136,20 @@ class CameraShift:
         """The shift of (H, W) uint8 grey against the background, in pixels; (0, 0) where nothing can tell."""
         if self._reference is None or self._textured is None:
             return (0.0, 0.0)
-        flow = self._flow.calc(self._reference, halved(grey), None).reshape(-1, 2)[self._textured]
-        right, down = (2 * np.median(flow, axis=0)).tolist()
-        return (right, down) if math.hypot(right, down) >= STILL_PX else (0.0, 0.0)
+        small = halved(grey)
+        flow = self._flow.calc(self._reference, small, None).reshape(-1, 2)[self._textured]
+        right, down = np.median(flow, axis=0).tolist()
+        if 2 * math.hypot(right, down) < STILL_PX:
+            return (0.0, 0.0)
+        # Light that changes looks like motion to the flow; only a true shift makes the pictures agree.
+        shifted = self._disagreement(small, moved(self._reference, (right, down)))
+        still = self._disagreement(small, self._reference)
+        return (2 * right, 2 * down) if shifted < AGREES_BETTER * still else (0.0, 0.0)
+
+    def _disagreement(self, grey: Frame, expected: Frame) -> float:
+        """Mean difference of grey levels on textured pixels, whatever the light between them."""
+        difference = cv2.subtract(grey, expected, dtype=cv2.CV_16S).reshape(-1)[self._textured]
+        return float(np.abs(difference - np.median(difference)).mean())
 
 
 def halved(grey: Frame) -> Frame:

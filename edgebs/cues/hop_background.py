@@ -24,7 +24,7 @@ class HopBackground:
     """Cue of the `edge` model, (1, K + 5, h, w) float32: K flow magnitudes in pixels, then planes of 0..255.
 
     After the K intervals: background B, G, R as the camera would see it now; its spread; and the age, which
-    is 255 * log(1 + 25 s) / log(1 + 25 * 60 s), at most 255.
+    is 255 * log(1 + 25 s) / log(1 + 25 * 180 s), at most 255.
     """
 
     def __init__(self, settings: CueSettings, size: tuple[int, int]) -> None:

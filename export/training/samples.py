@@ -1,7 +1,7 @@
 """What a segmentation network learns from: rendered scenes, seen through the cue that the runtime computes.
 
-A sequence is watched as a camera would watch it: a past of up to a minute, of which only the frames that the
-background keeps are rendered, then a second or two of consecutive frames, some of which become samples.
+A sequence is watched as a camera would watch it: a past of up to three minutes, of which only the frames that
+the background keeps are rendered, then a second or two of consecutive frames, some of which become samples.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
 WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
 """Frames of a watched scene that become samples: the longest interval lies before the first."""
 SHORTEST_PAST_S = 0.5
+SCENE_PAST_S = 60.0
+"""A rendered scene can be asked for this long before its start."""
 COUNTED_SHARE = 0.5
 """Of the cameras with an unusual frame rate are read without time stamps, as files often are."""
 
@@ -69,10 +71,15 @@ def sequence_samples(
 
 
 def _watch(scene: VariedScene, cue: Cue, past_s: float, rate: float) -> None:
-    """Show the cue the frames of the past that its background would still hold, and the first one."""
-    times = kept_times(past_s * rate, rate / scene.fps)
+    """Show the cue the frames of the past that its background would still hold, and the first one.
+
+    past_s: seconds by the cue's clock. A past longer than the scene's is the scene's, slowed down.
+    """
+    slowed = max(1.0, past_s / (rate * SCENE_PAST_S))
+    times = kept_times(past_s, rate / scene.fps)
     for captured_s in [times[0], *times[1:][-SAMPLES:]]:
-        cue.remember(scene.frame(captured_s / rate).image, captured_s)
+        seconds = max(captured_s / rate / slowed, -SCENE_PAST_S)
+        cue.remember(scene.frame(seconds).image, captured_s)
 
 
 def kept_times(past_s: float, frame_s: float) -> list[float]:

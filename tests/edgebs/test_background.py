@@ -63,7 +63,7 @@ def test_the_median_and_the_spread_are_those_of_the_last_samples(count: int) -> 
 def test_samples_follow_each_other_closely_at_first_and_spread_over_the_window_later() -> None:
     background = MedianBackground((8, 8))
     frame, taken = np.zeros((8, 8, 3), np.uint8), []
-    for t in range(25 * 150):
+    for t in range(25 * 400):
         if background.is_due(t / 25):
             background.add(frame, t / 25)
             taken.append(t / 25)
@@ -80,12 +80,13 @@ def test_an_object_stays_out_of_the_background_for_half_of_the_window() -> None:
     empty, parked = np.full((16, 16, 3), 100, np.uint8), np.full((16, 16, 3), 100, np.uint8)
     parked[4:9, 4:9] = 200
     absorbed_after = None
-    for t in range(0, 25 * 240, 5):
+    start = 2 * WINDOW_S
+    for t in range(0, int(25 * (start + WINDOW_S)), 5):
         seconds = t / 25
         if background.is_due(seconds):
-            background.add(parked if seconds >= 120 else empty, seconds)
-        if seconds >= 120 and absorbed_after is None and background.median[6, 6, 0] == 200:
-            absorbed_after = seconds - 120
+            background.add(parked if seconds >= start else empty, seconds)
+        if seconds >= start and absorbed_after is None and background.median[6, 6, 0] == 200:
+            absorbed_after = seconds - start
     assert absorbed_after is not None
     assert 0.4 * WINDOW_S < absorbed_after < 0.65 * WINDOW_S
 
