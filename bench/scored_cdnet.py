@@ -35,7 +35,7 @@ def read_sequence(folder: Path) -> Sequence:
     if not inputs or not truths:
         raise SourceError(
             f"{folder} holds {len(inputs)} input frames and {len(truths)} ground-truth pictures of CDnet's "
-            "names (in000001.jpg, gt000001.png)."
+            "names (in000001.jpg, gt000001.png). Both are needed; for other names: --layout folders."
         )
     first, last = _scored_range(folder, max(inputs))
     scored = {number: path for number, path in truths.items() if first <= number <= last}

@@ -106,14 +106,14 @@ def scored_frames(sequence: Sequence) -> Iterator[tuple[Frame, Frame | None, Arr
     region = scored_region(sequence)
     size: tuple[int, int] | None = None
     for index, path in enumerate(sequence.inputs):
-        frame, truth, valid = scored_frame(sequence, index, region)
+        frame = read_picture(path, cv2.IMREAD_COLOR)
         if size is not None and frame.shape[:2] != size:
             raise SourceError(
                 f"{path} is {frame.shape[:2]}, the frames before it {size} (height, width). "
                 "One sequence has one size: split it, or resize the frame."
             )
         size = (frame.shape[0], frame.shape[1])
-        yield frame, truth, valid
+        yield frame, *_truth_of(sequence, index, frame, region)
 
 
 def scored_frame(
@@ -121,12 +121,18 @@ def scored_frame(
 ) -> tuple[Frame, Frame | None, Array | None]:
     """One frame by its position, as `scored_frames` gives it. region: of `scored_region`."""
     frame = read_picture(sequence.inputs[index], cv2.IMREAD_COLOR)
+    return frame, *_truth_of(sequence, index, frame, region)
+
+
+def _truth_of(
+    sequence: Sequence, index: int, frame: Frame, region: Array | None
+) -> tuple[Frame | None, Array | None]:
     path = sequence.truths[index]
     if path is None:
-        return frame, None, None
+        return None, None
     truth = sequence.labels(path)
     _require_same_size(path, truth, frame, region)
-    return frame, truth, scored_pixels(truth, region)
+    return truth, scored_pixels(truth, region)
 
 
 def scored_pixels(truth: Frame, region: Array | None) -> Array:
@@ -152,7 +158,8 @@ def _require_same_size(path: Path, truth: Frame, frame: Frame, region: Array | N
     if truth.shape != frame.shape[:2] or (region is not None and region.shape != truth.shape):
         raise SourceError(
             f"{path} is {truth.shape}, its frame {frame.shape[:2]}"
-            f"{'' if region is None else f', its ROI {region.shape}'} (height, width): they must agree."
+            f"{'' if region is None else f', its ROI {region.shape}'} (height, width): "
+            "they must agree. Put the ground truth of these very frames there."
         )
 
 
