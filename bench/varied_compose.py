@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,6 +50,8 @@ class Composer:
     mirror: Mirror | None
     exposure_s: float
     """Seconds that the shutter is open."""
+    is_exact: bool
+    """Whether what stands in front is cut out of the coverage too; see Mix.exact."""
 
     def at(self, seconds: float) -> Composed:
         """The scene at that time."""
@@ -76,18 +78,36 @@ class Composer:
     def _placed(self, mover: Mover, seconds: float, camera: Matrix) -> Placed | None:
         if not mover.window[0] <= seconds <= mover.window[1]:
             return None
+        p = self.place(mover, seconds, camera)
+        # Shadows reach farther than the object.
+        reach = 2.0 * max(mover.sprite(p.pose).mips[0].shape[:2]) * p.scale
+        is_near = -reach < p.foot[0] < self.size[1] + reach and -reach < p.foot[1] < self.size[0] + reach
+        return p if is_near else None
+
+    def place(self, mover: Mover, seconds: float, camera: Matrix) -> Placed:
+        """Where the mover is, in the picture or not."""
         pose = mover.pose(seconds)
         sprite = mover.sprite(pose)
         scale = pose.metre / mover.actor.density
         a, b, c, d, e, f = camera
         x, y = pose.foot
         foot = (a * x + b * y + c, d * x + e * y + f)
-        reach = 2.0 * max(sprite.mips[0].shape[:2]) * scale  # shadows reach farther than the object
-        if not (-reach < foot[0] < self.size[1] + reach and -reach < foot[1] < self.size[0] + reach):
-            return None
         mirror = -1.0 if pose.is_mirrored else 1.0
         matrix = then(stand_matrix(sprite, pose.foot, (mirror * scale, scale), pose.lean), camera)
         return Placed(mover, pose, matrix, foot, scale, (pose.look, pose.phase, mip_for(scale)))
+
+    def coverages(self, placed: Sequence[Placed], camera: Matrix) -> Iterator[tuple[Placed, Patch]]:
+        """(h, w) uint8 coverage in place of each mover, in the order of drawing, without motion blur."""
+        hiders = self._hiders(camera)
+        for p in sorted(placed, key=lambda p: p.pose.is_foreground):
+            patch = self._patch(p)
+            if patch is None:
+                continue
+            _hide(patch, p, hiders, self.is_exact)
+            coverage = Patch(patch.x, patch.y, cv2.extractChannel(patch.pixels, 3))
+            if not p.pose.is_foreground:
+                hiders.append((coverage, p.pose.foot[1]))
+            yield p, coverage
 
     def _empty(self, seconds: float, camera: Matrix) -> Array:
         """The plate as the camera sees it, (h, w, 4)."""
@@ -128,7 +148,7 @@ class Composer:
         patch = self._patch(p)
         if patch is None:
             return
-        _hide(patch, p, hiders)
+        _hide(patch, p, hiders, self.is_exact)
         coverage = cv2.extractChannel(patch.pixels, 3)
         hiders.append((Patch(patch.x, patch.y, coverage), p.pose.foot[1]))
         _lay_unseen(ground, patch, coverage)
@@ -145,7 +165,7 @@ class Composer:
                 image = None if p.mover.is_floating else self.mirror.patch(p, self.size)
                 if image is not None:
                     image = Patch(image.x, image.y, image.pixels.copy())
-                    _hide(image, p, hiders)
+                    _hide(image, p, hiders, self.is_exact)
                     _lay_unseen(canvas, image, cv2.extractChannel(image.pixels, 3))
         return shade
 
@@ -157,7 +177,7 @@ class Composer:
             if p.mover.is_floating:
                 continue
             for patch in self.shadow.patches(p, self.size):
-                _hide(patch, p, hiders)
+                _hide(patch, p, hiders, self.is_exact)
                 h, w = patch.pixels.shape
                 box = shade[patch.y : patch.y + h, patch.x : patch.x + w]
                 cv2.max(box, patch.pixels, box)
@@ -181,8 +201,8 @@ class Composer:
             return
         if margin:
             patch = Patch(patch.x, patch.y, _smeared(patch.pixels, smear_x, smear_y))
-        _hide(patch, p, hiders)
-        lay(canvas, patch)
+        _hide(patch, p, hiders, self.is_exact)
+        lay(canvas, patch, is_exact=self.is_exact)
         if margin:
             fuzzy.append(Patch(patch.x, patch.y, cv2.extractChannel(patch.pixels, 3)))
 
@@ -206,11 +226,11 @@ MAX_SMEAR = 12
 """Pixels that motion blur reaches each way."""
 
 
-def _hide(patch: Patch, p: Placed, hiders: list[Hider]) -> None:
+def _hide(patch: Patch, p: Placed, hiders: list[Hider], is_exact: bool) -> None:
     """Take from `patch`, in place, what stands before `p`."""
     for hider, depth in hiders:
         if depth > p.pose.foot[1]:
-            cut(patch, hider)
+            cut(patch, hider, is_exact=is_exact)
 
 
 def _lay_unseen(canvas: Array, patch: Patch, coverage: Array) -> None:

@@ -19,6 +19,25 @@ from edgebs.tensors import Array
 class Restless(Protocol):
     """A region of the plate that never stays the same."""
 
+    @property
+    def x(self) -> int:
+        """First column."""
+        ...
+
+    @property
+    def y(self) -> int:
+        """First row."""
+        ...
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ...
+
+    def taken(self, seconds: float) -> Array | None:
+        """(2, h, w) float32: from how far (x first) each pixel is taken; None if from no place at all."""
+        ...
+
     def move(self, plate: Array, moved: Array, seconds: float) -> None:
         """Write the region at that time into `moved` (H, W, 4); `plate` is the plate at rest."""
         ...
@@ -41,6 +60,17 @@ class Wave:
     """Vertical displacement per horizontal."""
     glitter: float
     """Grey levels by which a pixel of displacement brightens: water."""
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns."""
+        h, w = self.at[0].shape
+        return h, w
+
+    def taken(self, seconds: float) -> Array:
+        """(2, h, w) float32."""
+        by = self.displacement(seconds)
+        return np.stack([by, by * np.float32(self.slope)])
 
     def displacement(self, seconds: float) -> Array:
         """(h, w) float32: from how many columns to the right each pixel is taken."""
@@ -131,6 +161,15 @@ class Spray:
     """Smooth noise, larger than the region by SPRAY_SLACK."""
     seed: Seed
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns."""
+        h, w = self.weight.shape
+        return h, w
+
+    def taken(self, seconds: float) -> None:
+        """None: nothing here was elsewhere before."""
+
     def move(self, plate: Array, moved: Array, seconds: float) -> None:  # noqa: ARG002 - one signature
         """Brighten and darken the region of `moved`."""
         h, w = self.weight.shape
@@ -153,6 +192,14 @@ class Screen:
     hold_s: float
     seed: Seed
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.pictures[0].shape[0], self.pictures[0].shape[1]
+
+    def taken(self, seconds: float) -> None:
+        """None: nothing here was elsewhere before."""
+
     def move(self, plate: Array, moved: Array, seconds: float) -> None:  # noqa: ARG002 - one signature
         """Show the picture of the moment."""
         nth = math.floor((seconds + 100.0) / self.hold_s)
@@ -173,6 +220,17 @@ class Belt:
     period: int
     speed: float
     """Rows per second."""
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.strip.shape[0] - self.period - 2, self.strip.shape[1]
+
+    def taken(self, seconds: float) -> Array:
+        """(2, h, w) float32, larger for each repetition."""
+        taken = np.zeros((2, *self.extent), np.float32)
+        taken[1] = self.speed * seconds
+        return taken
 
     def move(self, plate: Array, moved: Array, seconds: float) -> None:  # noqa: ARG002 - one signature
         """Show the strip where it is now."""

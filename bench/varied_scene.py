@@ -17,6 +17,7 @@ from bench.varied_bank import PictureBank
 from bench.varied_camera import random_camera, random_light, random_sensor
 from bench.varied_cast import Director
 from bench.varied_compose import Composed, Composer
+from bench.varied_flow import flow_between
 from bench.varied_mix import AHEAD_S, PAST_S, Mix
 from bench.varied_nature import Restless, random_belt, random_screen, random_spray, random_wave
 from bench.varied_painter import Painter, Plate
@@ -83,6 +84,7 @@ class VariedScene:
             shadow=random_shadow(rng, mix, words),
             mirror=random_mirror(rng, size, mix, words),
             exposure_s=rng.uniform(0.15, 0.8) / self.fps if rng.random() < mix.blur else 0.0,
+            is_exact=mix.exact,
         )
         self._light = random_light(rng, mix, words)
         self._lamps = random_lamps(rng, area, plate.lamps) if "night" in words else None
@@ -137,6 +139,24 @@ class VariedScene:
             for whole, younger in zip((image, background, labels), later, strict=True):
                 whole[1::2] = younger[1::2]
         return VariedFrame(self._sensor.expose(image, seconds), labels, background)
+
+    def flow(self, s0: float, s1: float) -> tuple[Array, Array]:
+        """Where what is seen at `s0` is at `s1`: (2, h, w) float32 in pixels, x first, and (h, w) bool.
+
+        The second array is true where the point is inside the picture at `s1` and nothing hides it. Objects
+        move as a whole: limbs that swing are called hidden. Shadows, mirror images, light and weather have no
+        motion of their own. Raises ValueError outside -60 to 6.
+        """
+        for seconds in (s0, s1):
+            if not -PAST_S <= seconds <= AHEAD_S:
+                raise ValueError(f"a scene has the seconds -60 to 6, got {seconds}")
+        s0, s1 = self.shown(s0), self.shown(s1)
+        flow, visible = flow_between(self._composer, s0, s1)
+        if self._is_interlaced:
+            half = 0.5 / self.fps
+            later = flow_between(self._composer, s0 + half, s1 + half)
+            flow[:, 1::2], visible[1::2] = later[0][:, 1::2], later[1][1::2]
+        return flow, visible
 
     def shown(self, seconds: float) -> float:
         """The time of what the camera shows at `seconds`: an earlier one where it repeats a frame."""
