@@ -244,7 +244,7 @@ def export(
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="crossnet, or another one that can be trained.")],
+    model: Annotated[str, typer.Argument(help="crossnet, edge, or flow: the network of --flow net.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, weights, curves.")],
     steps: Annotated[int, typer.Option(min=0, help="Steps of the whole run; 0 leaves it to --minutes.")] = 0,
     minutes: Annotated[float, typer.Option(min=0, help="Minutes of the whole run; 0 for no limit.")] = 0.0,
@@ -286,10 +286,14 @@ def train(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Train a network; `edgebs export MODEL --weights OUT/best.safetensors` takes what it writes."""
+    """Train a network; `edgebs export MODEL --weights OUT/best.safetensors` takes what it writes.
+
+    That of `train flow` is taken by --flow net --flow-weights.
+    """
     require_export()
     from export.models import ModelRequest
     from export.training.feed import Feed
+    from export.training.flow_request import FLOW, FlowTrainRequest
     from export.training.loop import train as run_training
     from export.training.request import LoopOptions, TrainRequest
     from export.training.schedule import Schedule
@@ -299,44 +303,61 @@ def train(
     if data is None and (fold or share != 1.0):
         raise typer.BadParameter("needs --data", param_hint="--fold" if fold else "--share")
     height_width = _size(data_size, "--data-size")
-    chosen = data and DataOptions(root=data, share=share, fold=_fold(fold), size=height_width)
-    request = TrainRequest(
-        model=ModelRequest(
-            model=model,
-            weights=weights,
-            seed=seed,
-            width=width,
-            norm=norm,
-            size=_size(size),
-            intervals=_numbers(intervals, "--intervals"),
-            max_magnitude=max_magnitude,
-            nominal_fps=nominal_fps,
-            dis_preset=dis_preset,
-        ),
-        loop=LoopOptions(
-            out=out,
-            schedule=Schedule(peak=lr, warm_up_steps=warm_up, steps=steps, minutes=minutes),
-            seed=seed,
-            batch=batch,
-            precision=precision,
-            device=device,
-            threads=threads,
-            save_every=save_every,
-            save_minutes=save_minutes,
-            validate_every=validate_every,
-            resume=resume,
-            force=force,
-        ),
-        feed=Feed(replay=replay, reservoir=reservoir, workers=workers),
-        loss=loss,
-        augment=augment,
-        validation_sequences=validation,
-        images=images,
-        data=chosen,
-        mix=mix,
+    chosen = DataOptions(root=data, share=share, fold=_fold(fold), size=height_width) if data else None
+    loop = LoopOptions(
+        out=out,
+        schedule=Schedule(peak=lr, warm_up_steps=warm_up, steps=steps, minutes=minutes),
+        seed=seed,
+        batch=batch,
+        precision=precision,
+        device=device,
+        threads=threads,
+        save_every=save_every,
+        save_minutes=save_minutes,
+        validate_every=validate_every,
+        resume=resume,
+        force=force,
     )
+    feed = Feed(replay=replay, reservoir=reservoir, workers=workers)
+    request: TrainRequest | FlowTrainRequest
+    if model == FLOW:
+        if data is not None:
+            raise typer.BadParameter("flow is trained on rendered scenes alone", param_hint="--data")
+        request = FlowTrainRequest(
+            loop=loop,
+            feed=feed,
+            size=_size(size),
+            gaps=_numbers(intervals, "--intervals"),
+            weights=weights,
+            augment=augment,
+            validation_sequences=validation,
+            images=images,
+        )
+    else:
+        request = TrainRequest(
+            model=ModelRequest(
+                model=model,
+                weights=weights,
+                seed=seed,
+                width=width,
+                norm=norm,
+                size=_size(size),
+                intervals=_numbers(intervals, "--intervals"),
+                max_magnitude=max_magnitude,
+                nominal_fps=nominal_fps,
+                dis_preset=dis_preset,
+            ),
+            loop=loop,
+            feed=feed,
+            loss=loss,
+            augment=augment,
+            validation_sequences=validation,
+            images=images,
+            data=chosen,
+            mix=mix,
+        )
     task = task_for(request, progress_bar)
-    result = run_training(task, request.loop, say=note, bar=progress_bar)
+    result = run_training(task, loop, say=note, bar=progress_bar)
     if json:
         print_json(result)
     else:

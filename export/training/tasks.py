@@ -9,6 +9,8 @@ from torch import nn
 
 from edgebs.errors import ExportError
 from export.models import RANDOM, build_networks
+from export.training.flow_request import FLOW, FlowTrainRequest
+from export.training.flow_task import flow_task
 from export.training.loop import Bar, no_bar, require_free
 from export.training.mixture import Mixture, StoredSequences
 from export.training.rendering import RenderedSequences, as_it_is, flipped_and_tinted, mirrored_only
@@ -18,15 +20,17 @@ from export.training.segmentation import SegmentationTask
 from export.training.task import Task
 from export.training.workers import Render
 
-TRAINABLE = ("crossnet", "edge")
+TRAINABLE = ("crossnet", "edge", FLOW)
 
 
-def task_for(request: TrainRequest, bar: Bar = no_bar) -> Task:
+def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Task:
     """The task of `request.model`; with `request.data`, its samples are computed first, where they are not.
 
     bar: opens a progress bar for that. Raises ExportError for a model that cannot be trained, SourceError for
     data that cannot be used.
     """
+    if isinstance(request, FlowTrainRequest):
+        return flow_task(request)
     model = request.model
     if model.model not in TRAINABLE:
         raise ExportError(f"'{model.model}' cannot be trained; what can: {', '.join(TRAINABLE)}.")
