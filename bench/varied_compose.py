@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.varied_camera import Camera
 from bench.varied_draw import Matrix, Patch, cut, lay, mip_for, mip_matrix, stand_matrix, then, warped
-from bench.varied_mover import Mover, Placed
+from bench.varied_mover import Evidence, Mover, Placed
 from bench.varied_nature import Restless
 from bench.varied_painter import Plate
 from bench.varied_shadow import Mirror, Shadow
@@ -53,8 +53,8 @@ class Composer:
     is_exact: bool
     """Whether what stands in front is cut out of the coverage too; see Mix.exact."""
 
-    def at(self, seconds: float) -> Composed:
-        """The scene at that time."""
+    def at(self, seconds: float, since: float | None = None) -> Composed:
+        """The scene at that time; `since` as in `VariedScene.frame`."""
         camera = self.camera.matrix(seconds)
         ground = self._empty(seconds, camera)
         placed = self.placed(seconds, camera)
@@ -66,9 +66,16 @@ class Composer:
         standing = [p for p in placed if p.pose.is_foreground]
         shade = self._shade(canvas, standing, hiders)
         fuzzy: list[Patch] = []
+        known = np.full(self.size, FOREGROUND, np.uint8)
         for p in standing:
-            self._draw(p, canvas, hiders, fuzzy)
-        return Composed(canvas, ground, self._labels(canvas, shade, fuzzy), placed)
+            coverage = self._draw(p, canvas, hiders, fuzzy)
+            if coverage is not None and since is not None:
+                h, w = coverage.pixels.shape
+                box = known[coverage.y : coverage.y + h, coverage.x : coverage.x + w]
+                box[coverage.pixels > 127] = _known_as(p.mover, seconds, since)
+        labels = self._labels(canvas, shade, fuzzy)
+        np.copyto(labels, known, where=(labels == FOREGROUND) & (known != FOREGROUND))
+        return Composed(canvas, ground, labels, placed)
 
     def placed(self, seconds: float, camera: Matrix) -> list[Placed]:
         """The movers that may be in the picture, the farthest first."""
@@ -192,19 +199,22 @@ class Composer:
         light = cv2.LUT(shade[y : y + h, x : x + w], self.shadow.light)
         cv2.multiply(box, cv2.cvtColor(light, cv2.COLOR_GRAY2BGRA), box, 1 / 255)
 
-    def _draw(self, p: Placed, canvas: Array, hiders: list[Hider], fuzzy: list[Patch]) -> None:
+    def _draw(self, p: Placed, canvas: Array, hiders: list[Hider], fuzzy: list[Patch]) -> Patch | None:
+        """Draw one that is foreground; returns its coverage (h, w)."""
         smear_x, smear_y = (v * self.exposure_s for v in p.pose.velocity)
         length = math.hypot(smear_x, smear_y)
         margin = min(math.ceil(length / 2), MAX_SMEAR) + 1 if length > 1.2 else 0
         patch = self._patch(p, margin)
         if patch is None:
-            return
+            return None
         if margin:
             patch = Patch(patch.x, patch.y, _smeared(patch.pixels, smear_x, smear_y))
         _hide(patch, p, hiders, self.is_exact)
         lay(canvas, patch, is_exact=self.is_exact)
+        coverage = Patch(patch.x, patch.y, cv2.extractChannel(patch.pixels, 3))
         if margin:
-            fuzzy.append(Patch(patch.x, patch.y, cv2.extractChannel(patch.pixels, 3)))
+            fuzzy.append(coverage)
+        return coverage
 
     def _labels(self, canvas: Array, shade: Array | None, fuzzy: list[Patch]) -> Array:
         coverage = cv2.extractChannel(canvas, 3)
@@ -220,6 +230,19 @@ class Composer:
             )  # 0.15 to 0.85
             labels[box][partial > 0] = UNKNOWN
         return np.asarray(labels)
+
+
+def _known_as(mover: Mover, seconds: float, since: float) -> int:
+    """The label of its pixels, for somebody who has watched since then.
+
+    A person who never moved may be one or a poster: nobody can be asked to know. A car that never did is
+    parked.
+    """
+    evidence = mover.evidence(seconds, since)
+    if evidence is Evidence.CLEAR:
+        return FOREGROUND
+    is_parked = evidence is Evidence.NONE and mover.actor.kind not in ("person", "animal")
+    return BACKGROUND if is_parked else UNKNOWN
 
 
 MAX_SMEAR = 12

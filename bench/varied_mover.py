@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +20,20 @@ from edgebs.tensors import Array
 
 FOREVER = 1e6
 """Seconds."""
+
+
+MOVED_PX = 1.5
+"""What has moved by less cannot be told from what stands."""
+FORGOTTEN = 0.75
+"""Who has stood for this share of the time has become the background of those who watch."""
+
+
+class Evidence(Enum):
+    """Whether a watcher can know that something is no scenery."""
+
+    NONE = "it has not moved since"
+    FAINT = "it has moved, but stood for nearly all of the time"
+    CLEAR = "it moves, or has moved lately"
 
 
 class Pose(NamedTuple):
@@ -170,6 +185,27 @@ class Mover:
         is_mirrored = (self.heading[0] < 0) != (speed < 0)
         is_foreground = seconds >= self.foreground_from
         return Pose(look, phase, (x, y), metre, lean, velocity, is_mirrored, is_foreground)
+
+    def still_since(self, seconds: float) -> float:
+        """When it stopped; `seconds` itself while it moves, -FOREVER where it never did."""
+        if self.carried is not None:
+            owner, since, until = self.carried
+            if seconds <= since:
+                return -FOREVER
+            return owner.still_since(seconds) if seconds < until else owner.still_since(until)
+        times, distances = self.table.times, self.table.distances
+        nth = min(max(bisect_right(times, seconds) - 1, 0), len(times) - 2)
+        return times[nth] if distances[nth] == distances[nth + 1] else seconds
+
+    def evidence(self, seconds: float, since: float) -> Evidence:
+        """What shows, to somebody who has watched since `since`, that this is no part of the scenery."""
+        if self.window[0] <= since:
+            (x0, y0), (x1, y1) = self.pose(since).foot, self.pose(seconds).foot
+            (x2, y2) = self.pose((since + seconds) / 2).foot
+            if max(math.hypot(x1 - x0, y1 - y0), math.hypot(x2 - x0, y2 - y0)) < MOVED_PX:
+                return Evidence.NONE
+        still_s = seconds - max(self.still_since(seconds), since)
+        return Evidence.FAINT if still_s > FORGOTTEN * (seconds - since) else Evidence.CLEAR
 
     def _look(self, seconds: float, distance: float, speed: float, metre: float) -> tuple[str, int]:
         poses = self.actor.poses

@@ -128,14 +128,19 @@ class VariedScene:
         repeated[0] = False
         return np.asarray(repeated)
 
-    def frame(self, seconds: float) -> VariedFrame:
-        """The instant `seconds` of the real-time part, whose start is 0; ValueError outside -60 to 6."""
+    def frame(self, seconds: float, since: float | None = None) -> VariedFrame:
+        """The instant `seconds` of the real-time part, whose start is 0; ValueError outside -60 to 6.
+
+        since: when somebody began to watch. Labels then say what can be known: what has not moved since is
+        background (unknown, where it is a person or an animal), and unknown what stood for nearly all of the
+        time. None: the labels say what is true.
+        """
         if not -PAST_S <= seconds <= AHEAD_S:
             raise ValueError(f"a scene has the seconds -60 to 6, got {seconds}")
         seconds = self.shown(seconds)
-        image, background, labels = self._seen(seconds)
+        image, background, labels = self._seen(seconds, since)
         if self._is_interlaced:
-            later = self._seen(seconds + 0.5 / self.fps)
+            later = self._seen(seconds + 0.5 / self.fps, since)
             for whole, younger in zip((image, background, labels), later, strict=True):
                 whole[1::2] = younger[1::2]
         return VariedFrame(self._sensor.expose(image, seconds), labels, background)
@@ -167,9 +172,9 @@ class VariedScene:
             nth -= 1
         return nth / self.fps
 
-    def _seen(self, seconds: float) -> tuple[Array, Array, Array]:
+    def _seen(self, seconds: float, since: float | None) -> tuple[Array, Array, Array]:
         """(image, background, labels) before the sensor's noise."""
-        composed = self._composer.at(seconds)
+        composed = self._composer.at(seconds, since)
         h, w = self.size
         both = np.empty((2 * h, w, 3), np.uint8)
         cv2.cvtColor(composed.canvas, cv2.COLOR_BGRA2BGR, both[:h])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.varied_mix import Mix
 from bench.varied_scene import PictureBank, VariedScene
 from edgebs.cues import Cue, open_cue
 from edgebs.cues.background import SAMPLES, WINDOW_S
@@ -23,6 +24,7 @@ COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
 """Frames of a cold start that become samples."""
 WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
 """Frames of a watched scene that become samples: the longest interval lies before the first."""
+MIX = Mix(exact=True)
 SHORTEST_PAST_S = 0.5
 SCENE_PAST_S = 60.0
 """A rendered scene can be asked for this long before its start."""
@@ -46,19 +48,20 @@ def sequence_samples(
 ) -> list[TrainingSample]:
     """Sequence `index` of a seed, as samples; the same arguments give the same samples in any process."""
     rng = np.random.default_rng((seed, index, 0x5EE))
-    scene = VariedScene(seed=(seed, index), size=size, bank=bank)
+    scene = VariedScene(seed=(seed, index), size=size, bank=bank, mix=MIX)
     cue = open_cue(settings, size, None)
     # A file without time stamps is read as if it had the nominal rate: its seconds are shorter or longer.
     rate = scene.fps / settings.nominal_fps if rng.random() < COUNTED_SHARE else 1.0
     is_cold = bool(rng.random() < COLD_SHARE)
+    since = 0.0
     if not is_cold:
         past_s = math.exp(rng.uniform(math.log(SHORTEST_PAST_S), math.log(WINDOW_S)))
-        _watch(scene, cue, past_s, rate)
+        since = _watch(scene, cue, past_s, rate)
     wanted = COLD_SAMPLES if is_cold else WARM_SAMPLES
     samples = []
     for t in range(wanted[-1] + 1):
         seconds = t / scene.fps
-        rendered = scene.frame(seconds)
+        rendered = scene.frame(seconds, since)
         if t in wanted:
             output = cue.update(rendered.image, seconds * rate)
             samples.append(
@@ -70,16 +73,18 @@ def sequence_samples(
     return samples
 
 
-def _watch(scene: VariedScene, cue: Cue, past_s: float, rate: float) -> None:
+def _watch(scene: VariedScene, cue: Cue, past_s: float, rate: float) -> float:
     """Show the cue the frames of the past that its background would still hold, and the first one.
 
     past_s: seconds by the cue's clock. A past longer than the scene's is the scene's, slowed down.
+    Returns the scene's time at the start.
     """
     slowed = max(1.0, past_s / (rate * SCENE_PAST_S))
     times = kept_times(past_s, rate / scene.fps)
     for captured_s in [times[0], *times[1:][-SAMPLES:]]:
         seconds = max(captured_s / rate / slowed, -SCENE_PAST_S)
         cue.remember(scene.frame(seconds).image, captured_s)
+    return max(times[0] / rate / slowed, -SCENE_PAST_S)
 
 
 def kept_times(past_s: float, frame_s: float) -> list[float]:
