@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from bench.varied_bank import PictureBank
-from bench.varied_scene import VariedScene
+from bench.varied_scene import Mix, VariedScene
 from edgebs.atomic import atomic_file
 from edgebs.errors import SinkError
 from edgebs.tensors import Array
@@ -30,15 +30,17 @@ def draw_sheet(
     wanted: Sequence[str] = (),
     images: Path | None = None,
     columns: int = 1,
+    mix: Mix | None = None,
+    is_free_only: bool = False,
 ) -> None:
     """Write a picture (.png or .jpg) with one strip a scene.
 
     wanted: only scenes that have all these conditions; images: a folder of pictures for the backgrounds;
-    columns: strips side by side. Raises SinkError where `file` cannot be written, SourceError for a folder
-    without pictures.
+    columns: strips side by side; is_free_only: as in PictureBank.open.
+    Raises SinkError where `file` cannot be written, SourceError for a folder without pictures.
     """
-    bank = PictureBank.open(images)
-    chosen = list(islice(_scenes(seed, size, bank, set(wanted)), scenes))
+    bank = PictureBank.open(images, is_free_only=is_free_only)
+    chosen = list(islice(_scenes(seed, size, bank, set(wanted), mix), scenes))
     strips = [_strip(name, scene) for name, scene in chosen]
     strips += [np.zeros_like(strips[0])] * (-len(strips) % columns)
     rows = [np.hstack(strips[at : at + columns]) for at in range(0, len(strips), columns)]
@@ -48,11 +50,11 @@ def draw_sheet(
 
 
 def _scenes(
-    seed: int, size: tuple[int, int], bank: PictureBank, wanted: set[str]
+    seed: int, size: tuple[int, int], bank: PictureBank, wanted: set[str], mix: Mix | None
 ) -> Iterator[tuple[str, VariedScene]]:
     # A word that no scene has would search for ever.
     for nth in islice(count(), 20_000):
-        scene = VariedScene((seed, nth), size, bank)
+        scene = VariedScene((seed, nth), size, bank, mix)
         if wanted <= scene.conditions:
             yield f"{seed},{nth}", scene
 
@@ -84,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--with", dest="wanted", nargs="*", default=(), help="only scenes with these conditions"
     )
     parser.add_argument("--images", type=Path, help="folder of pictures for the backgrounds")
+    parser.add_argument("--exact", action="store_true", help="cut what passes behind posts (Mix.exact)")
+    parser.add_argument("--free", action="store_true", help="only photographs whose licence is written down")
     given = parser.parse_args(arguments)
     draw_sheet(
         given.sheet,
@@ -93,4 +97,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         wanted=given.wanted,
         images=given.images,
         columns=given.columns,
+        mix=Mix(exact=given.exact),
+        is_free_only=given.free,
     )
