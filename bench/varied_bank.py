@@ -27,7 +27,7 @@ _PACKAGED = {
     "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
     "skimage": (
         "data/astronaut.png", "data/brick.png", "data/chelsea.png", "data/coffee.png", "data/grass.png",
-        "data/gravel.png", "data/motorcycle_left.png", "data/rocket.jpg",
+        "data/gravel.png", "data/rocket.jpg",
     ),
 }  # fmt: skip
 

@@ -99,6 +99,6 @@ class Mix:
     stutter: float = 0.04
     """Some frames of the real-time part repeat the one before."""
 
-    exact: bool = False
+    exact: bool = True
     """Posts, fences and parked cars are cut out of the objects behind them. False keeps the bytes of the
     first complete version, where they turn black and are labelled as part of the object."""
