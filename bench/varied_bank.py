@@ -31,8 +31,6 @@ _PACKAGED = {
     ),
 }  # fmt: skip
 
-_UNLICENSED = ("data/motorcycle_left.png",)
-
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
@@ -49,56 +47,54 @@ class _Contents:
 class PictureBank:
     """All pictures. Opened at once, filled at the first use in each process; pickles as the folder's name."""
 
-    def __init__(self, images: Path | None, is_free_only: bool) -> None:
+    def __init__(self, images: Path | None) -> None:
         """Use `open`."""
-        self._key = (images, is_free_only)
+        self._images = images
 
     @staticmethod
-    def open(images: Path | str | None = None, *, is_free_only: bool = False) -> PictureBank:
+    def open(images: Path | str | None = None) -> PictureBank:
         """A bank with the shipped pictures, and those in the folder `images` (.jpg, .png, .bmp) if given.
 
-        is_free_only: without the one packaged photograph that comes without words on its licence, which the
-        frozen bytes hold; see docs/training-data.md. Raises SourceError where `images` is not a folder or
-        holds no picture.
+        Raises SourceError where `images` is not a folder or holds no picture.
         """
         if images is None:
-            return PictureBank(None, is_free_only)
+            return PictureBank(None)
         folder = Path(images)
         if not folder.is_dir() or not any(_picture_files(folder)):
             raise SourceError(
                 f"{folder} holds no pictures. Name a folder with .jpg, .png or .bmp files, or leave it out."
             )
-        return PictureBank(folder, is_free_only)
+        return PictureBank(folder)
 
     @property
     def actors(self) -> dict[str, list[Actor]]:
         """Actors by kind."""
-        return _contents(*self._key).actors
+        return _contents(self._images).actors
 
     @property
     def tiles(self) -> list[Array]:
         """Procedural textures, (256, 256, 3) uint8 each, around middle grey."""
-        return _contents(*self._key).tiles
+        return _contents(self._images).tiles
 
     @property
     def photos(self) -> list[Array]:
         """Photographs, (h, w, 3) uint8 BGR, at most 512 pixels long."""
-        return _contents(*self._key).photos
+        return _contents(self._images).photos
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Where the photographs come from: scenes are the same only where these are the same."""
-        return _contents(*self._key).sources
+        return _contents(self._images).sources
 
     @property
     def grain(self) -> Array:
         """(GRAIN, GRAIN, 3) float32 of standard normal noise."""
-        return _contents(*self._key).grain
+        return _contents(self._images).grain
 
     @property
     def clouds(self) -> list[Array]:
         """(GRAIN, GRAIN) float32 each: smooth noise of about -1..1 with cells of 128, 48, 16 and 6 pixels."""
-        return _contents(*self._key).clouds
+        return _contents(self._images).clouds
 
 
 def _picture_files(folder: Path) -> list[Path]:
@@ -107,9 +103,9 @@ def _picture_files(folder: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=4)
-def _contents(images: Path | None, is_free_only: bool) -> _Contents:
+def _contents(images: Path | None) -> _Contents:
     rng = np.random.default_rng(0x7E57)
-    photos, sources = _photos(images, is_free_only)
+    photos, sources = _photos(images)
     return _Contents(
         actors=load_actors(),
         tiles=[texture_tile(rng, nth) for nth in range(24)],
@@ -120,17 +116,13 @@ def _contents(images: Path | None, is_free_only: bool) -> _Contents:
     )
 
 
-def _photos(images: Path | None, is_free_only: bool) -> tuple[list[Array], tuple[str, ...]]:
+def _photos(images: Path | None) -> tuple[list[Array], tuple[str, ...]]:
     files = [] if images is None else [(str(file), file) for file in _picture_files(images)]
     for package, names in _PACKAGED.items():
         found = importlib.util.find_spec(package)
         if found is not None and found.origin is not None:
             root = Path(found.origin).parent
-            files += [
-                (f"{package} {name}", root / name)
-                for name in names
-                if (root / name).is_file() and not (is_free_only and name in _UNLICENSED)
-            ]
+            files += [(f"{package} {name}", root / name) for name in names if (root / name).is_file()]
     photos, sources = [], []
     for name, file in files:
         photo = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)

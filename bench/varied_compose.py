@@ -50,8 +50,6 @@ class Composer:
     mirror: Mirror | None
     exposure_s: float
     """Seconds that the shutter is open."""
-    is_exact: bool
-    """Whether what stands in front is cut out of the coverage too; see Mix.exact."""
 
     def at(self, seconds: float, since: float | None = None) -> Composed:
         """The scene at that time; `since` as in `VariedScene.frame`."""
@@ -110,7 +108,7 @@ class Composer:
             patch = self._patch(p)
             if patch is None:
                 continue
-            _hide(patch, p, hiders, self.is_exact)
+            _hide(patch, p, hiders)
             coverage = Patch(patch.x, patch.y, cv2.extractChannel(patch.pixels, 3))
             if not p.pose.is_foreground:
                 hiders.append((coverage, p.pose.foot[1]))
@@ -155,7 +153,7 @@ class Composer:
         patch = self._patch(p)
         if patch is None:
             return
-        _hide(patch, p, hiders, self.is_exact)
+        _hide(patch, p, hiders)
         coverage = cv2.extractChannel(patch.pixels, 3)
         hiders.append((Patch(patch.x, patch.y, coverage), p.pose.foot[1]))
         _lay_unseen(ground, patch, coverage)
@@ -172,7 +170,7 @@ class Composer:
                 image = None if p.mover.is_floating else self.mirror.patch(p, self.size)
                 if image is not None:
                     image = Patch(image.x, image.y, image.pixels.copy())
-                    _hide(image, p, hiders, self.is_exact)
+                    _hide(image, p, hiders)
                     _lay_unseen(canvas, image, cv2.extractChannel(image.pixels, 3))
         return shade
 
@@ -184,7 +182,7 @@ class Composer:
             if p.mover.is_floating:
                 continue
             for patch in self.shadow.patches(p, self.size):
-                _hide(patch, p, hiders, self.is_exact)
+                _hide(patch, p, hiders)
                 h, w = patch.pixels.shape
                 box = shade[patch.y : patch.y + h, patch.x : patch.x + w]
                 cv2.max(box, patch.pixels, box)
@@ -209,8 +207,8 @@ class Composer:
             return None
         if margin:
             patch = Patch(patch.x, patch.y, _smeared(patch.pixels, smear_x, smear_y))
-        _hide(patch, p, hiders, self.is_exact)
-        lay(canvas, patch, is_exact=self.is_exact)
+        _hide(patch, p, hiders)
+        lay(canvas, patch)
         coverage = Patch(patch.x, patch.y, cv2.extractChannel(patch.pixels, 3))
         if margin:
             fuzzy.append(coverage)
@@ -249,11 +247,11 @@ MAX_SMEAR = 12
 """Pixels that motion blur reaches each way."""
 
 
-def _hide(patch: Patch, p: Placed, hiders: list[Hider], is_exact: bool) -> None:
+def _hide(patch: Patch, p: Placed, hiders: list[Hider]) -> None:
     """Take from `patch`, in place, what stands before `p`."""
     for hider, depth in hiders:
         if depth > p.pose.foot[1]:
-            cut(patch, hider, is_exact=is_exact)
+            cut(patch, hider)
 
 
 def _lay_unseen(canvas: Array, patch: Patch, coverage: Array) -> None:

@@ -71,14 +71,12 @@ def warped(pixels: Array, matrix: Matrix, size: tuple[int, int], margin: int = 0
     return Patch(x0, y0, cv2.warpAffine(pixels, inside, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR))
 
 
-def _four(weight: Array, is_exact: bool) -> Array:
-    """(h, w, 4) of a weight; the last channel is 255 unless `is_exact`, which the frozen bytes need."""
-    return np.asarray(
-        cv2.merge([weight, weight, weight, weight]) if is_exact else cv2.cvtColor(weight, cv2.COLOR_GRAY2BGRA)
-    )
+def _four(weight: Array) -> Array:
+    """(h, w, 4): the same weight for every channel, coverage included."""
+    return np.asarray(cv2.merge([weight, weight, weight, weight]))
 
 
-def lay(canvas: Array, patch: Patch, inverse: Array | None = None, *, is_exact: bool = False) -> None:
+def lay(canvas: Array, patch: Patch, inverse: Array | None = None) -> None:
     """Put `patch` over `canvas` (H, W, 4): all four channels become canvas x (1 - alpha) + patch.
 
     inverse: 255 - alpha of what hides the canvas, where that is not the patch's own last channel.
@@ -87,12 +85,12 @@ def lay(canvas: Array, patch: Patch, inverse: Array | None = None, *, is_exact: 
     box = canvas[patch.y : patch.y + h, patch.x : patch.x + w]
     if inverse is None:
         inverse = cv2.bitwise_not(cv2.extractChannel(patch.pixels, 3))
-    cv2.multiply(box, _four(inverse, is_exact), box, 1 / 255)
+    cv2.multiply(box, _four(inverse), box, 1 / 255)
     cv2.add(box, patch.pixels, box)
 
 
-def cut(patch: Patch, mask: Patch, *, is_exact: bool = False) -> None:
-    """Take from `patch`, in place, what lies behind the one-channel `mask`; coverage only if `is_exact`."""
+def cut(patch: Patch, mask: Patch) -> None:
+    """Take from `patch`, in place, what lies behind the one-channel `mask`: colours and coverage."""
     ph, pw = patch.pixels.shape[:2]
     mh, mw = mask.pixels.shape[:2]
     x0, x1 = max(patch.x, mask.x), min(patch.x + pw, mask.x + mw)
@@ -101,7 +99,7 @@ def cut(patch: Patch, mask: Patch, *, is_exact: bool = False) -> None:
         return
     box = patch.pixels[y0 - patch.y : y1 - patch.y, x0 - patch.x : x1 - patch.x]
     clear = cv2.bitwise_not(mask.pixels[y0 - mask.y : y1 - mask.y, x0 - mask.x : x1 - mask.x])
-    cv2.multiply(box, clear if box.ndim == 2 else _four(clear, is_exact), box, 1 / 255)
+    cv2.multiply(box, clear if box.ndim == 2 else _four(clear), box, 1 / 255)
 
 
 def stand_matrix(

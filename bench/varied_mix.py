@@ -98,7 +98,3 @@ class Mix:
     """Odd rows are half a frame younger."""
     stutter: float = 0.04
     """Some frames of the real-time part repeat the one before."""
-
-    exact: bool = True
-    """Posts, fences and parked cars are cut out of the objects behind them. False keeps the bytes of the
-    first complete version, where they turn black and are labelled as part of the object."""

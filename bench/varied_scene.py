@@ -84,7 +84,6 @@ class VariedScene:
             shadow=random_shadow(rng, mix, words),
             mirror=random_mirror(rng, size, mix, words),
             exposure_s=rng.uniform(0.15, 0.8) / self.fps if rng.random() < mix.blur else 0.0,
-            is_exact=mix.exact,
         )
         self._light = random_light(rng, mix, words)
         self._lamps = random_lamps(rng, area, plate.lamps) if "night" in words else None

@@ -31,15 +31,14 @@ def draw_sheet(
     images: Path | None = None,
     columns: int = 1,
     mix: Mix | None = None,
-    is_free_only: bool = False,
 ) -> None:
     """Write a picture (.png or .jpg) with one strip a scene.
 
     wanted: only scenes that have all these conditions; images: a folder of pictures for the backgrounds;
-    columns: strips side by side; is_free_only: as in PictureBank.open.
+    columns: strips side by side.
     Raises SinkError where `file` cannot be written, SourceError for a folder without pictures.
     """
-    bank = PictureBank.open(images, is_free_only=is_free_only)
+    bank = PictureBank.open(images)
     chosen = list(islice(_scenes(seed, size, bank, set(wanted), mix), scenes))
     strips = [_strip(name, scene) for name, scene in chosen]
     strips += [np.zeros_like(strips[0])] * (-len(strips) % columns)
@@ -86,8 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--with", dest="wanted", nargs="*", default=(), help="only scenes with these conditions"
     )
     parser.add_argument("--images", type=Path, help="folder of pictures for the backgrounds")
-    parser.add_argument("--exact", action="store_true", help="cut what passes behind posts (Mix.exact)")
-    parser.add_argument("--free", action="store_true", help="only photographs whose licence is written down")
     given = parser.parse_args(arguments)
     draw_sheet(
         given.sheet,
@@ -97,6 +94,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         wanted=given.wanted,
         images=given.images,
         columns=given.columns,
-        mix=Mix(exact=given.exact),
-        is_free_only=given.free,
     )

@@ -44,7 +44,7 @@ def post(left: int, right: int, foot: int) -> Occluder:
     )
 
 
-def composer(*movers: Mover, plate: Plate | None = None, is_exact: bool = True) -> Composer:
+def composer(*movers: Mover, plate: Plate | None = None) -> Composer:
     """The movers before a wall, seen by a steady camera, without shadows."""
     return Composer(
         size=SIZE,
@@ -55,7 +55,6 @@ def composer(*movers: Mover, plate: Plate | None = None, is_exact: bool = True) 
         shadow=None,
         mirror=None,
         exposure_s=0.0,
-        is_exact=is_exact,
     )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from bench.flow_pairs import flow_pairs
-from bench.varied_mix import Mix
 from bench.varied_scene import VariedScene
 from edgebs.tensors import Array
 from export.training.rendering import picture_bank
@@ -31,7 +30,7 @@ class RenderedPairs:
     def __call__(self, seed: int, index: int) -> list[Sample]:
         """See `workers.Render`."""
         bank = picture_bank(self.images)
-        scene = VariedScene(seed=(seed, index), size=self.size, bank=bank, mix=Mix(exact=True))
+        scene = VariedScene(seed=(seed, index), size=self.size, bank=bank)
         rng = np.random.default_rng((seed, index, 0xF10))
         return [
             (

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.varied_mix import Mix
 from bench.varied_scene import PictureBank, VariedScene
 from edgebs.cues import Cue, open_cue
 from edgebs.cues.background import SAMPLES, WINDOW_S
@@ -24,7 +23,6 @@ COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
 """Frames of a cold start that become samples."""
 WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
 """Frames of a watched scene that become samples: the longest interval lies before the first."""
-MIX = Mix(exact=True)
 SHORTEST_PAST_S = 0.5
 SCENE_PAST_S = 60.0
 """A rendered scene can be asked for this long before its start."""
@@ -48,7 +46,7 @@ def sequence_samples(
 ) -> list[TrainingSample]:
     """Sequence `index` of a seed, as samples; the same arguments give the same samples in any process."""
     rng = np.random.default_rng((seed, index, 0x5EE))
-    scene = VariedScene(seed=(seed, index), size=size, bank=bank, mix=MIX)
+    scene = VariedScene(seed=(seed, index), size=size, bank=bank)
     cue = open_cue(settings, size, None)
     # A file without time stamps is read as if it had the nominal rate: its seconds are shorter or longer.
     rate = scene.fps / settings.nominal_fps if rng.random() < COUNTED_SHARE else 1.0

@@ -65,12 +65,6 @@ def test_the_users_pictures_come_first(tmp_path: Path) -> None:
     assert VariedScene(1, (64, 64), bank).frame(0.0).image.shape == (64, 64, 3)
 
 
-def test_the_photograph_without_a_licence_can_be_left_out() -> None:
-    every, free = PictureBank.open(), PictureBank.open(is_free_only=True)
-    assert set(every.sources) - set(free.sources) <= {"skimage data/motorcycle_left.png"}
-    assert not any("motorcycle" in source for source in free.sources)
-
-
 def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(SourceError, match=r"holds no pictures\. Name a folder"):

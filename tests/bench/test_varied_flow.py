@@ -55,7 +55,7 @@ def bank() -> PictureBank:
 # Noise-free composing is compared, so that only interpolation is left.
 @pytest.mark.parametrize("seed", range(8))
 def test_warping_by_the_flow_gives_the_other_instant(bank: PictureBank, seed: int) -> None:
-    mix = Mix(exact=True, waving=1.0, shadows=0, contact=0, reflections=0, blur=0, interlaced=0, stutter=0)
+    mix = Mix(waving=1.0, shadows=0, contact=0, reflections=0, blur=0, interlaced=0, stutter=0)
     scene = VariedScene((seed, 77), (128, 128), bank, mix)
     first, second = 2.0, 2.0 + 3 / scene.fps
     flow, visible = scene.flow(first, second)

@@ -106,7 +106,7 @@ def test_an_empty_scene_has_no_foreground_in_its_real_time_part(bank: PictureBan
 
 
 def test_most_other_scenes_have_foreground_and_a_background_without_it(bank: PictureBank) -> None:
-    mix = Mix(empty=0, steady=1, exact=True, interlaced=0)
+    mix = Mix(empty=0, steady=1, interlaced=0)
     seen = 0
     for seed in range(20):
         frame = VariedScene((6, seed), SIZE, bank, mix).frame(2.0)
