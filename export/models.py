@@ -289,8 +289,9 @@ def _edge_form(request: ModelRequest) -> dict[str, Any]:
     if origin == RANDOM:
         return {}
     if origin.startswith(WEIGHTS_PREFIX):
-        return {"folded": True}
-    stored = weights_description(Path(origin))
+        stored = read_manifest(weights_file(origin).parent).networks["segment"].description
+    else:
+        stored = weights_description(Path(origin))
     return {key: stored[key] for key in ("widths", "folded") if key in stored}
 
 
