@@ -37,7 +37,6 @@ class _Contents:
     actors: dict[str, list[Actor]]
     tiles: list[Array]
     photos: list[Array]
-    sources: tuple[str, ...]
     grain: Array
     """(GRAIN, GRAIN, 3) float32, standard normal."""
     clouds: list[Array]
@@ -84,7 +83,13 @@ class PictureBank:
     @property
     def sources(self) -> tuple[str, ...]:
         """Where the photographs come from: scenes are the same only where these are the same."""
-        return _contents(self._images).sources
+        return _sources(self._images)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What `sources` lacks because a package of the extra `train` is not installed, or not whole."""
+        packaged = (f"{package} {name}" for package, names in _PACKAGED.items() for name in names)
+        return tuple(name for name in packaged if name not in self.sources)
 
     @property
     def grain(self) -> Array:
@@ -105,15 +110,19 @@ def _picture_files(folder: Path) -> list[Path]:
 @lru_cache(maxsize=4)
 def _contents(images: Path | None) -> _Contents:
     rng = np.random.default_rng(0x7E57)
-    photos, sources = _photos(images)
     return _Contents(
         actors=load_actors(),
         tiles=[texture_tile(rng, nth) for nth in range(24)],
-        photos=photos,
-        sources=sources,
+        photos=_photos(images)[0],
         grain=rng.standard_normal((GRAIN, GRAIN, 3), dtype=np.float32),
         clouds=[noise(rng, GRAIN, GRAIN, cell, 4) for cell in (128, 48, 16, 6)],
     )
+
+
+@lru_cache(maxsize=4)
+def _sources(images: Path | None) -> tuple[str, ...]:
+    # Apart from the contents: who only writes the names down need not hold all the pictures.
+    return _photos(images)[1]
 
 
 def _photos(images: Path | None) -> tuple[list[Array], tuple[str, ...]]:

@@ -291,6 +291,7 @@ def train(
     That of `train flow` is taken by --flow net --flow-weights.
     """
     require_export()
+    from bench.varied_bank import PictureBank
     from export.models import ModelRequest
     from export.training.feed import Feed
     from export.training.flow_request import FLOW, FlowTrainRequest
@@ -356,8 +357,15 @@ def train(
             data=chosen,
             mix=mix,
         )
+    bank = PictureBank.open(images)
+    if bank.missing:
+        note(
+            f"scenes are rendered without the photographs {', '.join(bank.missing)}, and differ from those "
+            "of a run that has them. Install them: pip install 'edgebs[train]'"
+        )
     task = task_for(request, progress_bar)
-    result = run_training(task, loop, say=note, bar=progress_bar)
+    facts = {"photographs": list(bank.sources)}
+    result = run_training(task, loop, say=note, bar=progress_bar, facts=facts)
     if json:
         print_json(result)
     else:

@@ -42,15 +42,18 @@ def no_bar(_title: str) -> Iterator[Callable[[int, int], None]]:
     yield lambda _done, _total: None
 
 
-def train(task: Task, options: LoopOptions, *, say: Say, bar: Bar) -> dict[str, Any]:
+def train(
+    task: Task, options: LoopOptions, *, say: Say, bar: Bar, facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Train `task` until its schedule ends or somebody asks to stop; returns what there is to say of it.
 
+    facts: JSON values for the record that decide nothing here, such as what the samples are made of.
     Leaves in `options.out`: last.pt (everything to resume), best.safetensors and final.safetensors (the
     moving average, for `edgebs export --weights`), curves.csv, curves.png and training.json. Raises
     WeightsError where loss or gradient stop being finite, SinkError where a file cannot be written, and what
     the task's samples raise.
     """
-    run = _Run(task, options, say)
+    run = _Run(task, options, say, facts or {})
     with stop_on_signals() as stop:
         with bar("validation set"):
             run.validation = task.validation()
@@ -76,8 +79,8 @@ class _Run:
     validation: Any = ()
     has_ended = False
 
-    def __init__(self, task: Task, options: LoopOptions, say: Say) -> None:
-        self.task, self.options, self.say = task, options, say
+    def __init__(self, task: Task, options: LoopOptions, say: Say, facts: Mapping[str, Any]) -> None:
+        self.task, self.options, self.say, self.facts = task, options, say, facts
         if options.threads > 0:
             torch.set_num_threads(options.threads)
         self.device = _device(options.device)
@@ -117,7 +120,10 @@ class _Run:
             self.say(f"no checkpoint in {out} yet: starting anew")
         for name in there if self.options.force else ():
             self.file(name).unlink()
-        self._record(new_record(self.settings, asdict(self.options.schedule), self.device))
+        self._record(self._new_record())
+
+    def _new_record(self) -> dict[str, Any]:
+        return {**new_record(self.settings, asdict(self.options.schedule), self.device), **self.facts}
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         _require_same(checkpoint.settings, self.settings, self.file(LAST))
@@ -129,8 +135,11 @@ class _Run:
         self.best_score, self.best_step = checkpoint.best_score, checkpoint.best_step
         self.saved_step = checkpoint.step
         self.rows = read_rows(self.file(CURVES), checkpoint.step)
-        now = new_record(self.settings, asdict(self.options.schedule), self.device)
-        self._record(resumed_record(read_record(self.file(RECORD)), now))
+        before = read_record(self.file(RECORD))
+        for name, value in self.facts.items():
+            if name in before and before[name] != value:
+                self.say(f"the {name} are not those that this run began with: nobody can repeat it now")
+        self._record(resumed_record(before, self._new_record()))
         self.say(f"going on from step {self.step}, {self.elapsed_before_s / 60:.1f} minutes in")
 
     def go_on(self, stop: StopRequest, progress: Callable[[int, int], None]) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench import varied_sprites
+from bench import varied_bank, varied_sprites
 from bench.varied_bank import PictureBank
 from bench.varied_scene import VariedScene
 from bench.varied_sheet import main
@@ -63,6 +63,19 @@ def test_the_users_pictures_come_first(tmp_path: Path) -> None:
     assert bank.sources[0].endswith("one.png")
     assert bank.photos[0].shape == (66, 512, 3)
     assert VariedScene(1, (64, 64), bank).frame(0.0).image.shape == (64, 64, 3)
+
+
+def test_a_package_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = PictureBank.open()
+    assert whole.missing == ()
+    find_spec = varied_bank.importlib.util.find_spec
+    monkeypatch.setattr(
+        varied_bank.importlib.util, "find_spec", lambda name: None if name == "sklearn" else find_spec(name)
+    )
+    varied_bank._sources.cache_clear()
+    assert whole.missing == ("sklearn datasets/images/china.jpg", "sklearn datasets/images/flower.jpg")
+    assert all(source.startswith("skimage") for source in whole.sources)
+    varied_bank._sources.cache_clear()
 
 
 def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
+from bench import varied_bank
 from bench.scenes import SceneOptions, StreetScene
 from edgebs.cli import app, main
 from edgebs.cues import open_cue
@@ -68,6 +69,27 @@ def test_crossnet_trains_and_export_can_read_what_it_leaves(train, tmp_path):
     record = json.loads((tmp_path / "run" / "training.json").read_text(encoding="utf-8"))
     assert record["commands"] == [f"edgebs train crossnet --out {tmp_path / 'run'} --steps 3 "
                                   f"{' '.join(SMALL)} --json"]  # fmt: skip
+
+
+def test_the_record_names_the_photographs_and_what_is_missing_is_said(train, tmp_path, monkeypatch):
+    arguments = ("crossnet", "--out", tmp_path / "run", "--steps", 1, *SMALL)
+    code, _, err = train(*arguments)
+    assert code == 0, err
+    assert "photographs" not in err
+    there = json.loads((tmp_path / "run" / "training.json").read_text(encoding="utf-8"))["photographs"]
+    assert there == list(varied_bank.PictureBank.open().sources)
+    monkeypatch.setattr(varied_bank, "_sources", lambda _images: there[1:])
+    code, _, err = train(*arguments, "--resume")
+    assert code == 0, err
+    assert f"without the photographs {there[0]}, and differ" in err
+    assert "pip install 'edgebs[train]'" in err
+    assert "the photographs are not those that this run began with" in err
+
+
+def test_a_folder_without_pictures_is_one_line(train, tmp_path):
+    code, _, err = train("crossnet", "--out", tmp_path / "run", "--steps", 1, "--images", tmp_path, *SMALL)
+    assert code == 1
+    assert err.startswith(f"edgebs: error: {tmp_path} holds no pictures.")
 
 
 def test_without_json_the_files_are_listed(train, tmp_path):
