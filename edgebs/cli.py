@@ -264,6 +264,7 @@ def train(
     dis_preset: Annotated[
         str, typer.Option(help="ultrafast, fast, medium or fine; by default the model's own.")
     ] = "",
+    overexposed: Annotated[float, typer.Option(help="Share of the scenes with too much light.")] = 0.3,
     images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences to train on, at any depth.")] = None,
     mix: Annotated[str, typer.Option(help="With --data, like rendered=0.8,data=0.2; default halves.")] = "",
@@ -280,6 +281,7 @@ def train(
     save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints.")] = 250,
     save_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 5.0,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 500,
+    log_every: Annotated[int, typer.Option(min=1, help="Steps of one row of curves.csv.")] = 25,
     validation: Annotated[int, typer.Option(min=1, help="Rendered sequences held back.")] = 64,
     augment: Annotated[bool, typer.Option(help="Mirror, and change colours where that is safe.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
@@ -316,6 +318,7 @@ def train(
         save_every=save_every,
         save_minutes=save_minutes,
         validate_every=validate_every,
+        log_every=log_every,
         resume=resume,
         force=force,
     )
@@ -353,6 +356,7 @@ def train(
             loss=loss,
             augment=augment,
             validation_sequences=validation,
+            overexposed=overexposed,
             images=images,
             data=chosen,
             mix=mix,
