@@ -28,12 +28,16 @@ class RenderedSequences:
     """(H, W) at which the network is trained."""
     images: Path | None = None
     """A folder of the user's own pictures, or None."""
+    overexposed: float = 0.0
+    """Share of the sequences with too much light, see `samples.sequence_samples`."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
         """See `workers.Render`."""
         from export.training.samples import sequence_samples
 
-        samples = sequence_samples(self.cue, seed, index, self.size, picture_bank(self.images))
+        samples = sequence_samples(
+            self.cue, seed, index, self.size, picture_bank(self.images), self.overexposed
+        )
         return [(sample.frame, sample.cue, sample.labels) for sample in samples]
 
 

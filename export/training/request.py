@@ -88,6 +88,8 @@ class TrainRequest:
     """Flips and colour changes."""
     validation_sequences: int = 64
     """Rendered sequences held back."""
+    overexposed: float = 0.3
+    """Share of the rendered sequences with too much light, 0 to 1."""
     images: Path | None = None
     """A folder of the user's pictures for the scenes."""
     data: DataOptions | None = None
@@ -99,6 +101,7 @@ class TrainRequest:
         """Raise ExportError for a loss that is not known."""
         _require(self.loss in LOSSES, "--loss", self.loss, " or ".join(LOSSES))
         _require(self.validation_sequences >= 1, "--validation", self.validation_sequences, "at least 1")
+        _require(0 <= self.overexposed <= 1, "--overexposed", self.overexposed, "from 0 to 1")
         _require(self.data is not None or not self.mix, "--mix", self.mix, "left out, or used with --data")
         _ = self.data_share
         if self.data is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from bench.varied_scene import PictureBank, VariedScene
@@ -42,11 +43,21 @@ class TrainingSample:
 
 
 def sequence_samples(
-    settings: CueSettings, seed: int, index: int, size: tuple[int, int], bank: PictureBank
+    settings: CueSettings,
+    seed: int,
+    index: int,
+    size: tuple[int, int],
+    bank: PictureBank,
+    overexposed: float = 0.3,
 ) -> list[TrainingSample]:
-    """Sequence `index` of a seed, as samples; the same arguments give the same samples in any process."""
+    """Sequence `index` of a seed, as samples; the same arguments give the same samples in any process.
+
+    size: (h, w). overexposed: share of the sequences with too much light: real cameras make bright ground
+    white, where flow has nothing to hold on to and leaks out of what passes by.
+    """
     rng = np.random.default_rng((seed, index, 0x5EE))
-    scene = VariedScene(seed=(seed, index), size=size, bank=bank)
+    rendered = VariedScene(seed=(seed, index), size=size, bank=bank)
+    scene = _Exposed(rendered, _exposure(seed, index, overexposed))
     cue = open_cue(settings, size, None)
     # A file without time stamps is read as if it had the nominal rate: its seconds are shorter or longer.
     rate = scene.fps / settings.nominal_fps if rng.random() < COUNTED_SHARE else 1.0
@@ -59,19 +70,41 @@ def sequence_samples(
     samples = []
     for t in range(wanted[-1] + 1):
         seconds = t / scene.fps
-        rendered = scene.frame(seconds, since)
+        image, labels = scene.frame(seconds, since)
         if t in wanted:
-            output = cue.update(rendered.image, seconds * rate)
-            samples.append(
-                TrainingSample(rendered.image, output.tensors["cue"][0].astype(np.float16), rendered.labels)
-            )
+            output = cue.update(image, seconds * rate)
+            samples.append(TrainingSample(image, output.tensors["cue"][0].astype(np.float16), labels))
         else:
-            cue.remember(rendered.image, seconds * rate)
+            cue.remember(image, seconds * rate)
     cue.close()
     return samples
 
 
-def _watch(scene: VariedScene, cue: Cue, past_s: float, rate: float) -> float:
+class _Exposed:
+    """A scene through a camera with its own exposure."""
+
+    def __init__(self, scene: VariedScene, table: Array | None) -> None:
+        """table: (256,) uint8, grey level to grey level, or None."""
+        self._scene, self._table = scene, table
+        self.fps = scene.fps
+
+    def frame(self, seconds: float, since: float | None = None) -> tuple[Frame, Frame]:
+        """Image and labels."""
+        rendered = self._scene.frame(seconds, since)
+        if self._table is None:
+            return rendered.image, rendered.labels
+        return np.asarray(cv2.LUT(rendered.image, self._table), np.uint8), rendered.labels
+
+
+def _exposure(seed: int, index: int, overexposed: float) -> Array | None:
+    rng = np.random.default_rng((seed, index, 0xE7B05E))
+    if rng.random() >= overexposed:
+        return None
+    gain, lift = rng.uniform(1.1, 2.6), rng.uniform(-20.0, 70.0)
+    return np.clip(np.arange(256) * gain + lift, 0, 255).astype(np.uint8)
+
+
+def _watch(scene: _Exposed, cue: Cue, past_s: float, rate: float) -> float:
     """Show the cue the frames of the past that its background would still hold, and the first one.
 
     past_s: seconds by the cue's clock. A past longer than the scene's is the scene's, slowed down.
@@ -81,7 +114,7 @@ def _watch(scene: VariedScene, cue: Cue, past_s: float, rate: float) -> float:
     times = kept_times(past_s, rate / scene.fps)
     for captured_s in [times[0], *times[1:][-SAMPLES:]]:
         seconds = max(captured_s / rate / slowed, -SCENE_PAST_S)
-        cue.remember(scene.frame(seconds).image, captured_s)
+        cue.remember(scene.frame(seconds)[0], captured_s)
     return max(times[0] / rate / slowed, -SCENE_PAST_S)
 
 

@@ -38,7 +38,9 @@ def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Tas
         raise ExportError(f"training renders its cue with flow dis, not {model.flow}: leave --flow out.")
     # A cue of magnitudes alone stays true when the frame's colours change; one that holds colours does not.
     augment = flipped_and_tinted if model.cue.kind == "hop" else mirrored_only
-    scenes = RenderedSequences(cue=model.cue, size=model.size, images=request.images)
+    scenes = RenderedSequences(
+        cue=model.cue, size=model.size, images=request.images, overexposed=request.overexposed
+    )
     store = _store(request, bar)
     held = store / "held" if store is not None and (store / "held").is_dir() else None
     validates_rendered = held is None or request.data_share < 1
@@ -58,6 +60,8 @@ def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Tas
             "weights": model.weights_origin,
             "augment": request.augment,
             "images": str(request.images or ""),
+            # Left out at 0, as runs from before there was such an option have it.
+            **({"overexposed": request.overexposed} if request.overexposed else {}),
             **({} if store is None else {"data": store.name, "mix": request.data_share}),
         },
     )
