@@ -149,21 +149,28 @@ def _build(facts: Mapping[str, Any] | None) -> str:
 
 def models_table(listing: Mapping[str, Any]) -> Table:
     """What can be exported and what is shipped."""
-    table = Table(title="models")
-    for column in ("name", "kind", "parameters", "GFLOP at 256x256", "history", "what"):
-        table.add_column(column, justify="right" if column in ("parameters", "GFLOP at 256x256") else "left")
-    for kind in ("models", "flows"):
+    table = Table(title="models (GFLOP at 256x256, of shipped bundles at their own size)")
+    for column in ("name", "kind", "parameters", "GFLOP", "history", "trained", "what"):
+        table.add_column(column, justify="right" if column in ("parameters", "GFLOP") else "left")
+    for kind in ("models", "flows", "shipped"):
         for name, facts in listing[kind].items():
-            numbers = (
+            table.add_row(
+                name,
+                kind.removesuffix("s"),
                 f"{facts['parameters']:,}",
                 f"{facts['gflop']:.1f}",
                 f"{facts['history_frames']} frames",
+                {True: "yes", False: "no", None: "-"}[facts["trained"]],
+                _shipped(facts) if kind == "shipped" else facts["what"],
             )
-            table.add_row(name, kind.removesuffix("s"), *numbers, facts["what"])
-    for name, path in listing["shipped"].items():
-        table.add_row(name, "shipped", "", "", "", path)
     if not listing["shipped"]:
         table.caption = (
             "no trained model ships with this version: --weights FILE, or --weights random to measure"
         )
     return table
+
+
+def _shipped(facts: Mapping[str, Any]) -> str:
+    height, width = facts["size"]
+    megabytes = facts["bytes"] / 1e6
+    return f"{facts['model']}, {facts['target']}, {facts['precision']}, {width}x{height}, {megabytes:.1f} MB"

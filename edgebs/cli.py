@@ -607,14 +607,9 @@ def doctor(json: Json = False) -> None:
 @app.command()
 def models(json: Json = False) -> None:
     """List the models that can be exported, the flows that feed them, and the bundles shipped inside."""
-    from edgebs.shipped import shipped_models
-    from export.models import FLOWS, MODELS
+    from export.listing import models_listing
 
-    listing: dict[str, Any] = {
-        "models": {name: facts.to_json() for name, facts in MODELS.items()},
-        "flows": {name: facts.to_json() for name, facts in FLOWS.items()},
-        "shipped": {name: str(path) for name, path in shipped_models().items()},
-    }
+    listing = models_listing()
     if json:
         print_json(listing)
         return

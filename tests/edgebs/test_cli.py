@@ -106,7 +106,8 @@ def test_models_as_json(run):
     listing = json.loads(out)
     assert code == 0
     assert listing["models"]["crossnet"]["parameters"] == 173_173_697
-    assert set(listing["flows"]) == {"dis", "selflow"}
+    assert {"crossnet", "edge"} <= set(listing["models"])
+    assert set(listing["flows"]) == {"dis", "selflow", "net"}
 
 
 def test_doctor_as_json(run):
