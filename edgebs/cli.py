@@ -169,7 +169,8 @@ def export(
         ),
     ] = "",
     calib: Annotated[
-        Path | None, typer.Option(help="Calibration set; INT8 needs one, but edge: rendered scenes by default.")
+        Path | None,
+        typer.Option(help="Calibration set; INT8 needs one, but edge: rendered scenes by default."),
     ] = None,
     source: Annotated[str | None, typer.Option(help="Video of the parity check; default rendered.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
@@ -181,7 +182,7 @@ def export(
     nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="Foreground probability; by default the shipped model's, or 0.5."),
+        typer.Option(min=0.0, max=1.0, help="Foreground probability; default the shipped model's, or 0.5."),
     ] = None,
     speck_px: Annotated[
         int, typer.Option(min=0, help="Foreground of fewer camera pixels is removed; 0 keeps all.")

@@ -80,7 +80,7 @@ class ExportRequest:
     """Video of the parity check; a rendered street where there is none."""
     data: Path | None = None
     """Scored sequences for parity of F."""
-    cleanup: CleanupSettings = CleanupSettings()
+    cleanup: CleanupSettings = field(default_factory=CleanupSettings)
     """Specks and holes that the bundle's masks are cleaned of; off by default."""
     compute: str = "f32"
     """Arithmetic of what FP16 and INT8 files leave in floating point, on the CPU: f32 or bf16."""
@@ -257,9 +257,7 @@ def _export_one(job: _Job, name: str, graph: Graph) -> None:
     job.say(f"{name}: ONNX agrees with PyTorch ({_size(file)}, {time.perf_counter() - started:.0f} s)")
 
 
-def _reference(
-    job: _Job, graphs: Mapping[str, Graph], stream: Stream
-) -> list[ReferenceFrame]:
+def _reference(job: _Job, graphs: Mapping[str, Graph], stream: Stream) -> list[ReferenceFrame]:
     started = time.perf_counter()
     manifest = _manifest(job, "fp32", {})
     with job.bar("PyTorch reference") as progress:

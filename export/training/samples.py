@@ -101,7 +101,7 @@ def _exposure(seed: int, index: int, overexposed: float) -> Array | None:
     if rng.random() >= overexposed:
         return None
     gain, lift = rng.uniform(1.1, 2.6), rng.uniform(-20.0, 70.0)
-    return np.clip(np.arange(256) * gain + lift, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.arange(256) * gain + lift, 0, 255), np.uint8)
 
 
 def _watch(scene: _Exposed, cue: Cue, past_s: float, rate: float) -> float:
