@@ -21,8 +21,9 @@ WINDOW_S = 180.0
 """The samples reach back this far at most, in seconds."""
 LOW, HIGH = 3, 11
 """Ranks whose difference is the spread: a quarter of the samples may lie outside on either side."""
-FAR_PX = 24.0
-"""A camera that has moved by more sees another scene: the background starts again."""
+FAR = 1 / 12
+"""Of the shorter side: a camera that looks farther off sees another scene, and the background starts again.
+The coarse flow would not find its way back from much farther."""
 STILL_PX = 0.15
 """Below this a shift is the estimator's noise; warping for it would only blur."""
 TEXTURE = 6.0

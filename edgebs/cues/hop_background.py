@@ -8,7 +8,16 @@ import cv2
 import numpy as np
 
 from edgebs.cues import CueOutput, TensorRing
-from edgebs.cues.background import FAR_PX, STILL_PX, WINDOW_S, CameraShift, MedianBackground, Shift, moved
+from edgebs.cues.background import (
+    FAR,
+    SAMPLES,
+    STILL_PX,
+    WINDOW_S,
+    CameraShift,
+    MedianBackground,
+    Shift,
+    moved,
+)
 from edgebs.cues.dis import dis_flow
 from edgebs.history import History
 from edgebs.manifest import CueSettings
@@ -16,6 +25,8 @@ from edgebs.tensors import Array, Frame
 
 FLOW_AGREES_PX = 0.75
 """The flow's own median is the better measure of the shake, unless it disagrees with the background's."""
+CLOCK_CORRECTED_S = 2.0
+"""A step back of a clock by at most this is a correction; a larger one is another recording."""
 GRID = 4
 """Every so many-th pixel each way is enough for a median."""
 
@@ -38,15 +49,16 @@ class HopBackground:
         self._history: History[tuple[Frame, Shift]] = History(settings.intervals, settings.nominal_fps)
         self._background = MedianBackground(size)
         self._shift = CameraShift()
+        self._far_px = FAR * min(size)
         self._ring = TensorRing((1, settings.channels, *size))
-        self._counted = 0
-        self._now_s = -math.inf
+        self._origin: Shift = (0.0, 0.0)
+        self._last_s = self._now_s = 0.0
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         """See `Cue.update`."""
         grey, shift = self._seen(frame, captured_s)
         cue = self._ring.take()
-        self._magnitudes(grey, shift, cue[0])
+        self._magnitudes(grey, (self._origin[0] + shift[0], self._origin[1] + shift[1]), cue[0])
         planes = cue[0, len(self._intervals) :]
         background = moved(self._background.median, shift, frame)
         for plane, colour in zip(planes, cv2.split(background), strict=False):
@@ -65,8 +77,8 @@ class HopBackground:
         self._history.clear()
         self._background.clear()
         self._shift.look_at(None)
-        self._counted = 0
-        self._now_s = -math.inf
+        self._origin = (0.0, 0.0)
+        self._now_s = 0.0
 
     def close(self) -> None:
         """See `Cue.close`."""
@@ -77,10 +89,12 @@ class HopBackground:
         self._tell_time(captured_s)
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         shift = self._shift.of(grey)
-        if math.hypot(*shift) > FAR_PX:
+        if math.hypot(*shift) > self._far_px:
+            # What the frames before are off stays true against the new background: it lies here.
+            self._origin = (self._origin[0] + shift[0], self._origin[1] + shift[1])
             self._background.clear()
             shift = (0.0, 0.0)
-        self._history.push((grey, shift), captured_s)
+        self._history.push((grey, (self._origin[0] + shift[0], self._origin[1] + shift[1])), captured_s)
         if self._background.is_due(self._now_s):
             back = (-shift[0], -shift[1])
             known = self._background.median if self._background.count else None
@@ -89,12 +103,14 @@ class HopBackground:
         return grey, shift
 
     def _tell_time(self, captured_s: float | None) -> None:
-        now_s = self._counted / self._nominal_fps if captured_s is None else captured_s
-        if now_s < self._now_s:
+        now_s = self._last_s + 1 / self._nominal_fps if captured_s is None else captured_s
+        step_s = now_s - self._last_s
+        if step_s < -CLOCK_CORRECTED_S:
             self.reset()
-            now_s = 0.0 if captured_s is None else captured_s
-        self._counted += 1
-        self._now_s = now_s
+            step_s = 0.0
+        self._last_s = now_s
+        # Nobody watched during a pause, and a clock that is set back a little does not undo what was seen.
+        self._now_s += min(max(step_s, 0.0), WINDOW_S / SAMPLES)
 
     def _magnitudes(self, grey: Frame, shift: Shift, out: Array) -> None:
         """|flow| to each past without the camera's own, in pixels."""

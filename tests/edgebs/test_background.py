@@ -166,13 +166,40 @@ def test_a_scene_starts_again_after_a_reset_a_jump_in_time_and_a_turn_of_the_cam
         cue.update(first, t / 25)
     other = view(texture(5), 0, 0)
     cue.reset()
-    assert (cue.update(other, 2.0).tensors["cue"][0, 3:6].transpose(1, 2, 0) == other).all()
+    assert (cue.update(other, 20.0).tensors["cue"][0, 3:6].transpose(1, 2, 0) == other).all()
     output = cue.update(first, 1.0)
     assert output.warming_up
     assert (output.tensors["cue"][0, 3:6].transpose(1, 2, 0) == first).all()
     assert output.tensors["cue"][0, 7].max() == 0
     cue.close()
     cue.close()
+
+
+def test_a_pan_leaves_no_motion_behind_when_the_background_starts_again() -> None:
+    cue = open_cue(settings(), SIZE, None)
+    picture = texture(size=(256, 640))
+    for t in range(45):
+        output = cue.update(view(picture, -1.0 * t, 0), t / 25)
+        if t > 10:
+            still = output.tensors["cue"][0, :3, 20:-20, 30:-30]
+            assert np.median(still, axis=(1, 2)).max() < 0.5, t
+
+
+def test_a_clock_that_is_set_back_a_little_forgets_no_background() -> None:
+    cue = open_cue(settings(), SIZE, None)
+    first = view(texture(0), 0, 0)
+    for t in range(100):
+        before = cue.update(first, t / 25).tensors["cue"][0, 7, 0, 0]
+    assert cue.update(first, 98.9 / 25).tensors["cue"][0, 7, 0, 0] == before
+
+
+def test_a_pause_is_not_time_in_which_anybody_watched() -> None:
+    cue = open_cue(settings(), SIZE, None)
+    first = view(texture(0), 0, 0)
+    for t in range(12):
+        cue.update(first, t / 25)
+    after = cue.update(first, 600.0).tensors["cue"][0, 7, 0, 0]
+    assert after < 255 * np.log1p(25 * 13) / np.log1p(25 * WINDOW_S)
 
 
 def test_remembered_frames_count_as_seen() -> None:
