@@ -33,9 +33,10 @@ def shipped_models() -> dict[str, Path]:
 def bundle_path(name: str | Path) -> Path:
     """The folder of a shipped model, or of a bundle. Raises BundleError listing what there is."""
     path = Path(name)
-    if path.is_dir():
-        return path
     shipped = shipped_models()
+    # A folder that happens to be called like a shipped model, such as a training's, does not hide it.
+    if path.is_dir() and (str(name) not in shipped or is_bundle(path)):
+        return path
     if str(name) in shipped:
         return shipped[str(name)]
     known = ", ".join(shipped) or "none in this version"

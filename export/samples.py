@@ -31,13 +31,14 @@ class Sample:
     frame: Frame
     pasts: Mapping[int, Frame]
     """By interval."""
+    source: str = ""
+    """Of one camera: samples of another one have another background."""
 
 
-def sample_at(size: tuple[int, int], frame: Frame, pasts: Mapping[int, Frame]) -> Sample:
+def sample_at(size: tuple[int, int], frame: Frame, pasts: Mapping[int, Frame], source: str = "") -> Sample:
     """A sample from frames at camera size."""
-    return Sample(
-        network_frame(frame, size), {interval: network_frame(past, size) for interval, past in pasts.items()}
-    )
+    small = {interval: network_frame(past, size) for interval, past in pasts.items()}
+    return Sample(network_frame(frame, size), small, source)
 
 
 def samples_from_calibration(
@@ -59,7 +60,9 @@ def samples_from_calibration(
             f"{','.join(map(str, cue.intervals))} --nominal-fps {cue.nominal_fps:g}"
         )
     return [
-        sample_at(size, sample.frame, {interval: sample.pasts[interval] for interval in cue.intervals})
+        sample_at(
+            size, sample.frame, {interval: sample.pasts[interval] for interval in cue.intervals}, sample.source
+        )
         for sample in chosen
     ]
 
@@ -147,15 +150,16 @@ def _dis_cues(samples: Sequence[Sample], cue: CueSettings) -> list[Array]:
 
 
 def _background_cues(samples: Sequence[Sample], cue: CueSettings) -> list[Array]:
-    """Each sample in a scene that has been watched for a while: the other samples are what was seen."""
+    """Each sample in a scene that has been watched for a while: samples of its camera are what was seen."""
     size = samples[0].frame.shape[:2]
     computed = HopBackground(cue, (size[0], size[1]))
-    seen = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).astype(int)
     cues = []
     for sample in samples:
+        own = [other for other in samples if other.source == sample.source]
+        seen = np.linspace(0, len(own) - 1, min(SAMPLES, len(own))).astype(int)
         computed.reset()
         for step, index in enumerate(seen):
-            computed.remember(samples[index].frame, step * WINDOW_S / SAMPLES)
+            computed.remember(own[index].frame, step * WINDOW_S / SAMPLES)
         for interval in sorted(cue.intervals, reverse=True):
             computed.remember(sample.pasts[interval], WINDOW_S - interval / cue.nominal_fps)
         cues.append(computed.update(sample.frame, WINDOW_S).tensors["cue"].copy())
