@@ -70,11 +70,14 @@ def _sequences_in(folder: Path, folders: Set[str], layout: str) -> list[Sequence
     if layout != AUTO:
         return LAYOUTS[layout](folder, folders)
     refusal: SourceError | None = None
-    for read in LAYOUTS.values():
+    for name, read in LAYOUTS.items():
         try:
             if found := read(folder, folders):
                 return found
         except SourceError as cause:
+            if name == "cdnet" and scored_cdnet.has_cdnet_names(folder):
+                # Plain folders would score it too, without what temporalROI.txt and the region say.
+                raise
             # The first layout that recognised the folder knows best what is wrong with it.
             refusal = refusal or cause
     if refusal is not None:

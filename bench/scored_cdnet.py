@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Set
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from bench.scored_sequence import (
     Sequence,
+    is_picture,
     numbering_notes,
     paired,
     pictures_by_number,
@@ -21,6 +23,8 @@ from edgebs.errors import SourceError
 logger = logging.getLogger(__name__)
 
 REGIONS = ("ROI.bmp", "ROI.png", "ROI.jpg")
+NAMES = {"input": r"in(\d+)", "groundtruth": r"gt(\d+)"}
+"""What the stems of the pictures look like, by sub-folder."""
 
 
 def sequences_in(folder: Path, folders: Set[str]) -> list[Sequence]:
@@ -28,22 +32,34 @@ def sequences_in(folder: Path, folders: Set[str]) -> list[Sequence]:
     return [read_sequence(folder)] if {"input", "groundtruth"} <= folders else []
 
 
+def has_cdnet_names(folder: Path) -> bool:
+    """Whether `input` and `groundtruth`, which must be there, both hold pictures of CDnet's names."""
+    return all(
+        any(
+            is_picture(path.name) and re.fullmatch(pattern, path.stem, re.IGNORECASE)
+            for path in (folder / name).iterdir()
+        )
+        for name, pattern in NAMES.items()
+    )
+
+
 def read_sequence(folder: Path) -> Sequence:
-    """One sequence folder. temporalROI.txt, where present, names the first and last scored frame from 1."""
-    inputs = pictures_by_number(folder / "input", r"in(\d+)")
-    truths = pictures_by_number(folder / "groundtruth", r"gt(\d+)")
+    """One sequence folder. temporalROI.txt names the first and last scored frame; without it all are."""
+    inputs, truths = (pictures_by_number(folder / name, pattern) for name, pattern in NAMES.items())
     if not inputs or not truths:
         raise SourceError(
             f"{folder} holds {len(inputs)} input frames and {len(truths)} ground-truth pictures of CDnet's "
             "names (in000001.jpg, gt000001.png). Both are needed; for other names: --layout folders."
         )
-    first, last = _scored_range(folder, max(inputs))
-    scored = {number: path for number, path in truths.items() if first <= number <= last}
-    if not scored.keys() & inputs.keys():
-        raise SourceError(
-            f"{folder}: no frame is both in input/ and scored ({first} to {last} by temporalROI.txt). "
-            "Correct temporalROI.txt."
-        )
+    scored = truths
+    if (limits := _scored_range(folder)) is not None:
+        first, last = limits
+        scored = {number: path for number, path in truths.items() if first <= number <= last}
+        if not scored.keys() & inputs.keys():
+            raise SourceError(
+                f"{folder}: no frame is both in input/ and scored ({first} to {last} by temporalROI.txt). "
+                "Correct temporalROI.txt."
+            )
     return Sequence(
         name=sequence_name(folder),
         inputs=tuple(inputs.values()),
@@ -66,11 +82,11 @@ def _region(folder: Path) -> Path | None:
     return None
 
 
-def _scored_range(folder: Path, last: int) -> tuple[int, int]:
+def _scored_range(folder: Path) -> tuple[int, int] | None:
     file = folder / "temporalROI.txt"
     if not file.is_file():
-        return 1, last
+        return None
     numbers = file.read_text(encoding="utf-8", errors="replace").split()
-    if len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
         raise SourceError(f"{file} must hold two frame numbers, it holds {' '.join(numbers)[:60]!r}.")
     return int(numbers[0]), int(numbers[1])
