@@ -52,7 +52,7 @@ def sweep(histograms: Sequence[Array]) -> dict[str, Any]:
     curves = [curve_from_histogram(histogram) for histogram in histograms]
     scored = [curve for curve, histogram in zip(curves, histograms, strict=True) if histogram[1].any()]
     pooled = curve_from_histogram(sum(histograms[1:], histograms[0]))
-    mean_f = np.mean([curve.f_measure for curve in scored], axis=0) if scored else np.zeros(BINS)
+    mean_f = _mean_f(curves, histograms)
     best, best_pooled = int(np.argmax(mean_f)), int(np.argmax(pooled.f_measure))
     return {
         "average_precision": pooled.average_precision,
@@ -72,6 +72,18 @@ def sweep(histograms: Sequence[Array]) -> dict[str, Any]:
             "pooled_recall": _rounded(pooled.recall),
         },
     }
+
+
+def _mean_f(curves: Sequence[Curve], histograms: Sequence[Array]) -> Array:
+    """(256,) by threshold: the mean over sequences that have an F there, as `Counts.measures` has it.
+
+    A sequence without foreground has F 0 where anything is said in it, and no F where nothing is.
+    """
+    alarms = [np.cumsum(background[::-1])[::-1] > 0 for background, _ in histograms]
+    has_f = [alarm | bool(h[1].any()) for alarm, h in zip(alarms, histograms, strict=True)]
+    total, count = np.sum([curve.f_measure for curve in curves], axis=0), np.sum(has_f, axis=0)
+    mean: Array = total / np.maximum(count, 1)
+    return mean
 
 
 def _rounded(values: Array) -> list[float]:

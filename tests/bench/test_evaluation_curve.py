@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from bench.evaluation_curve import curve_from_histogram, sweep
+from bench.scored_counts import Counts, mean_measures
 
 
 def histogram(background, foreground):
@@ -34,7 +35,22 @@ def test_the_best_threshold_maximises_the_mean_of_f_over_sequences():
     assert result["average_precision"] < 1 < 1.0001 + result["mean_average_precision"]
 
 
-def test_sequences_without_foreground_do_not_enter_the_mean_curve():
+def test_an_empty_sequence_counts_in_the_mean_as_zero_where_anything_is_said_in_it():
+    empty, street = histogram({0: 9, 100: 1}, {}), histogram({0: 10}, {150: 5, 200: 5})
+    result = sweep([empty, street])
+    # Up to 100 a false alarm halves the mean of what is all found; above it the empty one has no F.
+    assert result["curve"]["mean_F"][100] == 0.5
+    assert result["curve"]["mean_F"][101] == 1.0
+    assert result["best_threshold"] == {"threshold": 101 / 256, "mean_F": 1.0}
+    for k in (0, 100, 101, 160, 201):
+        rows = [
+            Counts(tp=h[1][k:].sum(), fp=h[0][k:].sum(), fn=h[1][:k].sum(), tn=h[0][:k].sum()).measures()
+            for h in (empty, street)
+        ]
+        assert result["curve"]["mean_F"][k] == pytest.approx(mean_measures(rows)["F"])
+
+
+def test_sequences_without_foreground_and_alarms_do_not_enter_the_mean_curve():
     result = sweep([histogram({0: 10}, {}), histogram({0: 10}, {200: 10})])
     assert result["best_threshold"]["mean_F"] == 1.0
     only_empty = sweep([histogram({0: 10}, {})])
