@@ -20,16 +20,18 @@ from bench.scored_sequence import (
     sequence_name,
 )
 
+TRUTH = r"hand_segmented_(\d+)"
+"""The stem of a ground-truth picture."""
+
 
 def sequences_in(folder: Path, folders: Set[str]) -> list[Sequence]:  # noqa: ARG001
-    """The sequence that `folder` is, where it holds a hand-segmented picture."""
-    is_one = any(path.name.lower().startswith("hand_segmented_") for path in folder.iterdir())
-    return [read_sequence(folder)] if is_one else []
+    """The sequence that `folder` is, where it holds a hand-segmented picture with a number."""
+    return [read_sequence(folder)] if pictures_by_number(folder, TRUTH) else []
 
 
 def read_sequence(folder: Path) -> Sequence:
     """The frames up to the last one that is scored."""
-    truths = pictures_by_number(folder, r"hand_segmented_(\d+)")
+    truths = pictures_by_number(folder, TRUTH)
     frames = pictures_by_number(folder, r"b(\d+)")
     inputs = {number: path for number, path in frames.items() if number <= max(truths)}
     return Sequence(
