@@ -60,9 +60,7 @@ def samples_from_calibration(
             f"{','.join(map(str, cue.intervals))} --nominal-fps {cue.nominal_fps:g}"
         )
     return [
-        sample_at(
-            size, sample.frame, {interval: sample.pasts[interval] for interval in cue.intervals}, sample.source
-        )
+        sample_at(size, sample.frame, {gap: sample.pasts[gap] for gap in cue.intervals}, sample.source)
         for sample in chosen
     ]
 

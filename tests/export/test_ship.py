@@ -15,6 +15,7 @@ from bench.torch_baseline import torch_modules
 from edgebs.bundle import load_bundle, verify_files
 from edgebs.errors import ExportError
 from edgebs.loading import load
+from edgebs.shipped import bundle_path
 from export.description import description_of
 from export.edgenet import EdgeGraph, EdgeNet
 from export.models import ModelRequest, build_networks
@@ -79,6 +80,17 @@ def test_a_shipped_model_loads_by_name(shipped: Path, street_video: Path) -> Non
     with load("edge") as pipeline:
         results = list(pipeline.run(street_video, frames=3))
     assert len(results) == 3
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_shipped_model(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "edge").mkdir()
+    assert bundle_path("edge") == shipped / "edge"
+    shutil.rmtree(tmp_path / "edge")
+    shutil.copytree(shipped / "edge-fp32", tmp_path / "edge")
+    assert bundle_path("edge") == Path("edge")
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from bench.varied_scene import PictureBank
 from edgebs.cues.background import SAMPLES, WINDOW_S, MedianBackground
 from export.models import ModelRequest
-from export.samples import SCENE_SEED, scene_feeds
+from export.samples import SCENE_SEED, Sample, scene_feeds, segment_feeds
 from export.training.samples import COLD_SAMPLES, WARM_SAMPLES, TrainingSample, kept_times, sequence_samples
 from export.training.segmentation import VALIDATION_SEED
 
@@ -90,3 +90,14 @@ def test_calibration_takes_one_frame_of_each_of_its_own_scenes(bank: PictureBank
     expected = sequence_samples(CUE, SCENE_SEED, 1, SIZE, bank)[1]
     assert (feeds[1]["frame"][0] == expected.frame).all()
     assert SCENE_SEED != VALIDATION_SEED
+
+
+def test_each_camera_of_a_calibration_set_has_its_own_background() -> None:
+    def sample(source: str, grey: int) -> Sample:
+        frame = np.full((*SIZE, 3), grey, np.uint8)
+        return Sample(frame, dict.fromkeys(CUE.intervals, frame), source)
+
+    samples = [*(sample("A", 40) for _ in range(20)), *(sample("B", 220) for _ in range(12))]
+    feeds = segment_feeds(samples, CUE, None)
+    assert {float(feed["cue"][0, 3:6].mean()) for feed in feeds[:20]} == {40.0}
+    assert {float(feed["cue"][0, 3:6].mean()) for feed in feeds[20:]} == {220.0}
