@@ -1,6 +1,6 @@
 """From trained weights to the bundles inside the package: `python -m export.ship WEIGHTS`.
 
-Norms are folded, the threshold is chosen on the rendered scenes of the validation, INT8 is calibrated on
+Norms are folded, the threshold is chosen on rendered scenes that no training saw, INT8 is calibrated on
 others, and both bundles prove their parity before they replace what was shipped. The FP32 bundle's ONNX file
 is at the same time the only copy of the weights: `edgebs export edge` reads them back from it.
 """
