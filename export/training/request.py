@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class LoopOptions:
         _require(self.batch >= 1, "--batch", self.batch, "at least 1")
         _require(0 <= self.ema_decay < 1, "--ema", self.ema_decay, "in [0, 1)")
         _require(0 <= self.seed < 2_000_000_000, "--seed", self.seed, "in [0, 2000000000)")
+        _require(0 <= self.save_minutes < math.inf, "--save-minutes", self.save_minutes, "at least 0")
         for name in ("validate_every", "log_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
@@ -108,6 +110,8 @@ class TrainRequest:
             fits = all(a >= b for a, b in zip(self.data.size, self.model.size, strict=True))
             said = "x".join(map(str, self.data.size[::-1]))
             _require(fits, "--data-size", said, "at least --size, from which crops are taken")
+            if self.data.fold is not None:
+                _require_whole_frames(self.model, self.data.size)
 
     @property
     def data_share(self) -> float:
@@ -115,6 +119,14 @@ class TrainRequest:
         if self.data is None:
             return 0.0
         return data_share(self.mix) if self.mix else 0.5
+
+
+def _require_whole_frames(model: ModelRequest, size: tuple[int, int]) -> None:
+    """The fold that is held back is not cropped: the network takes its frames whole."""
+    try:
+        replace(model, size=size)
+    except ExportError as cause:
+        raise ExportError(f"--data-size must suit the network where there is a --fold: {cause}") from cause
 
 
 def _require(holds: bool, option: str, value: Any, wanted: str) -> None:

@@ -21,7 +21,9 @@ class Schedule:
     """Minutes of the whole run; 0 for no limit."""
 
     def __post_init__(self) -> None:
-        """Raise ExportError for a run without an end."""
+        """Raise ExportError for a run without an end, or numbers that are none."""
+        if not math.isfinite(self.minutes):
+            raise ExportError(f"the minutes of a run are a number, got {self.minutes}: correct --minutes.")
         if self.steps <= 0 and self.minutes <= 0:
             raise ExportError("this training would never end: give --steps, --minutes or both.")
         if not (math.isfinite(self.peak) and self.peak > 0):

@@ -26,8 +26,10 @@ def test_one_limit_is_enough():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({}, "--steps, --minutes"), ({"steps": 5, "peak": 0.0}, "--lr")]
-)
+    ("options", "said"),
+    [({}, "--steps, --minutes"), ({"steps": 5, "peak": 0.0}, "--lr"),
+     ({"minutes": float("nan")}, "--minutes"), ({"steps": 5, "minutes": float("inf")}, "--minutes")],
+)  # fmt: skip
 def test_a_schedule_without_end_or_rate_is_refused(options, said):
     with pytest.raises(ExportError, match=said):
         Schedule(**options)

@@ -6,6 +6,7 @@ from export.training.feed import Feed
 from export.training.rendering import as_it_is, flipped_and_tinted, mirrored_only
 from export.training.request import LoopOptions, TrainRequest
 from export.training.schedule import Schedule
+from export.training.scored_store import DataOptions
 from export.training.tasks import task_for
 
 
@@ -41,6 +42,20 @@ def test_the_settings_of_a_run_hold_what_decides_it(tmp_path):
     assert settings["size"] == [256, 256]
     assert settings["cue"]["intervals"] == [1, 5, 10]
     assert "data" not in settings
+
+
+@pytest.mark.parametrize("size", [(300, 256), (320, 512)])
+def test_a_fold_is_validated_whole_so_its_size_must_suit_the_network(tmp_path, size):
+    data = {"root": tmp_path, "size": size}
+    request(tmp_path, ModelRequest(width=1), data=DataOptions(**data))
+    with pytest.raises(ExportError, match=r"--data-size must suit the network where there is a --fold: "):
+        request(tmp_path, ModelRequest(width=1), data=DataOptions(**data, fold=(1, 2)))
+
+
+@pytest.mark.parametrize("minutes", [float("nan"), float("inf"), -1.0])
+def test_minutes_between_checkpoints_are_a_number(tmp_path, minutes):
+    with pytest.raises(ExportError, match="--save-minutes must be at least 0"):
+        LoopOptions(out=tmp_path, schedule=Schedule(steps=1), save_minutes=minutes)
 
 
 def test_a_flow_network_cannot_make_the_cue(tmp_path):
