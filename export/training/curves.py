@@ -7,18 +7,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgebs.atomic import atomic_file
-from edgebs.errors import SinkError
+from edgebs.errors import SinkError, WeightsError
 
 Row = dict[str, float]
 
 
 def read_rows(file: Path, last_step: int) -> list[Row]:
-    """Rows up to `last_step`: what came after the checkpoint will be computed again. None for no file."""
+    """Rows up to `last_step`: what came after the checkpoint will be computed again. None for no file.
+
+    Raises WeightsError, naming the line, where a value is no number.
+    """
     if not file.is_file():
         return []
     with file.open(newline="", encoding="utf-8") as stream:
-        rows = [{key: float(text) for key, text in row.items() if text} for row in csv.DictReader(stream)]
-    return [row for row in rows if row["step"] <= last_step]
+        reader = csv.DictReader(stream)
+        try:
+            rows = [{key: float(text) for key, text in row.items() if text} for row in reader]
+            return [row for row in rows if row["step"] <= last_step]
+        except (csv.Error, KeyError, TypeError, ValueError) as cause:
+            raise WeightsError(
+                f"{file}, by line {reader.line_num}: a number is missing or cannot be read ({cause}). "
+                "Correct the line, or remove the file: the run goes on without the curves so far."
+            ) from cause
 
 
 def write_rows(rows: Sequence[Mapping[str, float]], file: Path) -> None:

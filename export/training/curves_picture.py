@@ -32,15 +32,23 @@ class Panel:
     columns: tuple[str, ...]
 
 
-PANELS = (
-    Panel("loss", ("loss", "validation_loss")),
+LOSS = Panel("loss", ("loss", "validation_loss"))
+SCORES = (
     Panel("validation scores", ("validation_F", "validation_Pr", "validation_Re", "validation_best_F")),
+    Panel("end-point error, px", ("error_px", "validation_EPE", "validation_EPE_moving")),
 )
+"""Of a segmentation network, and of one for flow."""
 
 
-def draw_curves(rows: Sequence[Mapping[str, float]], file: Path, panels: Sequence[Panel] = PANELS) -> None:
+def panels_for(rows: Sequence[Mapping[str, float]]) -> tuple[Panel, Panel]:
+    """The loss, and the scores that `rows` have; those of segmentation where they have none yet."""
+    names = {name for row in rows for name in row}
+    return LOSS, next((panel for panel in SCORES if names.intersection(panel.columns)), SCORES[0])
+
+
+def draw_curves(rows: Sequence[Mapping[str, float]], file: Path) -> None:
     """Write the curves as a picture; a panel without a value says so. Raises SinkError."""
-    drawn = [_panel(rows, panel) for panel in panels]
+    drawn = [_panel(rows, panel) for panel in panels_for(rows)]
     with atomic_file(file, SinkError) as temporary:
         if not cv2.imwrite(str(temporary), np.vstack(drawn)):
             raise SinkError(f"{file} cannot be written as a picture. Check free space and permissions.")

@@ -118,6 +118,7 @@ class _Run:
         there = require_free(self.options)
         if self.options.resume:
             self.say(f"no checkpoint in {out} yet: starting anew")
+            self.file(FINAL).unlink(missing_ok=True)
         for name in there if self.options.force else ():
             self.file(name).unlink()
         self._record(self._new_record())
@@ -135,6 +136,9 @@ class _Run:
         self.best_score, self.best_step = checkpoint.best_score, checkpoint.best_step
         self.saved_step = checkpoint.step
         self.rows = read_rows(self.file(CURVES), checkpoint.step)
+        if not self.is_over:
+            # Of a schedule that had ended and was made longer: not the last weights any more.
+            self.file(FINAL).unlink(missing_ok=True)
         before = read_record(self.file(RECORD))
         for name, value in self.facts.items():
             if name in before and before[name] != value:
@@ -171,6 +175,8 @@ class _Run:
                     saved_at_s = time.monotonic()
         # Asked once: the clock must not end, between two lines, a run that somebody has stopped.
         self.has_ended = self.is_over
+        if stretch.count:
+            self._log(stretch)
         if self.has_ended:
             self._validate()
         self._save()

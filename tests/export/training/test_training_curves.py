@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgebs.errors import SinkError
+from edgebs.errors import SinkError, WeightsError
 from export.training.curves import Stretch, read_rows, write_rows
-from export.training.curves_picture import HEIGHT, WIDTH, draw_curves, ticks
+from export.training.curves_picture import HEIGHT, WIDTH, draw_curves, panels_for, ticks
 
 
 def test_rows_come_back_without_what_was_computed_after_the_checkpoint(tmp_path):
@@ -75,3 +75,20 @@ def test_a_picture_that_cannot_be_written_is_a_sink_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError):
         draw_curves([], tmp_path / "file" / "curves.png")
+
+
+def test_scores_of_a_flow_network_have_their_own_panel(tmp_path):
+    rows = [{"step": 1.0, "loss": 0.5}, {"step": 2.0, "validation_EPE": 1.0, "validation_EPE_moving": 2.0}]
+    assert [panel.title for panel in panels_for(rows)] == ["loss", "end-point error, px"]
+    draw_curves(rows, tmp_path / "curves.png")
+    picture = cv2.imread(str(tmp_path / "curves.png"))[HEIGHT:]
+    assert (np.ptp(picture.astype(int), axis=2) > 60).sum() > 50
+    assert panels_for(rows[:1])[1].title == "validation scores"
+
+
+@pytest.mark.parametrize("line", ["10,oops", "10,0.5,surplus", ",0.5", "10,\x00"])
+def test_what_is_no_number_in_the_curves_names_file_and_line(tmp_path, line):
+    file = tmp_path / "curves.csv"
+    file.write_text(f"step,loss\n5,0.5\n{line}\n", encoding="utf-8")
+    with pytest.raises(WeightsError, match=r"curves\.csv, by line 3: a number is missing or cannot be read"):
+        read_rows(file, 10)

@@ -258,6 +258,39 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
     assert [row["step"] for row in rows_of(tmp_path)] == [row["step"] for row in before]
 
 
+def test_a_finished_run_that_is_made_longer_is_not_finished_any_more(tmp_path):
+    run(tmp_path, steps=10)
+    assert (tmp_path / "final.safetensors").exists()
+    seen = []
+
+    def watch(_text):
+        seen.append(json.loads((tmp_path / "training.json").read_text(encoding="utf-8"))["finished"])
+
+    task = toy_task()
+    plain = task.loss
+
+    def stop_at_step_13(output, batch):
+        stop_at_step_13.calls += torch.is_grad_enabled()
+        if stop_at_step_13.calls == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(output, batch)
+
+    stop_at_step_13.calls = 0
+    task.loss = stop_at_step_13
+    result, _ = run(tmp_path, task, steps=20, resume=True, say=watch)
+    assert result["interrupted"]
+    assert seen == [False]
+    assert not (tmp_path / "final.safetensors").exists()
+    assert not json.loads((tmp_path / "training.json").read_text(encoding="utf-8"))["finished"]
+    # The stretch that was not full when the run was stopped has its row too.
+    assert [row["step"] for row in rows_of(tmp_path) if row["loss"]] == ["5", "10", "13"]
+
+
+def test_the_last_stretch_has_its_row_though_it_is_not_full(tmp_path):
+    run(tmp_path, steps=12)
+    assert [row["step"] for row in rows_of(tmp_path) if row["loss"]] == ["5", "10", "12"]
+
+
 def test_minutes_end_a_run_at_the_end_of_the_cosine(tmp_path):
     options = toy_options(tmp_path, log_every=1, validate_every=10_000)
     options = type(options)(
