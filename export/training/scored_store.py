@@ -18,6 +18,7 @@ from bench.scored import find_sequences, scored_frames
 from bench.scored_sequence import LABELS, OUTSIDE, UNKNOWN
 from edgebs.atomic import atomic_file, atomic_folder
 from edgebs.cues import open_cue
+from edgebs.cues.background import SAMPLES, WINDOW_S
 from edgebs.errors import ExportError, SinkError, SourceError
 from edgebs.manifest import CueSettings
 from edgebs.preprocess import network_frame
@@ -27,6 +28,8 @@ HELD_FRAMES = 256
 """Frames of the sequences held back that are validated on, over all of them."""
 FREE_SHARE = 0.9
 """Of the free disk that samples may take."""
+CUE_REVISION = 1
+"""To be raised with every change of edgebs/cues that changes what a cue says: stores of before are stale."""
 Progress = Callable[[int, int], None]
 
 
@@ -104,7 +107,8 @@ def store_key(options: DataOptions, cue: CueSettings, sequences: Sequence[Scored
         ]
         for sequence in sequences
     ]
-    facts = [files, cue.to_json(), options.share, options.fold, options.size]
+    computed_by = [CUE_REVISION, cv2.__version__, SAMPLES, WINDOW_S]
+    facts = [files, cue.to_json(), options.share, options.fold, options.size, computed_by]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -111,6 +111,22 @@ def test_a_store_is_computed_once_and_a_change_of_the_data_makes_another(root, t
     assert build(root, tmp_path / "out") != first
 
 
+@pytest.mark.parametrize("name", ["CUE_REVISION", "SAMPLES", "WINDOW_S"])
+def test_a_cue_that_is_computed_otherwise_makes_another_store(root, monkeypatch, name):
+    sequences, _ = split(options(root))
+    before = scored_store.store_key(options(root), CUE, sequences)
+    assert scored_store.store_key(options(root), CUE, sequences) == before
+    monkeypatch.setattr(scored_store, name, 99)
+    assert scored_store.store_key(options(root), CUE, sequences) != before
+
+
+def test_another_opencv_makes_another_store(root, monkeypatch):
+    sequences, _ = split(options(root))
+    before = scored_store.store_key(options(root), CUE, sequences)
+    monkeypatch.setattr(scored_store.cv2, "__version__", "0.1")
+    assert scored_store.store_key(options(root), CUE, sequences) != before
+
+
 def test_crops_hold_frame_cue_and_labels_of_one_place(root, tmp_path):
     folder = build(root, tmp_path / "out") / "train"
     draw = StoredSequences(folder=folder, size=(16, 16), count=20)
