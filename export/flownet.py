@@ -8,6 +8,7 @@ exact flow of rendered scenes: docs/models/flow.md.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -31,6 +32,8 @@ FINEST = 4
 SIDE_MULTIPLE = 16
 COST_SCALE = 4.0
 """Cosines times this are about as large as the features beside them: INT8 has one scale for both."""
+SHARPNESS = 20.0
+"""What cosines are multiplied by in the softmax of a match, before it is learnt."""
 OUTPUTS = ("magnitude", "flow")
 
 
@@ -52,12 +55,17 @@ class FlowEstimator(nn.Module):  # type: ignore[misc, unused-ignore]
         self.convs = nn.Sequential(
             *(ConvUnit(before, after) for before, after in pairwise((in_channels, *channels)))
         )
-        self.flow = nn.Conv2d(channels[-1], 2, 3, padding=1)
+        self.flow = nn.Conv2d(channels[-1], 3, 3, padding=1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x: (N, C, H, W). Returns features (N, channels[-1], H, W) and a flow (N, 2, H, W) in cells."""
+    def forward(self, x: Tensor, matched: Tensor) -> tuple[Tensor, Tensor]:
+        """x: (N, C, H, W); matched: (N, 2, H, W), where the costs alone point.
+
+        Returns features (N, channels[-1], H, W) and a flow (N, 2, H, W), in cells: `matched` as far as it is
+        trusted, and a correction.
+        """
         seen = self.convs(x)
-        return seen, self.flow(seen).float()
+        said = self.flow(seen).float()
+        return seen, torch.sigmoid(said[:, :1]) * matched + said[:, 1:]
 
 
 class FlowNet(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -79,6 +87,7 @@ class FlowNet(nn.Module):  # type: ignore[misc, unused-ignore]
             FlowEstimator((2 * radius + 1) ** 2 + width + seen, channels)
             for radius, width, seen, channels in levels
         )
+        self.sharpness = nn.Parameter(torch.full((len(RADII),), math.log(SHARPNESS)))
         for unit in self.units() if folded else ():
             unit[0].bias = nn.Parameter(torch.zeros(unit[0].out_channels))
             unit[1] = nn.Identity()
@@ -107,7 +116,7 @@ class FlowNet(nn.Module):  # type: ignore[misc, unused-ignore]
         flows: list[Tensor] = []
         seen: Tensor | None = None
         search = correlate_by_rows if by_rows else correlate
-        for here, there, radius, estimate in zip(now, past, RADII, self.estimators, strict=True):
+        for level, (here, there, radius) in enumerate(zip(now, past, RADII, strict=True)):
             known = [functional.relu(here)]
             if seen is None:
                 flow = torch.zeros(())
@@ -115,8 +124,9 @@ class FlowNet(nn.Module):  # type: ignore[misc, unused-ignore]
                 flow = 2 * _enlarged(flows[-1], 2)
                 known.append(_enlarged(seen, 2))
                 there = warp(there, flow, "grid_sample")
-            costs = search(unit_length(here), unit_length(there), radius) * COST_SCALE
-            seen, change = estimate(torch.cat([costs, *known], dim=1))
+            costs = search(unit_length(here), unit_length(there), radius)
+            matched = match(costs.float() * self.sharpness[level].exp(), radius)
+            seen, change = self.estimators[level](torch.cat([costs * COST_SCALE, *known], dim=1), matched)
             flows.append(flow + change)
         return flows
 
@@ -170,12 +180,29 @@ class FlowGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         Returns px over each interval: |flow| (N, K, H, W), or flow (N, 2 K, H, W), x before y; float32.
         """
         count, size = static_shape(frames[0])[0], static_shape(frames[0])[1:3]
-        flow = self.levels(*frames)[-1]
-        gaps = len(self.intervals)
+        result = self.levels(*frames)[-1]
         if self.output == "magnitude":
-            magnitude = (flow * flow).sum(dim=1).sqrt()  # (gaps * N, H, W)
-            return magnitude.reshape(gaps, count, *size).transpose(0, 1)
-        return flow.reshape(gaps, count, 2, *size).transpose(0, 1).reshape(count, 2 * gaps, *size)
+            result = (result * result).sum(dim=1, keepdim=True).sqrt()
+        gaps, channels = len(self.intervals), static_shape(result)[1]  # (gaps * N, 1 or 2, H, W)
+        if gaps == 1:
+            return result  # a Reshape that changes nothing would take the output's name away in OpenVINO
+        return result.reshape(gaps, count, channels, *size).transpose(0, 1).reshape(count, -1, *size)
+
+
+def match(scores: Tensor, radius: int) -> Tensor:
+    """(N, 2, H, W): the mean shift under the softmax of scores (N, (2 r + 1)^2, H, W), row-major in (dy, dx).
+
+    Where all are alike, as on an empty wall, that is zero.
+    """
+    span = 2 * radius + 1
+    shift = torch.arange(span * span, dtype=torch.float32)
+    down = torch.div(shift, span, rounding_mode="floor")
+    share = torch.softmax(scores, dim=1)
+    each = [
+        (share * (way - radius)[None, :, None, None]).sum(dim=1, keepdim=True)
+        for way in (shift - span * down, down)
+    ]
+    return torch.cat(each, dim=1)
 
 
 def _enlarged(x: Tensor, factor: int) -> Tensor:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.flow_pairs import flow_pairs
+from bench.flow_pairs import MOMENTS, FlowPair, flow_pairs
+from bench.flying_shapes import flying_pair
 from bench.varied_scene import VariedScene
 from edgebs.tensors import Array
 from export.training.rendering import picture_bank
 from export.training.workers import Sample
 
+FLYING_EVERY = 2
+"""Of so many sequences one is of flying shapes."""
 GAIN, SHIFT = 0.3, 24.0
 """Largest change of a colour channel in both frames alike: a factor around 1, and grey levels."""
 
@@ -24,22 +27,24 @@ class RenderedPairs:
     gaps: tuple[int, ...]
     size: tuple[int, int]
     """(H, W) of the frames."""
+    flying: bool = True
+    """Whether some sequences are no scenes but flying shapes."""
     images: Path | None = None
     """A folder of the user's own pictures, or None."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
         """See `workers.Render`."""
-        bank = picture_bank(self.images)
-        scene = VariedScene(seed=(seed, index), size=self.size, bank=bank)
-        rng = np.random.default_rng((seed, index, 0xF10))
         return [
-            (
-                np.concatenate([pair.frame, pair.past], axis=2),
-                pair.flow,
-                np.where(pair.visible, 255, 0).astype(np.uint8),
-            )
-            for pair in flow_pairs(scene, rng, self.gaps)
+            (np.concatenate([pair.frame, pair.past], axis=2), pair.flow, pair.visible.astype(np.uint8))
+            for pair in self._pairs(seed, index)
         ]
+
+    def _pairs(self, seed: int, index: int) -> list[FlowPair]:
+        rng = np.random.default_rng((seed, index, 0xF10))
+        if self.flying and index % FLYING_EVERY == 0:
+            return [flying_pair(rng, self.size) for _ in range(MOMENTS * len(self.gaps))]
+        scene = VariedScene(seed=(seed, index), size=self.size, bank=picture_bank(self.images))
+        return flow_pairs(scene, rng, self.gaps)
 
 
 def turned_and_tinted(sample: Sample, rng: np.random.Generator) -> Sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,11 @@ from export.weights import init_weights, load_weights, weights_description
 
 LEVEL_WEIGHTS = (0.25, 0.5, 1.0)
 """Of the loss at 1/16, 1/8 and 1/4 of the size."""
-EXPONENT, EPSILON_PX = 0.6, 0.05
-"""Of the robust penalty: small motions count for a cue, and a lost large one must not drown them."""
+EXPONENT, EPSILON_PX = 0.8, 0.1
+"""Of the robust penalty: small motions count for a cue, and a lost large one must not drown them. A lower
+exponent (0.6) learns to say that nothing moves, first and for long."""
+FIRST_TRUST = -4.0
+"""Logit of how far the matches of random features are trusted."""
 HIDDEN_WEIGHT = 0.2
 """Of pixels that the past does not show: their flow can only be guessed."""
 MOVING_PX = 0.5
@@ -47,12 +51,17 @@ class FlowTask:
         render: Render,
         augment: Augment,
         feed: Feed,
+        validation_render: Render | None = None,
         validation_sequences: int = 64,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """graph: a FlowGraph of one interval; render: as `flow_samples.RenderedPairs`."""
+        """graph: a FlowGraph of one interval; render: as `flow_samples.RenderedPairs`.
+
+        validation_render: of the samples held back, `render` where it is None.
+        """
         self.name, self.graph = FLOW, graph
         self._render, self._augment, self._feed = render, augment, feed
+        self._validation_render = validation_render or render
         self._validation_sequences = validation_sequences
         self._settings = {
             "per-sequence": feed.per_sequence,
@@ -81,7 +90,7 @@ class FlowTask:
 
     def validation(self) -> Sequence[Batch]:
         """See `Task.validation`."""
-        sequences = rendered(self._render, VALIDATION_SEED, 0, self._feed.workers)
+        sequences = rendered(self._validation_render, VALIDATION_SEED, 0, self._feed.workers)
         try:
             chosen = []
             for index, samples in sequences:
@@ -136,9 +145,11 @@ class FlowTask:
 
 def flow_task(request: FlowTrainRequest) -> FlowTask:
     """The task of a request. Raises WeightsError for a start that does not fit."""
+    render = RenderedPairs(gaps=request.gaps, size=request.size, images=request.images)
     return FlowTask(
         flow_graph(request.weights, request.loop.seed),
-        render=RenderedPairs(gaps=request.gaps, size=request.size, images=request.images),
+        render=render,
+        validation_render=replace(render, flying=False),
         augment=turned_and_tinted if request.augment else as_it_is,
         feed=request.feed,
         validation_sequences=request.validation_sequences,
@@ -170,6 +181,7 @@ def flow_graph(weights: str, seed: int) -> FlowGraph:
     for estimator in graph.network.estimators:
         nn.init.zeros_(estimator.flow.weight)
         nn.init.zeros_(estimator.flow.bias)
+        nn.init.constant_(estimator.flow.bias[0], FIRST_TRUST)
     return graph
 
 

@@ -8,7 +8,7 @@ import torch
 from edgebs.errors import ExportError
 from export.cost import gflop, parameters
 from export.description import description_of, module_from_description
-from export.flownet import FlowGraph, FlowNet, check_flow_size, fold_flow
+from export.flownet import FlowGraph, FlowNet, check_flow_size, fold_flow, match
 from export.graphs import deployed
 from export.models import FLOWS, ModelRequest, build_networks, network_origins
 from export.weights import init_weights, save_weights
@@ -75,12 +75,20 @@ def test_levels_come_coarse_to_fine_in_pixels_of_the_frame() -> None:
 
 
 @torch.no_grad()
-def test_a_flow_of_no_cells_warps_nothing() -> None:
+def test_matches_that_are_not_trusted_and_no_correction_are_no_flow() -> None:
     graph = small((1,), "flow")
     for estimator in graph.network.estimators:
         estimator.flow.weight.zero_()
-        estimator.flow.bias.zero_()
-    assert graph(*frames(2)).abs().max() == 0
+        estimator.flow.bias.copy_(torch.tensor([-100.0, 0, 0]))
+    assert graph(*frames(2)).abs().max() < 1e-6
+
+
+def test_a_match_is_the_mean_shift_under_the_softmax_of_its_scores() -> None:
+    scores = torch.zeros(1, 9, 1, 2)
+    scores[0, 5, 0, 0] = 100.0  # dy 0, dx 1
+    scores[0, [0, 1], 0, 1] = 100.0  # dy -1, dx -1 and 0
+    assert match(scores, 1)[0, :, 0].T.tolist() == [[1.0, 0.0], [-0.5, -1.0]]
+    assert match(torch.ones(1, 49, 1, 1), 3).abs().max() < 1e-6
 
 
 def test_the_description_builds_the_same_network_again() -> None:
