@@ -7,6 +7,7 @@ there is, `select` chooses, `write_set` stores the chosen frames and the ones th
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,11 +46,13 @@ def make_calibration_set(
     that the cue looks back, and with look_ahead forward too. seed: equal seeds choose equally. force: replace
     a set that is there. progress: called with frames read, of how many, over both passes.
     Fewer distinct frames than asked, and a source in which nothing moves, are logged and stored as warnings.
-    Raises CalibrationError for a source shorter than the history, or an `out` that exists or cannot be
-    written; SourceError for what cannot be read.
+    Raises CalibrationError for a rate that is no number above 0, a source shorter than the history, or an
+    `out` that exists or cannot be written; SourceError for what cannot be read.
     """
     if frames < 1 or not sources:
         raise ValueError(f"at least one frame and one source are needed; got {frames} and {len(sources)}")
+    if not 0 < nominal_fps < math.inf:
+        raise CalibrationError(f"--nominal-fps must be a number above 0, got {nominal_fps}.")
     paths = [_recorded(str(source)) for source in sources]
     _require_replaceable(Path(out), force=force)
     steps = _Steps(paths, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,14 +84,15 @@ class CueSettings:
     nominal_fps: float
     """Frame rate that the intervals are meant for; a source with time stamps is read by time."""
     preset: str = ""
-    """DIS preset: ultrafast, fast or medium."""
+    """DIS preset: one of edgebs.cues.PRESETS, such as fine; "" where the flow is a network's."""
 
     def __post_init__(self) -> None:
         if not self.intervals or any(interval < 1 for interval in self.intervals):
             raise ValueError(f"intervals must be frame counts of at least 1, got {self.intervals}")
-        if not self.max_magnitude > 0 or not self.nominal_fps > 0:
+        if not all(0 < number < math.inf for number in (self.max_magnitude, self.nominal_fps)):
             raise ValueError(
-                f"max_magnitude and nominal_fps must be above 0, got {self.max_magnitude}, {self.nominal_fps}"
+                "max_magnitude and nominal_fps must be numbers above 0, "
+                f"got {self.max_magnitude}, {self.nominal_fps}"
             )
 
     @property
@@ -184,6 +186,8 @@ class Manifest:
     def __post_init__(self) -> None:
         if "segment" not in self.networks:
             raise ValueError("there is no network called segment")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be a probability from 0 to 1, got {self.threshold}")
         if self.networks.keys() - self.weights.keys():
             raise ValueError("a network's weights are not described")
 

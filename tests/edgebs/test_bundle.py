@@ -85,6 +85,8 @@ def test_a_missing_key_is_named(bundle, key):
         {"build": "x"},
         {"tools": 3},
         {"size": "big"},
+        {"threshold": float("nan")},
+        {"threshold": 1.5},
         {"cue": {"kind": "hop"}},
         {"format": 7, "tools": "x"},
     ],
