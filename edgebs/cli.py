@@ -5,6 +5,7 @@ Heavy imports stand inside the commands, so that `--help` is instant and needs n
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from contextlib import ExitStack
@@ -30,12 +31,39 @@ app = typer.Typer(
 PRECISION_NAMES = ("fp32", "fp16", "int8")
 TARGET_NAMES = ("cpu", "onnx", "sm75", "sm86", "sm89", "sm120", "gpu")
 
+
+def _finite(value: float | None) -> float | None:
+    """Of options that are real numbers: what is none, like nan, is wrong usage."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"expected a number, got {value}")
+    return value
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads per engine; 0 uses every core.")]
 Threshold = Annotated[
     float | None,
-    typer.Option(min=0.0, max=1.0, help="Foreground probability, instead of the bundle's own."),
+    typer.Option(
+        min=0.0, max=1.0, callback=_finite, help="Foreground probability, instead of the bundle's own."
+    ),
+]
+Intervals = Annotated[
+    str | None,
+    typer.Option(help="Frames between the inputs of each flow; default the weights' own, or 1,5,10."),
+]
+MaxMagnitude = Annotated[
+    float | None,
+    typer.Option(
+        callback=_finite, help="Pixels of flow that saturate the cue; default the weights' own, or 20."
+    ),
+]
+NominalFps = Annotated[
+    float | None,
+    typer.Option(callback=_finite, help="Frames/s that the intervals mean; default the weights' own, or 25."),
+]
+DisPreset = Annotated[
+    str, typer.Option(help="ultrafast, fast, medium or fine; default the weights' own, or the model's.")
 ]
 Cleanup = Annotated[
     bool,
@@ -122,18 +150,36 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
     return numbers
 
 
+def _gaps(text: str | None) -> tuple[int, ...] | None:
+    return None if text is None else _numbers(text, "--intervals")
+
+
 def _size(text: str, option: str = "--size") -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal()):
         raise typer.BadParameter(f"expected WIDTHxHEIGHT like 256x256, got {text!r}", param_hint=option)
     return int(height), int(width)
 
 
 def _fold(text: str) -> tuple[int, int] | None:
     k, _, n = text.partition("/")
-    if text and not (k.isdigit() and n.isdigit()):
+    if text and not (k.isdecimal() and n.isdecimal()):
         raise typer.BadParameter(f"expected K/N like 1/3, got {text!r}", param_hint="--fold")
     return (int(k), int(n)) if text else None
+
+
+NOT_OF_FLOW = (
+    "loss", "width", "norm", "max_magnitude", "nominal_fps", "dis_preset", "overexposed",
+    "data", "mix", "share", "fold", "data_size",
+)  # fmt: skip
+"""Parameters of `train` that do nothing for the flow network."""
+
+
+def _refuse_given(context: typer.Context, names: tuple[str, ...], why: str) -> None:
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"no effect here: {why}", param_hint=f"--{name.replace('_', '-')}")
 
 
 def _complete_models() -> list[str]:
@@ -169,7 +215,7 @@ def export(
         ),
     ] = "",
     calib: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Calibration set; INT8 needs one, but edge: rendered scenes by default."),
     ] = None,
     source: Annotated[str | None, typer.Option(help="Video of the parity check; default rendered.")] = None,
@@ -177,22 +223,27 @@ def export(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the networks, in pixels.")] = "256x256",
     width: Annotated[int, typer.Option(min=1, help="Channels of the first stage; 64 is the paper's.")] = 64,
     norm: Annotated[str, typer.Option(help="batch (folds away) or layer (the published code).")] = "batch",
-    intervals: Annotated[str, typer.Option(help="Frames between the inputs of each flow.")] = "1,5,10",
-    max_magnitude: Annotated[float, typer.Option(help="Pixels of flow that saturate the cue.")] = 20.0,
-    nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
+    intervals: Intervals = None,
+    max_magnitude: MaxMagnitude = None,
+    nominal_fps: NominalFps = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="Foreground probability; default the shipped model's, or 0.5."),
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            callback=_finite,
+            help="Foreground probability; default the shipped model's, or 0.5.",
+        ),
     ] = None,
     speck_px: Annotated[
-        int, typer.Option(min=0, help="Foreground of fewer camera pixels is removed; 0 keeps all.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Foreground of fewer camera pixels is removed; default as shipped, or 0."),
+    ] = None,
     hole_px: Annotated[
-        int, typer.Option(min=0, help="A hole of fewer camera pixels is filled; 0 fills none.")
-    ] = 0,
-    dis_preset: Annotated[
-        str, typer.Option(help="ultrafast, fast, medium or fine; by default the model's own.")
-    ] = "",
+        int | None,
+        typer.Option(min=0, help="A hole of fewer camera pixels is filled; default as shipped, or 0."),
+    ] = None,
+    dis_preset: DisPreset = "",
     warp: Annotated[str, typer.Option(help="SelFlow's: grid_sample (fast) or published.")] = "grid_sample",
     compute: Annotated[
         Compute, typer.Option(help="CPU arithmetic of what FP16 and INT8 leave in floating point.")
@@ -203,7 +254,6 @@ def export(
 ) -> None:
     """Take a model from PyTorch to ONNX and engines, one bundle a precision, with parity proved."""
     require_export()
-    from edgebs.manifest import CleanupSettings
     from export.deploy import ExportRequest, export_bundles
     from export.models import ModelRequest
 
@@ -218,7 +268,7 @@ def export(
             norm=norm,
             warp=warp,
             size=_size(size),
-            intervals=_numbers(intervals, "--intervals"),
+            intervals=_gaps(intervals),
             max_magnitude=max_magnitude,
             nominal_fps=nominal_fps,
             dis_preset=dis_preset,
@@ -231,7 +281,8 @@ def export(
         calibration=calib,
         source=source,
         data=data,
-        cleanup=CleanupSettings(speck_px=speck_px, hole_px=hole_px),
+        speck_px=speck_px,
+        hole_px=hole_px,
         compute=compute.value,
         force=force,
     )
@@ -245,6 +296,7 @@ def export(
 
 @app.command()
 def train(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="crossnet, edge, or flow: the network of --flow net.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, weights, curves.")],
     steps: Annotated[int, typer.Option(min=0, help="Steps of the whole run; 0 leaves it to --minutes.")] = 0,
@@ -259,12 +311,10 @@ def train(
     width: Annotated[int, typer.Option(min=1, help="CrossNet: channels of the first stage.")] = 64,
     norm: Annotated[str, typer.Option(help="CrossNet: batch (folds away) or layer.")] = "batch",
     weights: Annotated[str, typer.Option(help="Start: a .safetensors file, or random.")] = "random",
-    intervals: Annotated[str, typer.Option(help="Frames between the inputs of each flow.")] = "1,5,10",
-    max_magnitude: Annotated[float, typer.Option(help="Pixels of flow that saturate the cue.")] = 20.0,
-    nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
-    dis_preset: Annotated[
-        str, typer.Option(help="ultrafast, fast, medium or fine; by default the model's own.")
-    ] = "",
+    intervals: Intervals = None,
+    max_magnitude: MaxMagnitude = None,
+    nominal_fps: NominalFps = None,
+    dis_preset: DisPreset = "",
     overexposed: Annotated[float, typer.Option(help="Share of the scenes with too much light.")] = 0.3,
     images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences to train on, at any depth.")] = None,
@@ -295,7 +345,7 @@ def train(
     """
     require_export()
     from bench.varied_bank import PictureBank
-    from export.models import ModelRequest
+    from export.models import DEFAULTS, ModelRequest
     from export.training.feed import Feed
     from export.training.flow_request import FLOW, FlowTrainRequest
     from export.training.loop import train as run_training
@@ -304,6 +354,8 @@ def train(
     from export.training.scored_store import DataOptions
     from export.training.tasks import task_for
 
+    if model == FLOW:
+        _refuse_given(context, NOT_OF_FLOW, "flow is trained on the exact flow of rendered scenes alone")
     if data is None and (fold or share != 1.0):
         raise typer.BadParameter("needs --data", param_hint="--fold" if fold else "--share")
     height_width = _size(data_size, "--data-size")
@@ -326,13 +378,11 @@ def train(
     feed = Feed(replay=replay, reservoir=reservoir, workers=workers)
     request: TrainRequest | FlowTrainRequest
     if model == FLOW:
-        if data is not None:
-            raise typer.BadParameter("flow is trained on rendered scenes alone", param_hint="--data")
         request = FlowTrainRequest(
             loop=loop,
             feed=feed,
             size=_size(size),
-            gaps=_numbers(intervals, "--intervals"),
+            gaps=_gaps(intervals) or DEFAULTS["intervals"],
             weights=weights,
             augment=augment,
             validation_sequences=validation,
@@ -347,7 +397,7 @@ def train(
                 width=width,
                 norm=norm,
                 size=_size(size),
-                intervals=_numbers(intervals, "--intervals"),
+                intervals=_gaps(intervals),
                 max_magnitude=max_magnitude,
                 nominal_fps=nominal_fps,
                 dis_preset=dis_preset,
@@ -386,7 +436,9 @@ def calibrate(
     out: Annotated[Path, typer.Option(help="Folder of the new calibration set.")],
     frames: Annotated[int, typer.Option(min=1, help="Frames to choose over all sources.")] = 300,
     intervals: Annotated[str, typer.Option(help="Frames back that the cue looks.")] = "1,5,10",
-    nominal_fps: Annotated[float, typer.Option(help="Frames/s that the intervals are meant for.")] = 25.0,
+    nominal_fps: Annotated[
+        float, typer.Option(callback=_finite, help="Frames/s that the intervals are meant for.")
+    ] = 25.0,
     force: Force = False,
     json: Json = False,
 ) -> None:

@@ -25,7 +25,7 @@ from bench.report import verdict
 from bench.scored import find_sequences
 from bench.stream import Stream, parity_stream
 from bench.torch_baseline import torch_modules, torch_pipeline
-from calib.stored_set import CalibrationSet, load_calibration_set
+from calib.stored_set import FACTS, CalibrationSet, load_calibration_set
 from edgebs.backends import Backend, open_backend
 from edgebs.backends.openvino import require_compute
 from edgebs.backends.tensorrt_module import import_tensorrt
@@ -58,7 +58,7 @@ CHECK_SAMPLES = 2
 """Samples on which ONNX Runtime must agree with PyTorch after each step."""
 CALIBRATION_SAMPLES = 64
 """Samples of the set that calibrate INT8: each costs up to a second at full width."""
-RENDERED = Path("rendered")
+RENDERED = "rendered"
 """In place of a calibration set's folder: the scenes of the training."""
 Say = Callable[[str], None]
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -74,14 +74,18 @@ class ExportRequest:
     precisions: tuple[str, ...] = ("fp32",)
     out: Path
     """Folder that receives one bundle a precision."""
-    calibration: Path | None = None
-    """A calibration set's folder, or `rendered`: the scenes that `edge` was trained on, its default."""
+    calibration: str | Path | None = None
+    """A calibration set's folder, or the text `rendered`: the scenes that `edge` was trained on, its default.
+    A folder of that name is meant by a Path, or by ./rendered."""
     source: str | Path | None = None
     """Video of the parity check; a rendered street where there is none."""
     data: Path | None = None
     """Scored sequences for parity of F."""
-    cleanup: CleanupSettings = field(default_factory=CleanupSettings)
-    """Specks and holes that the bundle's masks are cleaned of; off by default."""
+    speck_px: int | None = None
+    """Specks that the bundle's masks are cleaned of; None, here and below, as the shipped bundle does where
+    its weights are exported, else 0: off."""
+    hole_px: int | None = None
+    """Holes that are filled in them."""
     compute: str = "f32"
     """Arithmetic of what FP16 and INT8 files leave in floating point, on the CPU: f32 or bf16."""
     flow_precision: str = ""
@@ -101,6 +105,12 @@ class ExportRequest:
                 f"compute {self.compute} is for target cpu (OpenVINO); target {self.target} computes as its "
                 "file says. Leave --compute out."
             )
+        self.model.require_trained_cue()
+        if self.calibration == RENDERED and (Path(RENDERED) / FACTS).exists():
+            raise CalibrationError(
+                f"--calib {RENDERED} means rendered scenes, and there is a calibration set in a folder of "
+                f"that name. Say ./{RENDERED} for the folder, or leave --calib out for the scenes of edge."
+            )
         if self.calibrates_on_scenes and self.model.model != "edge":
             raise CalibrationError(
                 f"{self.model.model} cannot be calibrated on rendered scenes: it is not trained on them. "
@@ -111,6 +121,15 @@ class ExportRequest:
                 "INT8 needs a calibration set of your own scene, and none was named. Make one with: "
                 "edgebs calibrate VIDEO --out calibration, then add: --calib calibration"
             )
+
+    @property
+    def cleanup(self) -> CleanupSettings:
+        """`speck_px` and `hole_px` decided."""
+        shipped = CleanupSettings() if self.model.shipped is None else self.model.shipped.cleanup
+        return CleanupSettings(
+            speck_px=shipped.speck_px if self.speck_px is None else self.speck_px,
+            hole_px=shipped.hole_px if self.hole_px is None else self.hole_px,
+        )
 
     @property
     def calibrates_on_scenes(self) -> bool:
@@ -178,8 +197,8 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
         find_sequences(request.data)
     for precision in request.precisions:
         _refuse_overwriting(request.bundle_path(precision), request.force)
-    is_set = request.calibration is not None and not request.calibrates_on_scenes
-    calibration = load_calibration_set(request.calibration) if request.calibration and is_set else None
+    chosen = None if request.calibrates_on_scenes else request.calibration
+    calibration = load_calibration_set(chosen) if chosen is not None else None
     stream = parity_stream(request.source, request.parity_frames)
     with _work_folder(request.out) as folder:
         job = _Job(request, target, folder, say, bar, calibration=calibration)
@@ -220,7 +239,7 @@ def _samples(job: _Job, stream: Stream) -> list[Sample]:
     if job.calibration is not None:
         return samples_from_calibration(job.calibration, model.size, model.cue, CALIBRATION_SAMPLES)
     frames = [image for image, _ in stream]
-    return samples_from_stream(frames, model.size, model.intervals, CHECK_SAMPLES)
+    return samples_from_stream(frames, model.size, model.cue.intervals, CHECK_SAMPLES)
 
 
 def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sample]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, WeightsError
 from export.crossnet import CrossNet
 from export.edgenet import WIDTHS, EdgeGraph, EdgeNet
 from export.flownet import WIDTHS as FLOW_WIDTHS
@@ -56,6 +57,19 @@ def description_of(graph: Graph) -> dict[str, Any]:
         "cmdff": net.cmdff,
         "hop": net.hop,
     }
+
+
+def module_for_weights(description: Mapping[str, Any], file: Path) -> Graph:
+    """As `module_from_description`, of a description that is in part that of `file`, whose fault errors are.
+
+    Raises WeightsError naming `file` where there is no such network.
+    """
+    try:
+        return module_from_description(description)
+    except (RuntimeError, TypeError, ValueError) as cause:
+        raise WeightsError(
+            f"{file} describes a network that cannot be built ({cause}). Copy the file again, or train anew."
+        ) from cause
 
 
 def module_from_description(description: Mapping[str, Any]) -> Graph:

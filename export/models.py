@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgebs.bundle import read_manifest
 from edgebs.cues import PRESETS
 from edgebs.errors import ExportError
-from edgebs.manifest import CueSettings, NetworkFacts
+from edgebs.manifest import CueSettings, Manifest, NetworkFacts
 from edgebs.shipped import WEIGHTS_PREFIX, weights_file
 from edgebs.tensors import TensorSpec
 
@@ -69,6 +69,8 @@ FLOWS = {
 PRECISIONS = ("fp32", "fp16", "int8")
 RANDOM = "random"
 SHIPPED_WEIGHTS = "shipped"
+DEFAULTS: Mapping[str, Any] = {"intervals": (1, 5, 10), "max_magnitude": 20.0, "nominal_fps": 25.0}
+"""Of the cue, where weights do not say what they were trained with."""
 FLOW_NET = WEIGHTS_PREFIX + "flow-net.safetensors"
 """Where the weights of `--flow net` come from, unless others are named."""
 
@@ -92,12 +94,15 @@ class ModelRequest:
     """SelFlow's warp: grid_sample, or the published one."""
     size: tuple[int, int] = (256, 256)
     """(H, W) at which the networks run."""
-    intervals: tuple[int, ...] = (1, 5, 10)
-    max_magnitude: float = 20.0
+    intervals: tuple[int, ...] | None = None
+    """Frames between the inputs of each flow. None, here and below: what the weights were trained with where
+    they say so, else the default of `DEFAULTS`."""
+    max_magnitude: float | None = None
     """Pixels of flow that saturate the cue."""
-    nominal_fps: float = 25.0
+    nominal_fps: float | None = None
+    """Frames/s that the intervals are meant for."""
     dis_preset: str = ""
-    """Of DIS flow; "" for the one that suits the model: fine for edge, fast otherwise."""
+    """Of DIS flow; "" for the weights' own, or the one that suits the model: fine for edge, else fast."""
     threshold: float | None = None
     """Foreground probability of a mask's pixel; None for the shipped model's own, or 0.5."""
 
@@ -111,7 +116,8 @@ class ModelRequest:
 
         _require_known("norm", self.norm, NORMS)
         _require_known("warp", self.warp, WARPS)
-        _require_known("DIS preset", self.preset, PRESETS)
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ExportError(f"--threshold must be a probability from 0 to 1, got {self.threshold}.")
         if self.weights == SHIPPED_WEIGHTS and not weights_file(WEIGHTS_PREFIX + self.model).is_file():
             raise ExportError(
                 f"no weights are shipped for '{self.model}'. Name a .safetensors file, or use random."
@@ -123,6 +129,7 @@ class ModelRequest:
         for weights in (self.weights_origin, self.flow_weights_origin):
             if weights != RANDOM and not weights_file(weights).is_file():
                 raise ExportError(f"no weights at {weights}. Name a .safetensors file, or use random.")
+        _require_known("DIS preset", self.preset, PRESETS)
         (check_edge_size if self.model == "edge" else check_size)(self.size)
         if self.model == "edge" and self.flow != "dis":
             raise ExportError(
@@ -158,14 +165,55 @@ class ModelRequest:
         """`threshold` decided."""
         if self.threshold is not None:
             return self.threshold
-        if self.weights_origin.startswith(WEIGHTS_PREFIX):
-            return read_manifest(weights_file(self.weights_origin).parent).threshold
-        return 0.5
+        return 0.5 if self.shipped is None else self.shipped.threshold
+
+    @property
+    def shipped(self) -> Manifest | None:
+        """That of the shipped bundle whose weights these are; None for others."""
+        origin = self.weights_origin
+        return read_manifest(weights_file(origin).parent) if origin.startswith(WEIGHTS_PREFIX) else None
+
+    @property
+    def trained_cue(self) -> dict[str, Any]:
+        """The cue's settings that the weights were trained with, by the names of CueSettings: what they say.
+
+        Raises WeightsError for weights of another network.
+        """
+        from export.weights import cue_numbers, trained_cue
+
+        if self.weights_origin == RANDOM:
+            return {}
+        if self.shipped is not None:
+            return cue_numbers(self.shipped.cue)
+        return trained_cue(Path(self.weights_origin), self.model)
+
+    @property
+    def given_cue(self) -> dict[str, Any]:
+        """The cue's settings that are not left to the weights, by the names of CueSettings."""
+        given = {
+            "intervals": self.intervals,
+            "max_magnitude": self.max_magnitude,
+            "nominal_fps": self.nominal_fps,
+            "preset": self.dis_preset or None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def require_trained_cue(self) -> None:
+        """Raise ExportError where the cue is not the one that the weights were trained with."""
+        trained = self.trained_cue
+        for name, value in self.given_cue.items():
+            if name in trained and trained[name] != value and (name != "preset" or self.flow == "dis"):
+                option = "--dis-preset" if name == "preset" else f"--{name.replace('_', '-')}"
+                raise ExportError(
+                    f"{option} {_spoken(value)} contradicts the weights {self.weights_origin}, which were "
+                    f"trained with {_spoken(trained[name])}. Leave {option} out, or train weights for it."
+                )
 
     @property
     def preset(self) -> str:
         """The DIS preset."""
-        return self.dis_preset or ("fine" if self.model == "edge" else "fast")
+        trained = self.trained_cue.get("preset")
+        return self.dis_preset or trained or ("fine" if self.model == "edge" else "fast")
 
     @property
     def cue(self) -> CueSettings:
@@ -173,10 +221,12 @@ class ModelRequest:
         return CueSettings(
             kind="hop-background" if self.model == "edge" else "hop",
             provider=self.flow,
-            intervals=self.intervals,
-            max_magnitude=self.max_magnitude,
-            nominal_fps=self.nominal_fps,
-            preset=self.preset if self.flow == "dis" else "",
+            **{
+                **DEFAULTS,
+                **self.trained_cue,
+                **self.given_cue,
+                "preset": self.preset if self.flow == "dis" else "",
+            },
         )
 
 
@@ -213,17 +263,21 @@ def _require_known(kind: str, name: str, known: Collection[str]) -> None:
         raise ExportError(f"unknown {kind} '{name}'; known: {', '.join(known)}")
 
 
+def _spoken(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def build_networks(request: ModelRequest) -> dict[str, Graph]:
     """The request's networks in PyTorch, weights loaded: `segment`, then `cue` where the flow is a network.
 
     Raises ExportError for a size or setting that a network cannot have, WeightsError for unfit weights.
     """
-    from export.description import module_from_description
+    from export.description import module_for_weights, module_from_description
 
     segment: dict[str, Any] = {
         "network": request.model,
-        "intervals": len(request.intervals),
-        "max_magnitude": request.max_magnitude,
+        "intervals": len(request.cue.intervals),
+        "max_magnitude": request.cue.max_magnitude,
     }
     if request.model == "crossnet":
         segment |= {"width": request.width, "norm": request.norm}
@@ -232,15 +286,18 @@ def build_networks(request: ModelRequest) -> dict[str, Graph]:
     wanted = {"segment": (segment, request.weights_origin)}
     if request.flow != "dis":
         wanted["cue"] = (_flow_form(request), request.flow_weights_origin)
-    graphs = {name: module_from_description(description) for name, (description, _) in wanted.items()}
+    graphs = {
+        name: module_from_description(form)
+        if origin == RANDOM
+        else module_for_weights(form, weights_file(origin))
+        for name, (form, origin) in wanted.items()
+    }
     for name, graph in graphs.items():
         _load_or_seed(graph, wanted[name][1], request.seed)
     return graphs
 
 
-def network_origins(
-    request: ModelRequest, graphs: Mapping[str, Graph]
-) -> dict[str, NetworkOrigin]:
+def network_origins(request: ModelRequest, graphs: Mapping[str, Graph]) -> dict[str, NetworkOrigin]:
     """What there is to say of each network that `build_networks` built."""
     from export.cost import gflop, parameters
     from export.description import description_of
@@ -270,28 +327,26 @@ def network_origins(
 
 def _flow_form(request: ModelRequest) -> dict[str, Any]:
     """The flow network in words; widths and folding of ours are those of its weights."""
-    from export.weights import weights_description
+    from export.weights import form_of_weights
 
-    form: dict[str, Any] = {"network": request.flow, "intervals": list(request.intervals)}
-    if request.flow == "selflow":
-        return {**form, "warp": request.warp}
+    network = "flow-net" if request.flow == "net" else request.flow
     origin = request.flow_weights_origin
-    stored = {} if origin == RANDOM else weights_description(weights_file(origin))
-    form |= {key: stored[key] for key in ("widths", "folded") if key in stored}
-    return {**form, "network": "flow-net", "output": "magnitude"}
+    own = {} if origin == RANDOM else form_of_weights(weights_file(origin), network)
+    form: dict[str, Any] = {"network": network, "intervals": list(request.cue.intervals)}
+    if network == "selflow":
+        return {**form, "warp": request.warp}
+    return {**form, **own, "output": "magnitude"}
 
 
 def _edge_form(request: ModelRequest) -> dict[str, Any]:
     """Widths, and whether norms are folded: of the weights where they are a file, else the model's own."""
-    from export.weights import weights_description
+    from export.weights import form_of_weights
 
-    origin = request.weights_origin
-    if origin == RANDOM:
+    if request.weights_origin == RANDOM:
         return {}
-    if origin.startswith(WEIGHTS_PREFIX):
-        stored = read_manifest(weights_file(origin).parent).networks["segment"].description
-    else:
-        stored = weights_description(Path(origin))
+    if request.shipped is None:
+        return form_of_weights(Path(request.weights_origin), request.model)
+    stored = request.shipped.networks["segment"].description
     return {key: stored[key] for key in ("widths", "folded") if key in stored}
 
 

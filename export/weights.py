@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edgebs.errors import WeightsError
+from edgebs.manifest import CueSettings
 from export.crossnet import CrossNet
 
 LEAKY_GAIN = 1.15 * math.sqrt(2 / (1 + 0.2**2))
@@ -114,12 +115,74 @@ def save_weights(module: nn.Module, file: Path, description: Mapping[str, Any] |
 
 
 def weights_description(file: Path) -> dict[str, Any]:
-    """The description that `save_weights` put into the header; empty for files of other origin."""
+    """The description that `save_weights` put into the header; empty for files of other origin.
+
+    Raises WeightsError where the header is damaged.
+    """
     if file.suffix == ".onnx":
         return {}
     with _opened(file) as weights:
         text = (weights.metadata() or {}).get(METADATA_KEY, "{}")
-    return dict(json.loads(text))
+    try:
+        description = json.loads(text)
+    except ValueError as cause:
+        raise _bad_header(file, f"no JSON: {cause}") from cause
+    if not isinstance(description, dict):
+        raise _bad_header(file, f"no JSON object but {text:.40}")
+    return description
+
+
+def description_for(file: Path, network: str) -> dict[str, Any]:
+    """`weights_description` of weights for `network`, or of such as do not say what they are for.
+
+    Raises WeightsError for weights of another network.
+    """
+    stored = weights_description(file)
+    if stored.get("network", network) != network:
+        raise WeightsError(
+            f"{file} holds weights of {stored['network']}, and {network} is wanted. Name weights for that."
+        )
+    return stored
+
+
+def form_of_weights(file: Path, network: str) -> dict[str, Any]:
+    """`widths` and `folded` of weights of `network`, as far as they say. Raises WeightsError."""
+    stored = description_for(file, network)
+    form: dict[str, Any] = {key: stored[key] for key in ("widths", "folded") if key in stored}
+    widths = form.get("widths", [1])
+    if not isinstance(widths, list) or not all(type(width) is int and width >= 1 for width in widths):
+        raise _bad_header(file, f"widths {widths!r:.60} where a list of channels is expected")
+    if not isinstance(form.get("folded", False), bool):
+        raise _bad_header(file, f"folded {form['folded']!r:.60} where true or false is expected")
+    return form
+
+
+def trained_cue(file: Path, network: str) -> dict[str, Any]:
+    """The settings of the cue that weights of `network` were trained with, as far as they say.
+
+    By the names of CueSettings: intervals, max_magnitude, nominal_fps, preset. Weights of before a training
+    wrote them have max_magnitude alone, or nothing. Raises WeightsError.
+    """
+    stored = description_for(file, network)
+    try:
+        if "cue" in stored:
+            return cue_numbers(CueSettings.from_json(stored["cue"]))
+        if "max_magnitude" in stored:
+            known = {"kind": "hop", "provider": "", "intervals": [1], "nominal_fps": 25.0, "preset": ""}
+            cue = CueSettings.from_json({**known, "max_magnitude": stored["max_magnitude"]})
+            return {"max_magnitude": cue.max_magnitude}
+    except (KeyError, TypeError, ValueError) as cause:
+        raise _bad_header(file, f"the cue's settings cannot be: {cause}") from cause
+    return {}
+
+
+def cue_numbers(cue: CueSettings) -> dict[str, Any]:
+    """What a network is trained for beside the kind of its cue, by the names of CueSettings."""
+    return {name: getattr(cue, name) for name in ("intervals", "max_magnitude", "nominal_fps", "preset")}
+
+
+def _bad_header(file: Path, what: str) -> WeightsError:
+    return WeightsError(f"the header of {file} is damaged ({what}). Copy the file again, or train it anew.")
 
 
 @torch.no_grad()

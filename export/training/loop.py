@@ -258,7 +258,11 @@ class _Run:
 
     def _write_weights(self, name: str) -> None:
         facts = {"step": self.step, "seed": self.options.seed, "samples": self.step * self.options.batch}
-        save_weights(self.ema.module.network, self.file(name), {**self.task.description(), "training": facts})
+        # An export takes from here what the network was trained for. Not in the description of the network,
+        # which is in the settings that a resumed run must share with runs of before.
+        cue = {name: self.settings[name] for name in ("cue",) if name in self.settings}
+        description = {**self.task.description(), **cue, "training": facts}
+        save_weights(self.ema.module.network, self.file(name), description)
 
     def _save(self) -> None:
         save_checkpoint(

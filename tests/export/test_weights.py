@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,15 @@ from safetensors.torch import load_file, save_file
 
 from edgebs.errors import WeightsError
 from export.crossnet import CrossNet
-from export.weights import init_weights, load_weights, save_weights, weights_description, weights_sha256
+from export.models import ModelRequest, build_networks
+from export.weights import (
+    form_of_weights,
+    init_weights,
+    load_weights,
+    save_weights,
+    weights_description,
+    weights_sha256,
+)
 
 
 def seeded(width: int = 4, seed: int = 0) -> CrossNet:
@@ -113,3 +122,62 @@ def test_a_missing_file_and_a_damaged_one_are_told_apart(tmp_path: Path) -> None
     (tmp_path / "noise.safetensors").write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="not a readable safetensors file"):
         load_weights(seeded(), tmp_path / "noise.safetensors")
+
+
+def with_header(tmp_path: Path, header: str) -> Path:
+    save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"edgebs": header})
+    return tmp_path / "odd.safetensors"
+
+
+@pytest.mark.parametrize("header", ["{", "[1]", "3", "null"])
+def test_a_header_that_is_no_json_object_names_the_file(tmp_path: Path, header: str) -> None:
+    with pytest.raises(WeightsError, match=r"the header of .*odd\.safetensors is damaged \(no JSON"):
+        weights_description(with_header(tmp_path, header))
+
+
+def test_weights_of_another_network_are_said_before_their_widths_are_looked_at(tmp_path: Path) -> None:
+    file = with_header(tmp_path, '{"network": "flow-net", "widths": "many"}')
+    with pytest.raises(WeightsError, match=r"odd\.safetensors holds weights of flow-net, and edge is wanted"):
+        form_of_weights(file, "edge")
+    with pytest.raises(WeightsError, match="holds weights of flow-net, and crossnet is wanted"):
+        ModelRequest(weights=str(file))
+    with pytest.raises(WeightsError, match="holds weights of flow-net, and selflow is wanted"):
+        build_networks(ModelRequest(width=1, flow="selflow", flow_weights=str(file)))
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ('{"widths": "many"}', "widths 'many'"),
+        ('{"widths": [8, 8.5]}', "widths"),
+        ('{"widths": [8, true]}', "widths"),
+        ('{"widths": [0, 8]}', "widths"),
+        ('{"folded": "yes"}', "folded 'yes'"),
+        ('{"widths": [8]}', "cannot be built"),
+        ('{"widths": []}', "cannot be built"),
+    ],
+)
+@pytest.mark.parametrize("option", ["weights", "flow_weights"])
+def test_a_form_that_no_network_has_names_the_file(
+    tmp_path: Path, header: str, said: str, option: str
+) -> None:
+    other: dict[str, Any] = {"model": "edge"} if option == "weights" else {"width": 1, "flow": "net"}
+    request = ModelRequest(**other, **{option: str(with_header(tmp_path, header))})
+    with pytest.raises(WeightsError, match=rf"odd\.safetensors.*{said}"):
+        build_networks(request)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"cue": 3}',
+        '{"cue": {}}',
+        '{"max_magnitude": "far"}',
+        '{"max_magnitude": NaN}',
+        '{"max_magnitude": -1}',
+        '{"max_magnitude": []}',
+    ],
+)
+def test_a_cue_that_cannot_be_names_the_file(tmp_path: Path, header: str) -> None:
+    with pytest.raises(WeightsError, match=r"odd\.safetensors is damaged \(the cue's settings cannot be"):
+        ModelRequest(model="edge", weights=str(with_header(tmp_path, header)))

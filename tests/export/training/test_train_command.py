@@ -15,7 +15,9 @@ from bench.scenes import SceneOptions, StreetScene
 from edgebs.cli import app, main
 from edgebs.cues import open_cue
 from export.description import module_from_description
+from export.models import ModelRequest
 from export.training import rendering
+from export.training.tasks import TRAINABLE
 from export.weights import load_weights, weights_description
 
 SMALL = ("--width", "1", "--batch", "2", "--validation", "1", "--workers", "0", "--threads", "1")
@@ -28,7 +30,7 @@ class StreetSample:
     labels: np.ndarray
 
 
-def street_samples(settings, seed, index, size, _bank):
+def street_samples(settings, seed, index, size, _bank, _overexposed):
     """A rendered street in place of the scenes that take seconds to set up."""
     scene = StreetScene(SceneOptions(size=size, frames=3, seed=(seed + index) % 1000, n_people=3, n_cars=1))
     cue = open_cue(settings, size, None)
@@ -143,6 +145,8 @@ def test_with_data_alone_the_fold_alone_is_validated(train, tmp_path):
         (("crossnet", "--steps", 1, "--precision", "fp8"), "--precision must be bf16 or fp32, got fp8"),
         (("crossnet", "--steps", 1, "--device", "tpu"), "--device must be auto or cpu or cuda, got tpu"),
         (("crossnet", "--steps", 1, "--lr", "-1"), "--lr"),
+        (("crossnet", "--steps", 1, "--lr", "nan"), "--lr"),
+        (("crossnet", "--steps", 1, "--overexposed", "nan"), "--overexposed"),
         (("crossnet", "--steps", 1, "--mix", "data=1"), "--mix must be left out, or used with --data"),
         (("crossnet", "--steps", 1, "--weights", "no.safetensors"), "no weights at no.safetensors"),
         (("crossnet", "--steps", 1, "--data", "nowhere"), "nowhere"),
@@ -161,10 +165,45 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(train, tmp_path, monkeypatc
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--fold", "1/3"), ("--share", "0.5"), ("--data", ".", "--fold", "first"), ("--data-size", "big")],
+    [
+        ("--fold", "1/3"),
+        ("--share", "0.5"),
+        ("--data", ".", "--fold", "first"),
+        ("--data", ".", "--fold", "¹/³"),
+        ("--data-size", "big"),
+        ("--size", "²x²"),
+        ("--nominal-fps", "inf"),
+        ("--max-magnitude", "nan"),
+    ],
 )
 def test_wrong_usage_is_exit_code_2(train, tmp_path, arguments):
     assert train("crossnet", "--out", tmp_path / "run", "--steps", 1, *arguments)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--loss", "bce-dice"), ("--width", 64), ("--norm", "batch"), ("--max-magnitude", 20),
+     ("--nominal-fps", 25), ("--dis-preset", "fine"), ("--mix", "data=1"), ("--overexposed", 0.3),
+     ("--data", "."), ("--share", 1.0), ("--fold", "1/3"), ("--data-size", "64x64")],
+)  # fmt: skip
+def test_options_without_effect_on_flow_are_wrong_usage_even_with_their_default(
+    train, tmp_path, option, value
+):
+    code, _, err = train("flow", "--out", tmp_path / "run", "--steps", 1, option, value)
+    assert code == 2
+    assert f"Invalid value for {option}: no effect here" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_say_which_cue_they_were_trained_with(train, tmp_path):
+    options = ("--intervals", "2,4", "--max-magnitude", 10, "--nominal-fps", 30, "--dis-preset", "medium")
+    code, _, err = train("crossnet", "--out", tmp_path / "run", "--steps", 1, *options, *SMALL)
+    assert code == 0, err
+    file = tmp_path / "run" / "best.safetensors"
+    cue = {"kind": "hop", "provider": "dis", "intervals": [2, 4], "max_magnitude": 10.0,
+           "nominal_fps": 30.0, "preset": "medium"}  # fmt: skip
+    assert weights_description(file)["cue"] == cue
+    assert ModelRequest(width=1, weights=str(file)).cue.to_json() == cue
 
 
 def test_a_run_is_replaced_only_by_force(train, tmp_path):
@@ -199,5 +238,6 @@ def test_the_guide_names_only_options_that_there_are():
     command = get_command(app).commands["train"]
     known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
     named = set(re.findall(r"--[a-z][a-z-]*", guide))
-    assert named <= known | {"--weights"}
-    assert {"--steps", "--resume", "--replay", "--data", "--fold"} <= named
+    assert named <= known | {"--weights", "--flow", "--flow-weights"}
+    assert {"--steps", "--resume", "--replay", "--data", "--fold", "--overexposed"} <= named
+    assert set(TRAINABLE) <= set(re.findall(r"`(\w+)`", guide))

@@ -87,6 +87,16 @@ def test_best_and_final_are_moving_averages_with_the_description_inside(whole):
             assert torch.equal(tensor, ema[name])
 
 
+def test_weights_say_the_cue_that_they_were_trained_with_and_settings_stay_as_they_were(tmp_path):
+    task = toy_task()
+    plain = task.settings
+    task.settings = lambda: {**plain(), "cue": {"max_magnitude": 10.0}}
+    run(tmp_path, task, steps=5)
+    assert weights_description(tmp_path / "final.safetensors")["cue"] == {"max_magnitude": 10.0}
+    record = json.loads((tmp_path / "training.json").read_text(encoding="utf-8"))
+    assert record["settings"]["network"] == {"network": "toy"}
+
+
 def test_the_same_run_gives_the_same_bits(whole, tmp_path):
     _, task = run(tmp_path, toy_task(workers=2))
     assert weights_sha256(task.graph.network) == whole[2]
@@ -125,7 +135,7 @@ def program(out):
     )
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened"
@@ -296,13 +306,13 @@ def test_minutes_end_a_run_at_the_end_of_the_cosine(tmp_path):
     options = type(options)(
         **{
             **{name: getattr(options, name) for name in type(options).__dataclass_fields__},
-            "schedule": Schedule(minutes=0.03, warm_up_steps=2),
+            "schedule": Schedule(minutes=0.08, warm_up_steps=2),
         }
     )
     result = train(toy_task(), options, say=lambda _text: None, bar=no_bar)
     rates = [float(row["learning_rate"]) for row in rows_of(tmp_path) if row["learning_rate"]]
     assert not result["interrupted"]
-    assert rates[-1] < 0.05 * max(rates)
+    assert rates[-1] < 0.1 * max(rates)  # the last step of a busy machine may begin a second before the end
 
 
 def test_weights_decay_only_where_they_are_kernels():
