@@ -12,12 +12,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from bench.varied_compose import FOREGROUND, UNKNOWN
 from bench.varied_scene import PictureBank, VariedScene
 from edgebs.cues import Cue, open_cue
 from edgebs.cues.background import SAMPLES, WINDOW_S
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
 
+WHITE = 250
+"""Grey level, of the darkest colour, from which a camera shows nothing any more."""
 COLD_SHARE = 0.25
 """Of the sequences start with no past at all, as after power-up."""
 COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
@@ -93,7 +96,15 @@ class _Exposed:
         rendered = self._scene.frame(seconds, since)
         if self._table is None:
             return rendered.image, rendered.labels
-        return np.asarray(cv2.LUT(rendered.image, self._table), np.uint8), rendered.labels
+        image, background = (
+            np.asarray(cv2.LUT(picture, self._table), np.uint8)
+            for picture in (rendered.image, rendered.background)
+        )
+        # White before white is no foreground that anybody can see, and no background either.
+        is_lost = (np.minimum(image, background).min(axis=2) >= WHITE) & (rendered.labels == FOREGROUND)
+        labels = rendered.labels.copy()
+        labels[is_lost] = UNKNOWN
+        return image, labels
 
 
 def _exposure(seed: int, index: int, overexposed: float) -> Array | None:
