@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edgebs.tensors import Array
-from export.description import description_of, module_from_description
+from export.description import description_of, module_for_weights, module_from_description
 from export.flownet import FlowGraph
 from export.models import RANDOM
 from export.training.feed import Augment, Feed, batches, stacked
@@ -22,7 +22,7 @@ from export.training.rendering import as_it_is
 from export.training.segmentation import VALIDATION_SEED
 from export.training.task import Batch, tensors_from
 from export.training.workers import Render, rendered
-from export.weights import init_weights, load_weights, weights_description
+from export.weights import form_of_weights, init_weights, load_weights
 
 LEVEL_WEIGHTS = (0.25, 0.5, 1.0)
 """Of the loss at 1/16, 1/8 and 1/4 of the size."""
@@ -167,12 +167,11 @@ def flow_graph(weights: str, seed: int) -> FlowGraph:
     """The graph of one pair, its weights from a file, or random ones that see no motion yet."""
     form = {"network": "flow-net", "intervals": [1], "output": "flow"}
     if weights != RANDOM:
-        stored = weights_description(Path(weights))
-        form |= {key: stored[key] for key in ("widths", "folded") if key in stored}
-    graph: FlowGraph = module_from_description(form)
-    if weights != RANDOM:
+        form |= form_of_weights(Path(weights), "flow-net")
+        graph: FlowGraph = module_for_weights(form, Path(weights))
         load_weights(graph.network, Path(weights))
         return graph
+    graph = module_from_description(form)
     init_weights(graph.network, seed)
     for layer in graph.modules():
         if isinstance(layer, nn.BatchNorm2d):

@@ -1,13 +1,16 @@
 import pytest
+import torch
 
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, WeightsError
 from export.models import ModelRequest
 from export.training.feed import Feed
+from export.training.flow_task import flow_graph
 from export.training.rendering import as_it_is, flipped_and_tinted, mirrored_only
 from export.training.request import LoopOptions, TrainRequest
 from export.training.schedule import Schedule
 from export.training.scored_store import DataOptions
 from export.training.tasks import task_for
+from export.weights import save_weights
 
 
 def request(tmp_path, model, **changes):
@@ -29,8 +32,6 @@ def test_samples_are_changed_only_where_cue_and_labels_stay_true(tmp_path, model
 
 
 def test_training_starts_from_batch_norms_that_do_nothing(tmp_path):
-    import torch
-
     network = task_for(request(tmp_path, ModelRequest(width=1))).graph.network
     norm = next(layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d))
     assert torch.equal(norm.running_var, torch.ones_like(norm.running_var))
@@ -61,3 +62,17 @@ def test_minutes_between_checkpoints_are_a_number(tmp_path, minutes):
 def test_a_flow_network_cannot_make_the_cue(tmp_path):
     with pytest.raises(ExportError, match="flow dis, not selflow"):
         task_for(request(tmp_path, ModelRequest(width=1, flow="selflow")))
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({"network": "edge", "widths": [8, 8]}, "holds weights of edge, and flow-net is wanted"),
+        ({"network": "flow-net", "widths": [8, 8]}, "cannot be built .FlowNet needs 4 widths"),
+        ({"network": "flow-net", "widths": "wide"}, "header of .* is damaged"),
+    ],
+)
+def test_flow_starts_from_weights_of_flow_alone(tmp_path, header, said):
+    save_weights(torch.nn.Conv2d(1, 1, 1), tmp_path / "start.safetensors", header)
+    with pytest.raises(WeightsError, match=said):
+        flow_graph(str(tmp_path / "start.safetensors"), 0)
