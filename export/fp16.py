@@ -135,7 +135,9 @@ class _Halved:
             if self.graph.dtypes.get(name) == FLOAT:
                 node.input[index] = self._as(name, dtype)
         self.nodes.append(node)
-        if dtype == FLOAT16:
+        if dtype == FLOAT:
+            self.names.update({(name, FLOAT): name for name in node.output})
+        else:
             _make_half(node)
             for index, name in enumerate(node.output):
                 if self.graph.dtypes.get(name) == FLOAT:
@@ -148,7 +150,7 @@ class _Halved:
         other = FLOAT if dtype == FLOAT16 else FLOAT16
         if (name, dtype) in self.names:
             return self.names[name, dtype]
-        if (dtype == FLOAT and (name, other) not in self.names) or name in self.graph.constants:
+        if name in self.graph.constants or (dtype == FLOAT and name not in self.graph.producers):
             return name
         source = self.names.get((name, other), name)
         target = name if dtype == FLOAT else f"{name}_float16"

@@ -13,6 +13,7 @@ from onnx import TensorProto, numpy_helper
 
 from calib.onnx_graph import FLOAT, FLOAT16, view
 from edgebs.errors import ExportError
+from edgebs.tensors import TensorSpec
 from export.fp16 import fp16_from_fp32
 from export.onnx_lint import lint
 from export.to_onnx import onnx_from_module
@@ -71,6 +72,31 @@ def test_the_float32_part_has_no_detour_through_float16(tmp_path: Path) -> None:
     for node in graph.nodes:
         source = graph.producers.get(node.input[0]) if node.op_type == "Cast" else None
         assert source is None or source.op_type != "Cast", f"{source.name} -> {node.name}"
+
+
+class ReadTwice(torch.nn.Module):
+    """A float32 result that a float16 node reads first, and then a float32 one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (torch.nn.Conv2d(3, 3, 3, padding=1) for _ in range(2))
+
+    def forward(self, frame: torch.Tensor) -> torch.Tensor:
+        def to(x: torch.Tensor, side: int) -> torch.Tensor:
+            return torch.nn.functional.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
+
+        resized = to(self.first(frame.float().permute(0, 3, 1, 2) / 255), 16)
+        return to(self.second(resized), 32) + to(resized, 32)
+
+
+def test_a_float32_result_may_be_read_in_both_types(tmp_path: Path) -> None:
+    feed = {"frame": np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3)).astype(np.uint8)}
+    fp32, fp16 = tmp_path / "toy.onnx", tmp_path / "fp16.onnx"
+    torch.manual_seed(0)
+    onnx_from_module(ReadTwice(), {"frame": TensorSpec((1, 8, 8, 3), "uint8")}, ["sum"], [feed], fp32)
+    fp16_from_fp32(fp32, fp16, [feed])
+    expected, result = (onnx_toys.run(path, feed) for path in (fp32, fp16))
+    assert 0 < np.abs(result - expected).max() <= 3e-3
 
 
 def test_a_tensor_too_large_for_float16_is_named(tmp_path: Path) -> None:
