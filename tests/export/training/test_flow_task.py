@@ -113,7 +113,7 @@ def test_it_learns_to_see_noise_move_and_its_weights_start_another_run(tmp_path)
     standing = task(flow_graph("random", 0))
     with torch.no_grad():
         scores = standing.evaluate(standing.graph.eval(), standing.validation())
-    assert result["best"]["score"] > 0.9 * scores["score"]
+    assert result["best"]["score"] > 0.99 * scores["score"]
     again = flow_graph(str(tmp_path / "best.safetensors"), 0)
     assert again.network.widths == (8, 8, 16, 16)
 
