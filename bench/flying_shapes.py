@@ -42,7 +42,7 @@ def flying_pair(rng: np.random.Generator, size: tuple[int, int]) -> FlowPair:
         for frame, owner, move in zip((first, second), owners, (np.eye(3), moves[-1]), strict=True):
             _lay(frame, owner, number, mask, texture, move)
     flow, visible = _flow(owners, moves)
-    return FlowPair(*(_exposed(rng, frame) for frame in (first, second)), flow, visible, 0)
+    return FlowPair(_exposed(rng, first), _exposed(rng, second), flow, visible, 0)
 
 
 def _texture(rng: np.random.Generator, size: tuple[int, int]) -> Array:
@@ -75,9 +75,9 @@ def _blob(rng: np.random.Generator, size: tuple[int, int], centre: tuple[float, 
     angles = np.sort(rng.uniform(0, 2 * math.pi, corners))
     reach = radius * rng.uniform(0.5, 1.3, corners)
     points = np.stack([centre[0] + reach * np.cos(angles), centre[1] + reach * np.sin(angles)], axis=1)
-    mask = np.zeros(size, np.uint8)
+    mask: Array = np.zeros(size, np.uint8)
     cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
-    return (mask / np.float32(255)).astype(np.float32)
+    return np.asarray(mask / 255, np.float32)
 
 
 def _lay(frame: Array, owner: Array, number: int, mask: Array, texture: Array, move: Array) -> None:
@@ -105,4 +105,4 @@ def _exposed(rng: np.random.Generator, frame: Array) -> Array:
     """uint8, with the light and the noise of one exposure."""
     gain = 1.0 if rng.random() < STILL else rng.uniform(0.9, 1.1)
     noise = rng.standard_normal(frame.shape, np.float32) * np.float32(rng.uniform(*NOISE))
-    return np.clip(np.rint(frame * np.float32(gain) + noise), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(frame * np.float32(gain) + noise), 0, 255), np.uint8)
