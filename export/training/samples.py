@@ -123,7 +123,14 @@ def _watch(scene: _Exposed, cue: Cue, past_s: float, rate: float) -> float:
     """
     slowed = max(1.0, past_s / (rate * SCENE_PAST_S))
     times = kept_times(past_s, rate / scene.fps)
-    for captured_s in [times[0], *times[1:][-SAMPLES:]]:
+    kept = times[-SAMPLES:]
+    first = scene.frame(max(times[0] / rate / slowed, -SCENE_PAST_S))[0]
+    watched_s = times[0]
+    while watched_s < kept[0]:
+        # A step longer than this would count as a pause; these samples make way for the ones that follow.
+        cue.remember(first, watched_s)
+        watched_s += WINDOW_S / SAMPLES
+    for captured_s in kept:
         seconds = max(captured_s / rate / slowed, -SCENE_PAST_S)
         cue.remember(scene.frame(seconds)[0], captured_s)
     return max(times[0] / rate / slowed, -SCENE_PAST_S)
