@@ -81,7 +81,8 @@ def ship(
 def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar) -> float:
     """The largest probability, of steps of 0.05, whose mean F over rendered sequences is `NEARLY` the best.
 
-    The largest, because the curve is flat, and real scenes hold more that raises false alarms. The mean over sequences is what `edgebs eval` reports; over pixels, a few large objects would decide.
+    The largest, because the curve is flat, and real scenes hold more that raises false alarms. The mean over
+    sequences is what `edgebs eval` reports; over pixels, a few large objects would decide.
     size: (h, w) of the scenes. Sequences without foreground are left out: no threshold has an F there.
     """
     import torch
