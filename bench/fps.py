@@ -319,8 +319,8 @@ def _baseline_record(baselines: dict[str, Pipeline], reference: dict[str, _Sampl
 
 def _networks(manifest: Manifest) -> str:
     """For people: "crossnet width 64, cue dis"."""
-    width = manifest.networks["segment"].description.get("width", "")
-    return f"{manifest.model} width {width}, cue {manifest.cue.provider}"
+    width = manifest.networks["segment"].description.get("width")
+    return f"{manifest.model}{'' if width is None else f' width {width}'}, cue {manifest.cue.provider}"
 
 
 def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:

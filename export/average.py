@@ -1,8 +1,8 @@
 """Average the weights of several checkpoints of one network: `python -m export.average A B C --out FILE`.
 
 Checkpoints late on one path of training lie round a minimum whose middle does at least as well as its edge
-(Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018). Statistics of
-batch norms are averaged with the rest: checkpoints are moving averages already, and near each other.
+(Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018). Statistics
+of batch norms are averaged with the rest: checkpoints are moving averages already, and near each other.
 """
 
 from __future__ import annotations
