@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from edgebs.preprocess import mask_from_probability
 from edgebs.tensors import Array, Frame
 
 TITLES = ("frame", "truth", "cue: long, middle, short gap", "probability", "mask")
+BACKGROUND_TITLE = "background"
+"""Of a further panel, where the cue holds one."""
 HEADER = 22
 
 
@@ -41,7 +43,10 @@ def draw_picture(pipeline: Pipeline, frames: Iterable[PictureFrame], file: Path,
             rows.append(_row(frame, cue[0], probability, pipeline))
     if not rows:
         raise SinkError(f"{file} cannot be drawn: no frame was given to show.")
-    picture = np.vstack([_titles(rows[0].shape[1]), *rows, _line(note, rows[0].shape[1])])
+    has_background = pipeline.manifest.cue.channels > len(pipeline.manifest.cue.intervals)
+    titles = (*TITLES, BACKGROUND_TITLE) if has_background else TITLES
+    width = rows[0].shape[1]
+    picture = np.vstack([_titles(titles, width), *rows, _line(note, width)])
     with atomic_file(file, SinkError) as temporary:
         if not cv2.imwrite(str(temporary), picture):
             raise SinkError(f"{file} cannot be written as a picture. Name it .png or .jpg.")
@@ -52,9 +57,13 @@ def _row(frame: PictureFrame, cue: Array, probability: Array, pipeline: Pipeline
     manifest = pipeline.manifest
     mask = mask_from_probability(probability, (height, width), manifest.threshold)
     truth = np.zeros((height, width), np.uint8) if frame.truth is None else frame.truth
-    shown_cue = cv2.resize(_bgr_of_cue(cue, manifest.cue.max_magnitude), (width, height))
+    gaps = len(manifest.cue.intervals)
+    shown_cue = cv2.resize(_bgr_of_cue(cue[:gaps], manifest.cue.max_magnitude), (width, height))
     grey = cv2.resize((probability * 255).astype(np.uint8), (width, height))
     panels = [frame.image, _bgr(truth), shown_cue, cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS), _bgr(mask)]
+    if len(cue) > gaps:
+        background = np.ascontiguousarray(cue[gaps : gaps + 3].transpose(1, 2, 0))
+        panels.append(cv2.resize(background, (width, height)))
     return np.hstack(panels).astype(np.uint8, copy=False)
 
 
@@ -70,11 +79,11 @@ def _bgr(grey: Frame) -> Frame:
     return np.repeat(grey[..., np.newaxis], 3, axis=2)
 
 
-def _titles(width: int) -> Frame:
+def _titles(titles: Sequence[str], width: int) -> Frame:
     header = _line("", width)
-    for index, title in enumerate(TITLES):
+    for index, title in enumerate(titles):
         cv2.putText(
-            header, title, (index * width // len(TITLES) + 4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255,) * 3
+            header, title, (index * width // len(titles) + 4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255,) * 3
         )
     return header
 

@@ -32,6 +32,7 @@ def test_the_commands_and_the_snippet_do_what_they_say(monkeypatch, street_video
     (tmp_path / "street.mp4").symlink_to(street_video)
     wanted = commands()
     assert [arguments[0] for arguments in wanted] == [
+        "run",
         "calibrate",
         "export",
         "inspect",
