@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from edgebs.errors import ExportError
+from edgebs.shipped import weights_file
 from export.cost import gflop, parameters
 from export.description import description_of, module_from_description
 from export.flownet import FlowGraph, FlowNet, check_flow_size, fold_flow, match
 from export.graphs import deployed
-from export.models import FLOWS, ModelRequest, build_networks, network_origins
+from export.models import FLOW_NET, FLOWS, ModelRequest, build_networks, network_origins
 from export.weights import init_weights, save_weights
 
 WIDTHS = (4, 6, 8, 8)
@@ -118,6 +121,31 @@ def test_weights_of_other_widths_build_the_network_that_they_fit(tmp_path) -> No
     origin = network_origins(request, graphs)["cue"].origin
     assert origin["trained"]
     assert origin["file"] == str(file.resolve())
+
+
+def test_net_takes_the_weights_that_are_shipped_unless_others_are_named() -> None:
+    request = ModelRequest(width=4, flow="net")
+    assert request.flow_weights_origin == FLOW_NET
+    assert weights_file(FLOW_NET).stat().st_size <= 2_500_000
+    graphs = build_networks(request)
+    origin = network_origins(request, graphs)["cue"].origin
+    assert origin["trained"]
+    assert origin["file"] == FLOW_NET
+    assert ModelRequest(width=4, flow="net", flow_weights="random").flow_weights_origin == "random"
+
+
+def test_the_shipped_network_sees_a_pattern_move() -> None:
+    noise = np.random.default_rng(0).uniform(0, 255, (20, 20, 3)).astype(np.float32)
+    picture = cv2.resize(noise, (160, 160), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    frame, past = (
+        torch.from_numpy(picture[None, 16:144, 16 + shift : 144 + shift].copy()) for shift in (0, 6)
+    )
+    magnitude = build_networks(ModelRequest(width=4, flow="net", intervals=(5,)))["cue"]
+    with torch.no_grad():
+        moving, still = magnitude(frame, past), magnitude(frame, frame)
+    inner = np.s_[..., 32:96, 32:96]
+    assert moving[inner].median() == pytest.approx(6, abs=2)
+    assert still[inner].median() < 0.5
 
 
 def test_sizes_and_settings_that_cannot_be_are_named() -> None:
