@@ -86,11 +86,16 @@ def test_a_record_is_kept_whole(record, tmp_path):
         write_record(record, tmp_path / "file" / "a.json")
 
 
-def test_what_cannot_be_measured_is_named(tiny_bundle, tmp_path):
+def test_what_cannot_be_measured_is_named(tiny_bundle, tmp_path, monkeypatch):
     with pytest.raises(SourceError, match=r"no-such\.mp4"):
         bench_fps([tiny_bundle.path], tmp_path / "no-such.mp4", frames=2, repeats=1)
+    monkeypatch.setattr("bench.fps.shipped_models", dict)
     with pytest.raises(EdgebsError, match="edgebs export"):
         bundles_here(tmp_path)
+
+
+def test_the_shipped_models_are_measured_where_no_bundle_is_named(tmp_path):
+    assert bundles_here(tmp_path) == ["edge", "edge-fp32"]
 
 
 def test_repeats_that_disagree_are_named():

@@ -104,6 +104,7 @@ def test_wrong_usage_is_exit_code_2(run, arguments):
 
 def test_bench_without_any_bundle_names_the_command_that_makes_one(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.fps.shipped_models", dict)
     code, _, err = run("bench", "--fps", "--source", "x")
     assert code == 1
     assert "edgebs export crossnet" in err

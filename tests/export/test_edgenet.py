@@ -83,7 +83,7 @@ def test_flow_beyond_the_largest_magnitude_is_clipped() -> None:
 
 
 def test_the_facts_of_the_model_are_those_of_the_network() -> None:
-    request = ModelRequest(model="edge")
+    request = ModelRequest(model="edge", weights="random")
     graph = build_networks(request)["segment"]
     assert parameters(graph) == MODELS["edge"].parameters
     frame, cue = torch.zeros(1, 256, 256, 3, dtype=torch.uint8), torch.zeros(1, 8, 256, 256)
