@@ -6,7 +6,6 @@ The widest maps have half the frame's size; the head computes the four pixels of
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgebs.errors import ExportError
+from export.conv_unit import ConvUnit, FoldableNet, planes
 
 WIDTHS = (32, 48, 64, 80, 96, 96)
 DIFFERENCE_RANGE = 64.0
@@ -32,15 +32,6 @@ def check_edge_size(size: tuple[int, int], stages: int = len(WIDTHS)) -> None:
             f"edge cannot take frames of {size[1]}x{size[0]} (width x height): it halves them {stages} "
             f"times. Use multiples of {multiple}, such as 256x256 or 320x256."
         )
-
-
-class ConvUnit(nn.Sequential):  # type: ignore[misc, unused-ignore]
-    """3x3 convolution, batch norm (gone once folded) and, unless `linear`, ReLU."""
-
-    def __init__(self, before: int, after: int, stride: int = 1, *, linear: bool = False) -> None:
-        """before, after: channels."""
-        conv = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(after), nn.Identity() if linear else nn.ReLU(inplace=True))
 
 
 class EdgeEncoder(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -82,18 +73,18 @@ class EdgeBlock(nn.Module):  # type: ignore[misc, unused-ignore]
         return torch.cat([up, torch.sigmoid(self.attend(up)) * self.fuse(skip)], dim=1)
 
 
-class EdgeNet(nn.Module):  # type: ignore[misc, unused-ignore]
+class EdgeNet(FoldableNet):  # type: ignore[misc, unused-ignore]
     """Frame, flow magnitudes and background to the logit of foreground."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS, intervals: int = 3, *, folded: bool = False) -> None:
         """widths: channels of each stage; intervals: flow magnitudes in the cue.
 
-        folded: without batch norms, as `fold_edge` leaves it: the form in which the weights are shipped.
+        folded: without batch norms, as `fold` leaves it: the form in which the weights are shipped.
         """
         super().__init__()
         if len(widths) < 2 or min(widths) < 1 or intervals < 1:
             raise ValueError(f"EdgeNet needs two widths and one interval, got {tuple(widths)}, {intervals}")
-        self.widths, self.intervals, self.folded = tuple(widths), intervals, folded
+        self.widths, self.intervals = tuple(widths), intervals
         self.frame_encoder = EdgeEncoder(3, widths)
         self.cue_encoder = EdgeEncoder(intervals + CUE_EXTRAS, widths)
         self.bottleneck = ConvUnit(2 * widths[-1], widths[-1])
@@ -103,13 +94,8 @@ class EdgeNet(nn.Module):  # type: ignore[misc, unused-ignore]
             for before, width in zip(befores, reversed(widths[:-1]), strict=True)
         )
         self.head = nn.Conv2d(2 * widths[0], 4, 3, padding=1)
-        for unit in self.units() if folded else ():
-            unit[0].bias = nn.Parameter(torch.zeros(unit[0].out_channels))
-            unit[1] = nn.Identity()
-
-    def units(self) -> list[ConvUnit]:
-        """Every convolution that has, or had, a batch norm."""
-        return [module for module in self.modules() if isinstance(module, ConvUnit)]
+        if folded:
+            self.drop_norms()
 
     def forward(self, frame: Tensor, cue: Tensor) -> Tensor:
         """frame: (N, 3, H, W); cue: (N, intervals + 8, H, W); both about [-1, 1]. Returns (N, 1, H, W)."""
@@ -139,7 +125,7 @@ class EdgeGraph(nn.Module):  # type: ignore[misc, unused-ignore]
 
         Returns the logit (N, 1, H, W).
         """
-        image = frame.float().permute(0, 3, 1, 2)  # TensorRT casts uint8, and does nothing else with it
+        image = planes(frame)
         hops = self.network.intervals
         # The root spreads the small magnitudes, where noise and slow walkers part, over INT8's levels.
         motion = (cue[:, :hops] * (1 / self.max_magnitude)).clamp(0.0, 1.0).sqrt() * 2 - 1
@@ -153,14 +139,3 @@ class EdgeGraph(nn.Module):  # type: ignore[misc, unused-ignore]
     def forward(self, frame: Tensor, cue: Tensor) -> Tensor:
         """As `logit`; returns the probability (N, H, W) float32."""
         return torch.sigmoid(self.logit(frame, cue))[:, 0]
-
-
-@torch.no_grad()
-def fold_edge(network: EdgeNet) -> EdgeNet:
-    """An equal network for inference, its batch norms gone into the convolutions in front of them."""
-    folded: EdgeNet = copy.deepcopy(network).eval()
-    for unit in () if network.folded else folded.units():
-        unit[0] = nn.utils.fusion.fuse_conv_bn_eval(unit[0], unit[1])
-        unit[1] = nn.Identity()
-    folded.folded = True
-    return folded

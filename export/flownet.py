@@ -7,7 +7,6 @@ exact flow of rendered scenes: docs/models/flow.md.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgebs.errors import ExportError
-from export.edgenet import ConvUnit
+from export.conv_unit import ConvUnit, FoldableNet, planes
 from export.same_padding import static_shape, static_size
 from export.selflow import correlate, correlate_by_rows, unit_length, warp
 
@@ -68,15 +67,15 @@ class FlowEstimator(nn.Module):  # type: ignore[misc, unused-ignore]
         return seen, torch.sigmoid(said[:, :1]) * matched + said[:, 1:]
 
 
-class FlowNet(nn.Module):  # type: ignore[misc, unused-ignore]
+class FlowNet(FoldableNet):  # type: ignore[misc, unused-ignore]
     """Flow from one frame to another: `pyramid` of each, then `flows` between any two of them."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS, *, folded: bool = False) -> None:
-        """widths: channels of the encoder's four maps. folded: without batch norms, see `fold_flow`."""
+        """widths: channels of the encoder's four maps. folded: without batch norms, see `fold`."""
         super().__init__()
         if len(widths) != len(WIDTHS) or min(widths) < 1:
             raise ValueError(f"FlowNet needs {len(WIDTHS)} widths of at least 1, got {tuple(widths)}")
-        self.widths, self.folded = tuple(widths), folded
+        self.widths = tuple(widths)
         self.stem = ConvUnit(3, widths[0], stride=2)
         self.stages = nn.ModuleList(
             nn.Sequential(ConvUnit(before, after, stride=2), ConvUnit(after, after, linear=True))
@@ -88,13 +87,8 @@ class FlowNet(nn.Module):  # type: ignore[misc, unused-ignore]
             for radius, width, seen, channels in levels
         )
         self.sharpness = nn.Parameter(torch.full((len(RADII),), math.log(SHARPNESS)))
-        for unit in self.units() if folded else ():
-            unit[0].bias = nn.Parameter(torch.zeros(unit[0].out_channels))
-            unit[1] = nn.Identity()
-
-    def units(self) -> list[ConvUnit]:
-        """Every convolution that has, or had, a batch norm."""
-        return [module for module in self.modules() if isinstance(module, ConvUnit)]
+        if folded:
+            self.drop_norms()
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
         """image: (N, 3, H, W) BGR in [-1, 1]. Returns its features at 1/16, 1/8 and 1/4."""
@@ -166,7 +160,7 @@ class FlowGraph(nn.Module):  # type: ignore[misc, unused-ignore]
             )
         count = static_shape(frames[0])[0]
         # TensorRT casts uint8, and does nothing else with it.
-        images = torch.cat([frame.float().permute(0, 3, 1, 2) for frame in frames]) * (2 / 255) - 1
+        images = torch.cat([planes(frame) for frame in frames]) * (2 / 255) - 1
         maps = self.network.pyramid(images)
         now = [features[:count].repeat(len(self.intervals), 1, 1, 1) for features in maps]
         past = [features[count:] for features in maps]
@@ -210,14 +204,3 @@ def _enlarged(x: Tensor, factor: int) -> Tensor:
     height, width = static_size(x)
     size = (factor * height, factor * width)
     return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-@torch.no_grad()
-def fold_flow(network: FlowNet) -> FlowNet:
-    """An equal network for inference, its batch norms gone into the convolutions in front of them."""
-    folded: FlowNet = copy.deepcopy(network).eval()
-    for unit in () if network.folded else folded.units():
-        unit[0] = nn.utils.fusion.fuse_conv_bn_eval(unit[0], unit[1])
-        unit[1] = nn.Identity()
-    folded.folded = True
-    return folded

@@ -11,19 +11,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from export.conv_unit import fold, planes
 from export.crossnet import SIDE_MULTIPLE, CrossNet, fit_kernels, fold_norms, shuffle_head
-from export.edgenet import EdgeGraph, fold_edge
-from export.flownet import FlowGraph, fold_flow
+from export.edgenet import EdgeGraph
+from export.flownet import FlowGraph
 from export.same_padding import static_shape, static_size
 from export.selflow import BOTTOM, TOP, SelFlow, correlate_by_rows, resize_flow, unit_length, warp
 from export.selflow import correlate as correlate_by_slices
 
 BGR_TO_RGB = (2, 1, 0)
-
-
-def planes(frame: Tensor) -> Tensor:
-    """frame (N, H, W, 3) uint8 -> (N, 3, H, W) float32, same values and same channel order."""
-    return frame.float().permute(0, 3, 1, 2)  # TensorRT casts uint8, and does nothing else with it
 
 
 class SegmentGraph(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -146,12 +142,12 @@ def deployed(graph: Graph, size: tuple[int, int] | None = None, *, for_tensorrt:
         hop.eval()
         return hop
     if isinstance(graph, FlowGraph):
-        network = fold_flow(graph.network)
+        network = fold(graph.network)
         flow = FlowGraph(network, graph.intervals, output=graph.output, by_rows=not for_tensorrt)
         flow.eval()
         return flow
     if isinstance(graph, EdgeGraph):
-        edge = EdgeGraph(fold_edge(graph.network), graph.max_magnitude)
+        edge = EdgeGraph(fold(graph.network), graph.max_magnitude)
         edge.eval()
         return edge
     network = shuffle_head(fold_norms(graph.network))

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.scored import FOREGROUND, UNKNOWN
+from bench.parity import task_change
+from bench.scored import UNKNOWN, Counts
 from edgebs.pipeline import Pipeline
+from edgebs.preprocess import mask_from_probability
 
 SEQUENCES = 40
 SEED = 2_000_000_063
@@ -26,14 +28,14 @@ def compare_on_scenes(
     from export.training.samples import sequence_samples
 
     manifest, bank = reference.manifest, PictureBank.open()
-    counts = np.zeros((2, 2))  # by pipeline: found, said + true
+    counts = (Counts(), Counts())
     for index in range(SEQUENCES):
         for sample in sequence_samples(manifest.cue, SEED, index, manifest.size, bank)[::3]:
-            is_scored, is_true = sample.labels != UNKNOWN, sample.labels == FOREGROUND
             cue = {"cue": sample.cue[np.newaxis].astype(np.float32)}
             for count, pipeline in zip(counts, (reference, bundle), strict=True):
-                said = (pipeline.segment(sample.frame, cue) > manifest.threshold) & is_scored
-                count += np.count_nonzero(said & is_true), np.count_nonzero(said) + np.count_nonzero(is_true)
+                mask = mask_from_probability(
+                    pipeline.segment(sample.frame, cue), manifest.size, manifest.threshold
+                )
+                count.add(mask, sample.labels, sample.labels != UNKNOWN)
         progress(index + 1, SEQUENCES)
-    f_reference, f_bundle = (2 * counts[:, 0] / np.maximum(counts[:, 1], 1)).tolist()
-    return {"F_reference": f_reference, "F_bundle": f_bundle, "delta_F": f_bundle - f_reference}
+    return task_change(*counts)

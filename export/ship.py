@@ -50,8 +50,9 @@ def ship(
 
     data: scored sequences, for parity of F. Raises EdgebsError where a gate fails; nothing is replaced then.
     """
+    from export.conv_unit import fold
     from export.description import description_of, module_from_description
-    from export.edgenet import EdgeGraph, fold_edge
+    from export.edgenet import EdgeGraph
     from export.weights import load_weights, save_weights, weights_description
 
     stored = weights_description(weights)
@@ -64,7 +65,7 @@ def ship(
         plain = ModelRequest(model="edge", weights=str(weights))
         threshold = best_threshold(graph, plain.cue, plain.size, bar)
         note(f"threshold {threshold:g}, chosen on {THRESHOLD_SEQUENCES} rendered sequences")
-        folded = EdgeGraph(fold_edge(graph.network), graph.max_magnitude)
+        folded = EdgeGraph(fold(graph.network), graph.max_magnitude)
         file = Path(folder) / "edge.safetensors"
         save_weights(folded.network, file, {**stored, **description_of(folded)})
         request = ExportRequest(

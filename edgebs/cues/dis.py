@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -34,6 +34,32 @@ def dis_flow(preset: str) -> Any:
     return flow
 
 
+def flow_magnitudes(
+    dis: Any,
+    grey: Frame,
+    pasts: Sequence[Frame],
+    out: Array,
+    correct: Callable[[Array, int], None] | None = None,
+) -> None:
+    """|flow| from `grey` to each past, in pixels. grey, pasts: (h, w) uint8; out: (K, h, w) float32.
+
+    correct: is told each flow, (h, w, 2), and its channel, and may change it in place.
+    """
+    # The oldest frame standing in for several pasts is computed once.
+    done: dict[int, int] = {}
+    for channel, past in enumerate(pasts):
+        twin = done.setdefault(id(past), channel)
+        if twin != channel:
+            out[channel] = out[twin]
+        elif past is grey:
+            out[channel] = 0.0
+        else:
+            flow = dis.calc(grey, past, None)
+            if correct is not None:
+                correct(flow, channel)
+            np.sqrt(np.einsum("hwc,hwc->hw", flow, flow), out=out[channel])
+
+
 class DisHop:
     """Magnitude of the flow from the current frame to each past one, in pixels (networks.md section 2)."""
 
@@ -55,18 +81,8 @@ class DisHop:
         return CueOutput({"cue": cue}, self._history.warming_up)
 
     def magnitudes(self, grey: Frame, pasts: Sequence[Frame], out: Array) -> None:
-        """|flow| from `grey` to each past, in pixels. grey, pasts: (h, w) uint8; out: (K, h, w) float32."""
-        # The oldest frame standing in for several pasts is computed once.
-        done: dict[int, int] = {}
-        for channel, past in enumerate(pasts):
-            twin = done.setdefault(id(past), channel)
-            if twin != channel:
-                out[channel] = out[twin]
-            elif past is grey:
-                out[channel] = 0.0
-            else:
-                flow = self._flow.calc(grey, past, None)
-                np.sqrt(np.einsum("hwc,hwc->hw", flow, flow), out=out[channel])
+        """See `flow_magnitudes`."""
+        flow_magnitudes(self._flow, grey, pasts, out)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """See `Cue.remember`."""

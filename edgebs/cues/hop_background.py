@@ -18,7 +18,7 @@ from edgebs.cues.background import (
     Shift,
     moved,
 )
-from edgebs.cues.dis import dis_flow
+from edgebs.cues.dis import dis_flow, flow_magnitudes
 from edgebs.history import History
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
@@ -56,9 +56,9 @@ class HopBackground:
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         """See `Cue.update`."""
-        grey, shift = self._seen(frame, captured_s)
+        grey, shift, place = self._seen(frame, captured_s)
         cue = self._ring.take()
-        self._magnitudes(grey, (self._origin[0] + shift[0], self._origin[1] + shift[1]), cue[0])
+        self._magnitudes(grey, place, cue[0])
         planes = cue[0, len(self._intervals) :]
         background = moved(self._background.median, shift, frame)
         for plane, colour in zip(planes, cv2.split(background), strict=False):
@@ -84,8 +84,11 @@ class HopBackground:
         """See `Cue.close`."""
         self.reset()
 
-    def _seen(self, frame: Frame, captured_s: float | None) -> tuple[Frame, Shift]:
-        """Take a frame into history and background; its grey picture and how far the camera looks off."""
+    def _seen(self, frame: Frame, captured_s: float | None) -> tuple[Frame, Shift, Shift]:
+        """Take a frame into history and background.
+
+        Returns its grey picture, how far the camera looks off the background, and off where it looked first.
+        """
         self._tell_time(captured_s)
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         shift = self._shift.of(grey)
@@ -94,13 +97,14 @@ class HopBackground:
             self._origin = (self._origin[0] + shift[0], self._origin[1] + shift[1])
             self._background.clear()
             shift = (0.0, 0.0)
-        self._history.push((grey, (self._origin[0] + shift[0], self._origin[1] + shift[1])), captured_s)
+        place = (self._origin[0] + shift[0], self._origin[1] + shift[1])
+        self._history.push((grey, place), captured_s)
         if self._background.is_due(self._now_s):
             back = (-shift[0], -shift[1])
             known = self._background.median if self._background.count else None
             self._background.add(moved(frame, back, known), self._now_s)
             self._shift.look_at(self._background.median)
-        return grey, shift
+        return grey, shift, place
 
     def _tell_time(self, captured_s: float | None) -> None:
         now_s = self._last_s + 1 / self._nominal_fps if captured_s is None else captured_s
@@ -112,22 +116,17 @@ class HopBackground:
         # Nobody watched during a pause, and a clock that is set back a little does not undo what was seen.
         self._now_s += min(max(step_s, 0.0), WINDOW_S / SAMPLES)
 
-    def _magnitudes(self, grey: Frame, shift: Shift, out: Array) -> None:
+    def _magnitudes(self, grey: Frame, place: Shift, out: Array) -> None:
         """|flow| to each past without the camera's own, in pixels."""
-        done: dict[int, int] = {}
-        for channel, interval in enumerate(self._intervals):
-            past, past_shift = self._history.past(interval)
-            twin = done.setdefault(id(past), channel)
-            if twin != channel:
-                out[channel] = out[twin]
-            elif past is grey:
-                out[channel] = 0.0
-            else:
-                flow = self._flow.calc(grey, past, None)
-                right, down = past_shift[0] - shift[0], past_shift[1] - shift[1]
-                if math.hypot(right, down) >= STILL_PX:
-                    flow -= _camera_flow(flow, (right, down))
-                np.sqrt(np.einsum("hwc,hwc->hw", flow, flow), out=out[channel])
+        pasts = [self._history.past(interval) for interval in self._intervals]
+
+        def hold_still(flow: Array, channel: int) -> None:
+            past_place = pasts[channel][1]
+            right, down = past_place[0] - place[0], past_place[1] - place[1]
+            if math.hypot(right, down) >= STILL_PX:
+                flow -= _camera_flow(flow, (right, down))
+
+        flow_magnitudes(self._flow, grey, [past for past, _ in pasts], out, hold_still)
 
 
 def _camera_flow(flow: Array, expected: Shift) -> Array:

@@ -9,9 +9,10 @@ import torch
 
 from edgebs.errors import ExportError, WeightsError
 from edgebs.tensors import TensorSpec
+from export.conv_unit import fold
 from export.cost import gflop, parameters
 from export.description import description_of, module_from_description
-from export.edgenet import EdgeGraph, EdgeNet, check_edge_size, fold_edge
+from export.edgenet import EdgeGraph, EdgeNet, check_edge_size
 from export.graphs import deployed
 from export.models import MODELS, ModelRequest, build_networks
 from export.to_onnx import onnx_from_module
@@ -47,7 +48,7 @@ def test_folding_changes_nothing() -> None:
         form = deployed(graph, (32, 48))
         assert (form(*inputs()) - expected).abs().max() < 1e-5
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in form.modules())
-    assert fold_edge(form.network).folded
+    assert fold(form.network).folded
     again = EdgeNet(WIDTHS, folded=True)
     again.load_state_dict(form.network.state_dict())
 

@@ -9,9 +9,10 @@ import torch
 
 from edgebs.errors import ExportError
 from edgebs.shipped import weights_file
+from export.conv_unit import fold
 from export.cost import gflop, parameters
 from export.description import description_of, module_from_description
-from export.flownet import FlowGraph, FlowNet, check_flow_size, fold_flow, match
+from export.flownet import FlowGraph, FlowNet, check_flow_size, match
 from export.graphs import deployed
 from export.models import FLOW_NET, FLOWS, ModelRequest, build_networks, network_origins
 from export.weights import init_weights, save_weights
@@ -66,7 +67,7 @@ def test_the_deployed_form_computes_the_same_without_norms(for_tensorrt: bool) -
     torch.testing.assert_close(form(*frames(4)), expected, rtol=1e-4, atol=1e-4)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in form.modules())
     again = FlowNet(WIDTHS, folded=True)
-    again.load_state_dict(fold_flow(graph.network).state_dict())
+    again.load_state_dict(fold(graph.network).state_dict())
 
 
 @torch.no_grad()
