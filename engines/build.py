@@ -6,13 +6,14 @@ import logging
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgebs.atomic import atomic_file
 from edgebs.errors import ExportError
 from edgebs.plan import PlanFacts
+from engines.build_options import BuildOptions
 from engines.plan_builder import plan_from_onnx
 from engines.plan_progress import Progress
 from engines.targets import Target, target_named
@@ -34,6 +35,10 @@ class EngineFacts:
     """Of TensorRT's network as parsed; 0 where the ONNX file is the engine."""
     plan: PlanFacts | None = None
     """What a plan was built for; None where the ONNX file is the engine."""
+    options: BuildOptions = field(default_factory=BuildOptions)
+    """How a plan was built."""
+    gpu_layers: tuple[str, ...] = ()
+    """Those that the DLA it was built for refused."""
 
     def to_json(self) -> dict[str, Any]:
         """The form written into manifests and reports; `build` is what `edgebs.bundle` checks on load."""
@@ -44,7 +49,17 @@ class EngineFacts:
             "seconds": round(self.seconds, 3),
             "layers": self.layers,
             "build": self.plan.to_json() if self.plan else None,
+            **self.options_json(),
         }
+
+    def options_json(self) -> dict[str, Any]:
+        """What was asked of a plan beside its ONNX file; empty where nothing was."""
+        said: dict[str, Any] = {}
+        if self.plan and self.options.batch is not None:
+            said["batch"] = self.options.batch.to_json()
+        if self.plan and self.options.dla_core is not None:
+            said |= {"dla_core": self.options.dla_core, "gpu_layers": list(self.gpu_layers)}
+        return said
 
 
 def build_engine(
@@ -52,18 +67,18 @@ def build_engine(
     target: Target | str,
     out: Path,
     *,
-    workspace_bytes: int | None = None,
+    options: BuildOptions | None = None,
     progress: Progress | None = None,
 ) -> EngineFacts:
     """Write the engine of `target` for `onnx_file` to `out`, whole or not at all.
 
     For `cpu` and `onnx` the engine is the ONNX file itself. A plan is built in the precision that the ONNX
-    file says. workspace_bytes: the most scratch memory a plan may use; default: TensorRT's own.
-    progress: called with (steps done, steps known so far).
-    Raises ExportError for a network that the builder refuses, with its reason and the node's name;
-    MissingDependency where the builder is not installed; BackendError for `gpu` without a GPU.
+    file says. progress: called with (steps done, steps known so far).
+    Raises ExportError for a network that the builder refuses, with its reason and the node's name, and where
+    memory is short; MissingDependency where the builder is not installed; BackendError for `gpu` without one.
     """
     target = target if isinstance(target, Target) else target_named(target)
+    options = options if options is not None else BuildOptions()
     onnx_file, out = Path(onnx_file), Path(out)
     if not onnx_file.is_file():
         raise ExportError(f"no such ONNX file: {onnx_file}")
@@ -71,7 +86,7 @@ def build_engine(
     with atomic_file(out, ExportError) as temporary:
         built = None
         if target.for_tensorrt:
-            built = plan_from_onnx(onnx_file, target, temporary, workspace_bytes, progress)
+            built = plan_from_onnx(onnx_file, target, temporary, options, progress)
         else:
             _link_or_copy(onnx_file, temporary)
     facts = EngineFacts(
@@ -81,7 +96,11 @@ def build_engine(
         seconds=time.perf_counter() - started,
         layers=built.layers if built else 0,
         plan=built.facts if built else None,
+        options=options,
+        gpu_layers=built.gpu_layers if built else (),
     )
+    if facts.gpu_layers:
+        log.warning("%s: the DLA leaves to the GPU: %s", out, ", ".join(facts.gpu_layers))
     log.info("engine for %s: %s, %.1f MB, %.1f s", target.value, out, facts.nbytes / 1e6, facts.seconds)
     return facts
 

@@ -6,7 +6,7 @@ TensorRT 10 and something else in 11. Precision is what the ONNX file says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ from edgebs import cuda
 from edgebs.backends.tensorrt_module import import_tensorrt, last_error, make_logger
 from edgebs.errors import ExportError
 from edgebs.plan import PlanFacts, platform_name
-from engines.plan_progress import Progress, show_progress
+from engines.build_options import BuildOptions
+from engines.free_memory import LOWEST_FREE_BYTES, build_memory, host_memory, workspace_limit
+from engines.plan_config import plan_config
+from engines.plan_progress import Progress, watch_build
 from engines.targets import Target
+from engines.timing_cache import TimingCache, timing_facts
 
 _REPAIRS = {
     "FP32 GEMM is not supported": ". Build precision fp16 or int8 for this target",
-    "no optimization profile": ". Export the network with fixed sizes",
+    "no optimization profile": ". Name the frames of one call: --batch 1,4",
     "type UInt8": ". TensorRT reads uint8 only in Cast: cast frames to float before anything else",
     "input type of UINT8": ". TensorRT reads uint8 only in Cast: cast frames to float before anything else",
 }
@@ -32,30 +36,65 @@ class BuiltPlan:
     facts: PlanFacts
     layers: int
     """Of TensorRT's network as parsed, before it fuses them."""
+    gpu_layers: tuple[str, ...]
+    """Those that a DLA refused, "name (KIND)"."""
 
 
 def plan_from_onnx(
-    onnx_file: Path, target: Target, out: Path, workspace_bytes: int | None, progress: Progress | None
+    onnx_file: Path, target: Target, out: Path, options: BuildOptions, progress: Progress | None
 ) -> BuiltPlan:
     """Build the plan of `target` and write it to `out`. See engines.build.build_engine."""
     trt = import_tensorrt(target.module)
     if target.needs_gpu:
         cuda.require_device()
         cuda.use_device()
+    # Before parsing, which copies the weights.
+    free = build_memory(on_gpu=target.needs_gpu)
+    limit = workspace_limit(onnx_file, free, options.workspace_bytes)
     logger = make_logger(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     _parse(parser, onnx_file, logger)
     require_network(trt, network, onnx_file)
-    config = _config(trt, builder, network, target, workspace_bytes)
-    show_progress(trt, config, progress)
+    options = replace(options, workspace_bytes=limit)
+    config, gpu_layers = plan_config(trt, builder, network, onnx_file, target, options)
+    stopped = _watch_memory(trt, config, progress)
+    # Built ahead of time nothing is measured, and TensorRT-RTX would ask for a GPU.
+    cache = None
+    if target.needs_gpu:
+        cache = TimingCache(timing_facts(target.module, str(trt.__version__)), options.timing_cache)
+        cache.give(config)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise ExportError(_refusal(onnx_file, target, last_error(logger)))
+        reason = _out_of_memory(stopped[0]) if stopped else last_error(logger)
+        raise ExportError(_refusal(onnx_file, target, reason))
+    if cache is not None:
+        cache.keep(config)
     with out.open("wb") as stream:
         stream.write(memoryview(plan))
-    return BuiltPlan(_facts(trt, target), network.num_layers)
+    return BuiltPlan(_facts(trt, target), network.num_layers, gpu_layers)
+
+
+def _watch_memory(trt: Any, config: Any, progress: Progress | None) -> list[int]:
+    """Report progress, and stop the build when memory runs short: the list then holds the bytes left."""
+    left: list[int] = []
+
+    def go_on() -> bool:
+        free = host_memory().nbytes
+        if free < LOWEST_FREE_BYTES:
+            left.append(free)
+        return not left
+
+    watch_build(trt, config, progress, go_on)
+    return left
+
+
+def _out_of_memory(left: int) -> str:
+    return (
+        f"stopped with {left / 1e6:,.0f} MB of memory left, before the kernel would have killed the process. "
+        "Close other programs, add swap, or give the plan less scratch memory with --workspace-mb"
+    )
 
 
 def network_flags(trt: Any) -> int:
@@ -115,38 +154,6 @@ def _reason(description: str) -> str:
     if len(lines) > 1 and lines[0].startswith("Invalid Node"):
         lines = lines[1:]
     return " ".join(lines)
-
-
-def _config(trt: Any, builder: Any, network: Any, target: Target, workspace_bytes: int | None) -> Any:
-    config = builder.create_builder_config()
-    if workspace_bytes is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
-    if target.compute_capability:
-        config.num_compute_capabilities = 1
-        capability = getattr(trt.ComputeCapability, target.value.upper())
-        if not config.set_compute_capability(capability, 0):
-            raise ExportError(f"{target.module} {trt.__version__} cannot build for {target.value}")
-    if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
-        _hold_types(trt, network, config)
-    return config
-
-
-def _hold_types(trt: Any, network: Any, config: Any) -> None:
-    """Keep a weakly typed TensorRT (8) to the types in the file, as far as it lets itself be told."""
-    layers = [network.get_layer(index) for index in range(network.num_layers)]
-    is_int8 = any(layer.type == trt.LayerType.QUANTIZE for layer in layers)
-    if is_int8:
-        config.set_flag(trt.BuilderFlag.INT8)
-    if not any(layer.get_output_type(0) == trt.DataType.HALF for layer in layers):
-        return
-    config.set_flag(trt.BuilderFlag.FP16)
-    if is_int8:  # the quantised layers' own precision would contradict their Q/DQ pairs
-        return
-    config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
-    fixed = (trt.LayerType.CONSTANT, trt.LayerType.CAST, trt.LayerType.IDENTITY, trt.LayerType.SHAPE)
-    for layer in layers:
-        if layer.get_output_type(0) == trt.DataType.FLOAT and layer.type not in fixed:
-            layer.precision = trt.DataType.FLOAT  # coordinates, grids and norms
 
 
 def _refusal(onnx_file: Path, target: Target, reason: str) -> str:

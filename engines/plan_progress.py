@@ -1,4 +1,4 @@
-"""How far a plan's builder is: TensorRT's nested phases as two growing numbers."""
+"""How far a plan's builder is: TensorRT's nested phases as two growing numbers, and a way to stop it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 Progress = Callable[[int, int], None]
+GoOn = Callable[[], bool]
+"""Asked at every step; False stops the builder."""
 
 
 class Steps:
@@ -37,11 +39,11 @@ class Steps:
         self._progress(self._done, self._known)
 
 
-def show_progress(trt: Any, config: Any, progress: Progress | None) -> None:
-    """Report the builder's steps to `progress`, where this TensorRT can (10.0 and later)."""
-    if progress is None or not hasattr(trt, "IProgressMonitor"):
+def watch_build(trt: Any, config: Any, progress: Progress | None, go_on: GoOn) -> None:
+    """Report the builder's steps to `progress` and ask `go_on`, where this TensorRT can (10.0 and later)."""
+    if not hasattr(trt, "IProgressMonitor"):
         return
-    steps = Steps(progress)
+    steps = Steps(progress if progress is not None else _unheard)
 
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
@@ -54,9 +56,13 @@ def show_progress(trt: Any, config: Any, progress: Progress | None) -> None:
         def step_complete(self, phase_name: str, step: int) -> bool:
             del step
             steps.stepped(phase_name)
-            return True
+            return go_on()
 
         def phase_finish(self, phase_name: str) -> None:
             steps.finished(phase_name)
 
     config.progress_monitor = Monitor()
+
+
+def _unheard(done: int, known: int) -> None:
+    """Steps that nobody asked for."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toy_onnx import conv_net, grid_sample_net, int32_bias_net, matmul_net, uint8_transpose_net
+from toy_onnx import conv_net, free_batch, grid_sample_net, int32_bias_net, matmul_net, uint8_transpose_net
 
 from edgebs import cuda
 from edgebs.backends import open_backend
@@ -14,6 +14,8 @@ from edgebs.errors import BackendError, ExportError, MissingDependency
 from edgebs.plan import PlanFacts, platform_name
 from engines import plan_builder
 from engines.build import build_engine
+from engines.build_options import BatchRange, BuildOptions
+from engines.free_memory import FreeMemory
 from engines.plan_progress import Steps
 
 SMS = ("sm75", "sm86", "sm89", "sm120")
@@ -160,4 +162,46 @@ def test_steps_that_a_phase_leaves_out_count_as_done() -> None:
 def test_the_workspace_limit_is_passed_on(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     net = conv_net(tmp_path / "net.onnx")
-    assert build_engine(net, "sm86", tmp_path / "net.plan", workspace_bytes=1 << 28).nbytes > 0
+    options = BuildOptions(workspace_bytes=1 << 28)
+    assert build_engine(net, "sm86", tmp_path / "net.plan", options=options).nbytes > 0
+
+
+def test_a_real_build_is_stopped_when_memory_runs_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(plan_builder, "host_memory", lambda: FreeMemory(50_000_000, "of this machine"))
+    with pytest.raises(ExportError, match="stopped with 50 MB of memory left"):
+        build_engine(conv_net(tmp_path / "net.onnx"), "sm75", tmp_path / "net.plan")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_a_real_plan_takes_a_batch_where_the_network_leaves_it_free(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    net = free_batch(conv_net(tmp_path / "net.onnx"))
+    facts = build_engine(net, "sm75", tmp_path / "net.plan", options=BuildOptions(batch=BatchRange(1, 4, 4)))
+    assert facts.nbytes > 1000
+    assert facts.to_json()["batch"] == [1, 4, 4]
+    with pytest.raises(ExportError, match=r"no optimization profile has been defined.*--batch 1,4"):
+        build_engine(net, "sm75", tmp_path / "net.plan")
+
+
+def test_a_target_without_a_dla_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    with pytest.raises(ExportError, match="target sm75 has no DLA"):
+        build_engine(
+            conv_net(tmp_path / "n.onnx"), "sm75", tmp_path / "n.plan", options=BuildOptions(dla_core=0)
+        )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "batch"), [((4,), (4, 4, 4)), ((1, 4), (1, 4, 4)), ((1, 2, 4), (1, 2, 4))]
+)
+def test_batches_are_named_by_one_to_three_numbers(numbers: tuple[int, ...], batch: tuple[int, ...]) -> None:
+    assert BatchRange.from_numbers(numbers) == BatchRange(*batch)
+
+
+@pytest.mark.parametrize("numbers", [(), (0, 4), (4, 1), (1, 2, 3, 4)])
+def test_batches_that_do_not_grow_are_refused(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(ExportError, match="batch range"):
+        BatchRange.from_numbers(numbers)

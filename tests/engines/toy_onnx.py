@@ -134,3 +134,12 @@ def int32_bias_net(file: Path) -> Path:
     graph.add("Add", ["x", bias], "sum")
     x, total = (_value(name, TensorProto.FLOAT, 2, 4) for name in ("x", "sum"))
     return graph.save(file, [x], [total])
+
+
+def free_batch(file: Path) -> Path:
+    """The same network, in place, for any number of frames a call."""
+    model = onnx.load(str(file))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    onnx.save(model, str(file))
+    return file

@@ -1,0 +1,50 @@
+"""How a plan is built, beside what the ONNX file says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgebs.errors import ExportError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRange:
+    """How many frames one call may take: the optimisation profile of a plan's first dimension."""
+
+    smallest: int
+    usual: int
+    """What the kernels are chosen for."""
+    largest: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.smallest <= self.usual <= self.largest:
+            raise ExportError(
+                f"a batch range must grow from at least 1, got {self.smallest}, {self.usual}, "
+                f"{self.largest}. Name it like 1,4 (kernels chosen for the largest) or 1,2,4."
+            )
+
+    @classmethod
+    def from_numbers(cls, numbers: tuple[int, ...]) -> BatchRange:
+        """From one number (always that many), two (smallest, largest) or three. Raises ExportError."""
+        if len(numbers) not in (1, 2, 3):
+            raise ExportError(f"a batch range is one to three numbers, got {len(numbers)}. Name it like 1,4.")
+        return cls(numbers[0], numbers[-1] if len(numbers) < 3 else numbers[1], numbers[-1])
+
+    def to_json(self) -> list[int]:
+        """For manifests."""
+        return [self.smallest, self.usual, self.largest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What a plan's builder is allowed and told. Does nothing for `cpu` and `onnx`."""
+
+    workspace_bytes: int | None = None
+    """Scratch memory that a plan may use; None for what free memory allows (engines/free_memory.py)."""
+    batch: BatchRange | None = None
+    """Of networks whose first dimension is free; None where it is fixed."""
+    dla_core: int | None = None
+    """A Jetson's deep learning accelerator, by number; None for the GPU alone."""
+    timing_cache: Path | None = None
+    """Folder of the measured kernels; None for $XDG_CACHE_HOME/edgebs/tensorrt."""

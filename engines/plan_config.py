@@ -1,0 +1,84 @@
+"""What a plan's builder is told beside the network: scratch memory, batch, accelerator, target, types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgebs.errors import ExportError
+from engines.build_options import BatchRange, BuildOptions
+from engines.dla import use_dla
+from engines.targets import Target
+
+
+def plan_config(
+    trt: Any, builder: Any, network: Any, onnx_file: Path, target: Target, options: BuildOptions
+) -> tuple[Any, tuple[str, ...]]:
+    """TensorRT's configuration for a plan, and the layers that a DLA leaves to the GPU.
+
+    Raises ExportError for what this network, target or machine cannot have.
+    """
+    config = builder.create_builder_config()
+    if options.workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
+    # Names and types of the layers stay in the plan, for `edgebs inspect --layers`: kilobytes.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    _give_target(trt, config, target)
+    _give_batch(builder, network, config, options.batch, onnx_file)
+    if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        _hold_types(trt, network, config)
+    if options.dla_core is None:
+        return config, ()
+    return config, use_dla(trt, builder, network, config, options.dla_core, target)
+
+
+def _give_target(trt: Any, config: Any, target: Target) -> None:
+    if not target.compute_capability:
+        return
+    config.num_compute_capabilities = 1
+    capability = getattr(trt.ComputeCapability, target.value.upper())
+    if not config.set_compute_capability(capability, 0):
+        raise ExportError(f"{target.module} {trt.__version__} cannot build for {target.value}")
+
+
+def _give_batch(builder: Any, network: Any, config: Any, batch: BatchRange | None, onnx_file: Path) -> None:
+    """An optimisation profile for the inputs' first dimension, where it is free."""
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
+    free = [tensor for tensor in inputs if -1 in tuple(tensor.shape)]
+    if batch is None:
+        return
+    if not free:
+        raise ExportError(
+            f"{onnx_file} takes as many frames a call as it was exported with; its batch is not free. "
+            "Export the network with --batch, or leave it out."
+        )
+    profile = builder.create_optimization_profile()
+    for tensor in inputs:
+        sizes = tuple(tensor.shape)
+        if sizes[0] != -1 or -1 in sizes[1:]:
+            raise ExportError(
+                f"{onnx_file}: input '{tensor.name}' has sizes {sizes}; the first, and no other, must be "
+                "free (-1). Export the network with a fixed height and width."
+            )
+        profile.set_shape(
+            tensor.name, *((n, *sizes[1:]) for n in (batch.smallest, batch.usual, batch.largest))
+        )
+    config.add_optimization_profile(profile)
+
+
+def _hold_types(trt: Any, network: Any, config: Any) -> None:
+    """Keep a weakly typed TensorRT (8) to the types in the file, as far as it lets itself be told."""
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    is_int8 = any(layer.type == trt.LayerType.QUANTIZE for layer in layers)
+    if is_int8:
+        config.set_flag(trt.BuilderFlag.INT8)
+    if not any(layer.get_output_type(0) == trt.DataType.HALF for layer in layers):
+        return
+    config.set_flag(trt.BuilderFlag.FP16)
+    if is_int8:  # the quantised layers' own precision would contradict their Q/DQ pairs
+        return
+    config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+    fixed = (trt.LayerType.CONSTANT, trt.LayerType.CAST, trt.LayerType.IDENTITY, trt.LayerType.SHAPE)
+    for layer in layers:
+        if layer.get_output_type(0) == trt.DataType.FLOAT and layer.type not in fixed:
+            layer.precision = trt.DataType.FLOAT  # coordinates, grids and norms
