@@ -16,6 +16,7 @@ from typing import Any
 
 import onnx
 
+from calib.accuracy_control import AccuracyControl, quantised_with_control
 from calib.float32_nodes import CONVOLUTIONS, float32_nodes
 from calib.onnx_graph import OnnxGraph, view, with_weights_outside
 from calib.quantisers import concatenate_integers, make_signed
@@ -38,6 +39,7 @@ def int8_from_fp32(
     *,
     signed: bool,
     ignored: Sequence[str] = (),
+    control: AccuracyControl | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write `fp32` with its convolutions, and what feeds them, in INT8.
@@ -47,6 +49,7 @@ def int8_from_fp32(
     bit finer, which OpenVINO runs as fast.
     ignored: regular expressions; nodes whose whole name matches one keep their precision. Those of
     calib/float32_nodes.py always do.
+    control: give layers back to floating point until its score holds, or its limit is reached.
     Raises CalibrationError without feeds, ExportError where NNCF or ONNX refuses.
     """
     if not feeds:
@@ -56,7 +59,7 @@ def int8_from_fp32(
         )
     with work_folder(file) as folder:
         model = with_weights_outside(fp32, folder)
-        model = _quantised(model, folder, _Counted(feeds, progress), ignored, signed)
+        model = _quantised(model, folder, _Counted(feeds, progress), ignored, signed, control)
         if signed:
             make_signed(model)
         else:
@@ -87,22 +90,30 @@ class _Counted:
         return len(self.feeds)
 
 
-def _quantised(model: Any, folder: Path, feeds: _Counted, ignored: Sequence[str], signed: bool) -> Any:
+def _quantised(
+    model: Any,
+    folder: Path,
+    feeds: _Counted,
+    ignored: Sequence[str],
+    signed: bool,
+    control: AccuracyControl | None,
+) -> Any:
     nncf = _nncf()
     graph = view(model)
     _require_matches(graph, ignored)
     kept = float32_nodes(graph) | {node.name for node in graph.nodes if node.op_type in GLUE}
-    scope = nncf.IgnoredScope(names=sorted(kept), patterns=list(ignored), validate=False)
+    settings = {
+        "preset": nncf.QuantizationPreset.PERFORMANCE,
+        "subset_size": len(feeds),
+        "ignored_scope": nncf.IgnoredScope(names=sorted(kept), patterns=list(ignored), validate=False),
+    }
+    parameters, dataset = _parameters(nncf, folder, signed), nncf.Dataset(feeds)
     try:
         with _quiet():
-            return nncf.quantize(
-                model,
-                nncf.Dataset(feeds),
-                preset=nncf.QuantizationPreset.PERFORMANCE,
-                subset_size=len(feeds),
-                ignored_scope=scope,
-                advanced_parameters=_parameters(nncf, folder, signed),
-            )
+            if control is None:
+                return nncf.quantize(model, dataset, advanced_parameters=parameters, **settings)
+            settings["advanced_quantization_parameters"] = parameters
+            return quantised_with_control(nncf, model, dataset, control, folder, settings)
     except (nncf.ValidationError, nncf.InternalError, RuntimeError) as error:
         raise ExportError(f"NNCF cannot quantise the network: {error}") from error
 
