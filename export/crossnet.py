@@ -90,13 +90,16 @@ class CmDFF(nn.Module):  # type: ignore[misc, unused-ignore]
         norm: str,
         *,
         weighted: bool,
+        activated_skips: bool,
         drop: bool,
     ) -> None:
         """weighted: False is the ablation "without CmDFF": the fused features enter with weight 1.
 
         The paper does not say what replaces the block; removing B_w is the smallest change that removes it.
+        activated_skips: whether the encoders' features pass LeakyReLU before they are fused.
         """
         super().__init__()
+        self.activated_skips = activated_skips
         self.up = ConvTranspose2dSame(in_channels, channels, kernel)
         self.up_norm = norm_layer(norm, channels)
         self.drop = nn.Dropout(0.5) if drop else nn.Identity()
@@ -107,7 +110,7 @@ class CmDFF(nn.Module):  # type: ignore[misc, unused-ignore]
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """x: (N, C, H, W) of the block before; skip: (N, S, 2H, 2W). Returns (N, 2 * channels, 2H, 2W)."""
         up = self.up(activated(x))
-        fused = self.fuse(skip)
+        fused = self.fuse(activated(skip) if self.activated_skips else skip)
         if self.attend is not None and self.attend_norm is not None:
             fused = torch.sigmoid(self.attend_norm(self.attend(activated(up)))) * fused
         return torch.cat([self.drop(self.up_norm(up)), fused], dim=1)
@@ -124,12 +127,17 @@ class CrossNet(nn.Module):  # type: ignore[misc, unused-ignore]
         *,
         cmdff: bool = True,
         hop: bool = True,
+        activated_skips: bool = False,
     ) -> None:
-        """intervals: channels of the cue. cmdff, hop: False for the ablations of the paper's Table I."""
+        """intervals: channels of the cue. cmdff, hop: False for the ablations of the paper's Table I.
+
+        activated_skips: LeakyReLU between encoders and fusing convolutions; see docs/authors-weights.md.
+        """
         super().__init__()
         if width < 1 or intervals < 1:
             raise ValueError(f"width and intervals must be at least 1, got {width} and {intervals}")
         self.width, self.norm, self.intervals, self.cmdff, self.hop = width, norm, intervals, cmdff, hop
+        self.activated_skips = activated_skips
         streams = 2 if hop else 1
         self.frame_encoder = Encoder(3, width, norm)
         self.cue_encoder = Encoder(intervals, width, norm) if hop else None
@@ -140,7 +148,7 @@ class CrossNet(nn.Module):  # type: ignore[misc, unused-ignore]
         self.blocks = nn.ModuleList(
             CmDFF(
                 inputs[i], streams * encoded[-2 - i], decoded[i], DECODER_KERNELS[i], norm,
-                weighted=cmdff, drop=i < DROPOUT_BLOCKS,
+                weighted=cmdff, activated_skips=activated_skips, drop=i < DROPOUT_BLOCKS,
             )
             for i in range(len(decoded))
         )  # fmt: skip
