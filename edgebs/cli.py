@@ -305,7 +305,7 @@ def train(
     lr: Annotated[float, typer.Option(help="Learning rate after the warm-up.")] = 2e-3,
     warm_up: Annotated[int, typer.Option(min=0, help="Steps until the learning rate is reached.")] = 200,
     loss: Annotated[
-        str, typer.Option(help="bce-dice, cs-focal (the paper's) or cs-focal-published (its code's).")
+        str, typer.Option(help="bce-dice, outlines, cs-focal (the paper's) or cs-focal-published (its code's).")
     ] = "bce-dice",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the samples, in pixels.")] = "256x256",
     width: Annotated[int, typer.Option(min=1, help="CrossNet: channels of the first stage.")] = 64,

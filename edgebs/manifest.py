@@ -11,8 +11,8 @@ from edgebs.errors import BundleError
 from edgebs.tensors import TensorSpec
 
 FORMAT_VERSION = 1
-CUE_KINDS = {"hop": 0, "hop-background": 5}
-"""Channels of the cue beside the flow magnitudes: background (3), its spread, the scene's age."""
+CUE_KINDS = {"hop": 0, "hop-background": 8}
+"""Channels of the cue beside the flow: background (3), its spread, the scene's age, older background (3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class CueSettings:
 
     kind: str
     """`hop`: flow magnitudes over several intervals (networks.md section 2). `hop-background`: those without
-    the camera's shake, and a median background (edgebs.cues.hop_background)."""
+    the camera's shake, and two median backgrounds (edgebs.cues.hop_background)."""
     provider: str
     """`dis` (OpenCV on the CPU), or the name of the flow network."""
     intervals: tuple[int, ...]

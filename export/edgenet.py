@@ -20,8 +20,9 @@ WIDTHS = (32, 48, 64, 80, 96, 96)
 DIFFERENCE_RANGE = 64.0
 """Grey levels between frame and background that saturate."""
 SPREAD_RANGE = 64.0
-CUE_EXTRAS = 8
-"""Channels of the cue encoder beside the flow: difference (3), background (3), spread, age."""
+CUE_EXTRAS = 11
+"""Channels of the cue encoder beside the flow: difference (3), background (3), spread, age, and the difference
+from the older background (3)."""
 
 
 def check_edge_size(size: tuple[int, int], stages: int = len(WIDTHS)) -> None:
@@ -98,7 +99,7 @@ class EdgeNet(FoldableNet):  # type: ignore[misc, unused-ignore]
             self.drop_norms()
 
     def forward(self, frame: Tensor, cue: Tensor) -> Tensor:
-        """frame: (N, 3, H, W); cue: (N, intervals + 8, H, W); both about [-1, 1]. Returns (N, 1, H, W)."""
+        """frame: (N, 3, H, W); cue: (N, intervals + 11, H, W); both about [-1, 1]. Returns (N, 1, H, W)."""
         if not torch.jit.is_tracing():
             check_edge_size((frame.shape[2], frame.shape[3]), len(self.widths))
         pairs = zip(self.frame_encoder(frame), self.cue_encoder(cue), strict=True)
@@ -121,7 +122,7 @@ class EdgeGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         self.max_magnitude = float(max_magnitude)
 
     def logit(self, frame: Tensor, cue: Tensor) -> Tensor:
-        """frame: (N, H, W, 3) uint8 BGR; cue: (N, K + 5, H, W) float32, see HopBackground.
+        """frame: (N, H, W, 3) uint8 BGR; cue: (N, K + 8, H, W) float32, see HopBackground.
 
         Returns the logit (N, 1, H, W).
         """
@@ -130,12 +131,17 @@ class EdgeGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         # The root spreads the small magnitudes, where noise and slow walkers part, over INT8's levels.
         motion = (cue[:, :hops] * (1 / self.max_magnitude)).clamp(0.0, 1.0).sqrt() * 2 - 1
         background = cue[:, hops : hops + 3]
-        difference = ((image - background) * (1 / DIFFERENCE_RANGE)).clamp(-1.0, 1.0)
+        difference = _difference(image, background)
         spread = (cue[:, hops + 3 : hops + 4] * (1 / SPREAD_RANGE)).clamp(max=1.0) * 2 - 1
-        age = cue[:, hops + 4 :] * (2 / 255) - 1
-        seen = [motion, difference, background * (2 / 255) - 1, spread, age]
+        age = cue[:, hops + 4 : hops + 5] * (2 / 255) - 1
+        older = _difference(image, cue[:, hops + 5 :])
+        seen = [motion, difference, background * (2 / 255) - 1, spread, age, older]
         return self.network(image * (2 / 255) - 1, torch.cat(seen, dim=1))
 
     def forward(self, frame: Tensor, cue: Tensor) -> Tensor:
         """As `logit`; returns the probability (N, H, W) float32."""
         return torch.sigmoid(self.logit(frame, cue))[:, 0]
+
+
+def _difference(image: Tensor, background: Tensor) -> Tensor:
+    return ((image - background) * (1 / DIFFERENCE_RANGE)).clamp(-1.0, 1.0)

@@ -44,8 +44,8 @@ MODELS = {
     ),
     "edge": ModelFacts(
         what="the shipped model: small, for HOP and a median background, trained on rendered scenes",
-        parameters=2_255_876,
-        gflop=3.97,
+        parameters=2_256_740,
+        gflop=4.00,
         history_frames=11,
     ),
 }

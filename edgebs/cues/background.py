@@ -3,6 +3,9 @@
 The frames that the median is taken of are spread over all that was seen, up to `WINDOW_S`: at first they
 follow each other closely, then they drift apart. So there is a background after a few frames, and later an
 object must stand for half of the window before it is taken for one.
+
+Beside it stands an older background, of frames from before: where the two differ somebody came and stayed, or
+left, and the picture tells which.
 """
 
 from __future__ import annotations
@@ -19,6 +22,11 @@ SAMPLES = 15
 """Frames that the median is taken of. An odd number, so that the median is one of them."""
 WINDOW_S = 180.0
 """The samples reach back this far at most, in seconds."""
+OLDER_SAMPLES = 5
+"""Frames that the older background is the median of."""
+OLDER_SPACING = 0.2
+"""Between them at least this share of the time watched so far: they then reach from the oldest sample of the
+median back to an eighth of that time."""
 LOW, HIGH = 3, 11
 """Ranks whose difference is the spread: a quarter of the samples may lie outside on either side."""
 FAR = 1 / 12
@@ -61,12 +69,16 @@ class MedianBackground:
         self._ring = np.zeros((SAMPLES, height, width, 3), np.uint8)
         self._sorted = np.zeros_like(self._ring)
         self._spare = np.zeros((height, width, 3), np.uint8)
+        self._times_s = [0.0] * SAMPLES
+        self._older_ring = np.zeros((OLDER_SAMPLES, height, width, 3), np.uint8)
         self._networks = {count: sorting_network(count) for count in range(1, SAMPLES + 1)}
         self.median: Frame = np.zeros((height, width, 3), np.uint8)
         """(H, W, 3) uint8 BGR, where the camera looked at the start."""
         self.spread: Frame = np.zeros((height, width), np.uint8)
         """(H, W) uint8: grey levels between the sample a quarter from below and the one a quarter from above,
         of the colour that differs most."""
+        self.older: Frame = self.median
+        """(H, W, 3) uint8: the median of what left the samples; `median` itself before anything did."""
         self.clear()
 
     def clear(self) -> None:
@@ -74,6 +86,8 @@ class MedianBackground:
         self.count = 0
         self._slot = 0
         self._first_s = self._last_s = 0.0
+        self._older_count = 0
+        self._older_s = 0.0
 
     def age_s(self, now_s: float) -> float:
         """Seconds since the first frame."""
@@ -89,25 +103,49 @@ class MedianBackground:
         if self.count == 0:
             self._first_s = now_s
         self._last_s = now_s
-        self._ring[self._slot] = frame
+        if self.count == SAMPLES:
+            self._put_by(self._slot)
+        self._ring[self._slot], self._times_s[self._slot] = frame, now_s
         self._slot = (self._slot + 1) % SAMPLES
         self.count = min(self.count + 1, SAMPLES)
         self._recompute()
 
-    def _recompute(self) -> None:
-        count = self.count
-        np.copyto(self._sorted[:count], self._ring[:count])
+    def _put_by(self, slot: int) -> None:
+        """Keep the sample that leaves for the older background, unless it follows the last one too soon."""
+        left_s = self._times_s[slot]
+        if self._older_count and not follows_far(left_s, self._older_s, self._first_s):
+            return
+        self._older_ring[self._older_count % OLDER_SAMPLES] = self._ring[slot]
+        self._older_count, self._older_s = self._older_count + 1, left_s
+        count = min(self._older_count, OLDER_SAMPLES)
+        self.older = self._ranked(self._older_ring, count)[(count - 1) // 2].copy()
+
+    def _ranked(self, ring: Array, count: int) -> list[Array]:
+        """The first `count` pictures of `ring`, each pixel sorted upwards; reused by the next call."""
+        np.copyto(self._sorted[:count], ring[:count])
         planes = [self._sorted[index] for index in range(count)]
         spare = self._spare
         for low, high in self._networks[count]:
             np.minimum(planes[low], planes[high], out=spare)
             np.maximum(planes[low], planes[high], out=planes[high])
             planes[low], spare = spare, planes[low]
+        return planes
+
+    def _recompute(self) -> None:
+        count = self.count
+        planes = self._ranked(self._ring, count)
         self.median = planes[(count - 1) // 2].copy()
+        if not self._older_count:
+            self.older = self.median
         last = count - 1
         low_rank, high_rank = last * LOW // (SAMPLES - 1), -(-last * HIGH // (SAMPLES - 1))
         difference: Array = planes[high_rank] - planes[low_rank]
         self.spread = np.asarray(difference.max(axis=2))
+
+
+def follows_far(left_s: float, older_s: float, first_s: float) -> bool:
+    """Whether a sample of `left_s` may be put by after one of `older_s`, in a watch since `first_s`."""
+    return left_s - older_s >= OLDER_SPACING * min(left_s - first_s, WINDOW_S)
 
 
 class CameraShift:

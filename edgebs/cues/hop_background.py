@@ -1,4 +1,4 @@
-"""HOP by DIS flow with the camera's shake taken out, beside a median background and how settled it is."""
+"""HOP by DIS flow with the camera's shake taken out, beside two median backgrounds."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ GRID = 4
 
 
 class HopBackground:
-    """Cue of the `edge` model, (1, K + 5, h, w) float32: K flow magnitudes in pixels, then planes of 0..255.
+    """Cue of the `edge` model, (1, K + 8, h, w) float32: K flow magnitudes in pixels, then planes of 0..255.
 
-    After the K intervals: background B, G, R as the camera would see it now; its spread; and the age, which
-    is 255 * log(1 + 25 s) / log(1 + 25 * 180 s), at most 255.
+    After the K intervals: background B, G, R as the camera would see it now; its spread; the age, which
+    is 255 * log(1 + 25 s) / log(1 + 25 * 180 s), at most 255; and B, G, R of the older background.
     """
 
     def __init__(self, settings: CueSettings, size: tuple[int, int]) -> None:
         """Frames will come at `size` (H, W). Raises BundleError for an unknown preset."""
         self._flow = dis_flow(settings.preset)
         self.description = (
-            f"OpenCV {cv2.__version__} DIS flow, preset {settings.preset}, and a median background"
+            f"OpenCV {cv2.__version__} DIS flow, preset {settings.preset}, and two median backgrounds"
         )
         self._intervals = settings.intervals
         self._nominal_fps = settings.nominal_fps
@@ -60,9 +60,8 @@ class HopBackground:
         cue = self._ring.take()
         self._magnitudes(grey, place, cue[0])
         planes = cue[0, len(self._intervals) :]
-        background = moved(self._background.median, shift, frame)
-        for plane, colour in zip(planes, cv2.split(background), strict=False):
-            np.copyto(plane, colour)
+        _lay(self._background.median, shift, frame, planes[:3])
+        _lay(self._background.older, shift, frame, planes[5:])
         np.copyto(planes[3], moved(self._background.spread, shift))
         age = math.log1p(25 * self._background.age_s(self._now_s)) / math.log1p(25 * WINDOW_S)
         planes[4] = 255 * min(age, 1.0)
@@ -127,6 +126,12 @@ class HopBackground:
                 flow -= _camera_flow(flow, (right, down))
 
         flow_magnitudes(self._flow, grey, [past for past, _ in pasts], out, hold_still)
+
+
+def _lay(background: Frame, shift: Shift, frame: Frame, out: Array) -> None:
+    """Write `background` as the camera sees it now, with `frame` where it was never seen: (3, h, w)."""
+    for plane, colour in zip(out, cv2.split(moved(background, shift, frame)), strict=True):
+        np.copyto(plane, colour)
 
 
 def _camera_flow(flow: Array, expected: Shift) -> Array:

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 FOREGROUND, OUTSIDE, UNKNOWN = 255, 85, 170
 """CDnet's labels; everything but these three is background."""
+OUTLINE_PX = 4
+"""Pixels at network size that count as near an outline."""
 DICE_OF_BETA = 0.95
 """The published code multiplies by beta only for batches whose Dice is above this."""
 
@@ -67,12 +69,19 @@ def bce_dice(
     valid: Tensor,
     *,
     foreground_weight: float = 2.0,
+    outline_weight: float = 1.0,
     dice_share: float = 0.5,
 ) -> dict[str, Tensor]:
-    """Cross entropy with heavier foreground, plus `dice_share` times soft Dice over the whole batch."""
+    """Cross entropy with heavier foreground, plus `dice_share` times soft Dice over the whole batch.
+
+    outline_weight: of pixels within `OUTLINE_PX` of the other kind: there masks of thin and small objects are
+    won or lost, and nearly all other pixels are easy.
+    """
     logit = logit.float()
     truth, counted = target.float(), valid.float()
     weight = counted * (1 + (foreground_weight - 1) * truth)
+    if outline_weight != 1.0:
+        weight = weight * (1 + (outline_weight - 1) * _outlines(truth))
     pixels = functional.binary_cross_entropy_with_logits(logit, truth, reduction="none")
     bce = (pixels * weight).sum() / counted.sum().clamp(min=1)
     probability = torch.sigmoid(logit) * counted
@@ -80,6 +89,13 @@ def bce_dice(
     # The 1 keeps it finite, and 0 for a batch without foreground that is called so.
     dice = 1 - (2 * (probability * real).sum() + 1) / (probability.sum() + real.sum() + 1)
     return {"loss": bce + dice_share * dice, "bce": bce, "dice": dice}
+
+
+def _outlines(truth: Tensor) -> Tensor:
+    """(N, H, W) 0 or 1: whether the square of `OUTLINE_PX` around a pixel holds both kinds."""
+    side = 2 * OUTLINE_PX + 1
+    near = functional.max_pool2d(torch.stack([truth, 1 - truth], dim=1), side, stride=1, padding=OUTLINE_PX)
+    return near.prod(dim=1)
 
 
 def _beta(foreground: Tensor, background: Tensor, options: CsFocalOptions) -> Tensor:

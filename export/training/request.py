@@ -14,7 +14,7 @@ from export.training.mixture import data_share
 from export.training.schedule import Schedule
 from export.training.scored_store import DataOptions
 
-LOSSES = ("bce-dice", "cs-focal", "cs-focal-published")
+LOSSES = ("bce-dice", "outlines", "cs-focal", "cs-focal-published")
 PRECISIONS = ("bf16", "fp32")
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -1,12 +1,13 @@
 """What a segmentation network learns from: rendered scenes, seen through the cue that the runtime computes.
 
 A sequence is watched as a camera would watch it: a past of up to three minutes, of which only the frames that
-the background keeps are rendered, then a second or two of consecutive frames, some of which become samples.
+the backgrounds keep are rendered, then a second or two of consecutive frames, some of which become samples.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 from bench.varied_compose import FOREGROUND, UNKNOWN
 from bench.varied_scene import PictureBank, VariedScene
 from edgebs.cues import Cue, open_cue
-from edgebs.cues.background import SAMPLES, WINDOW_S
+from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, follows_far
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
 
@@ -116,24 +117,38 @@ def _exposure(seed: int, index: int, overexposed: float) -> Array | None:
 
 
 def _watch(scene: _Exposed, cue: Cue, past_s: float, rate: float) -> float:
-    """Show the cue the frames of the past that its background would still hold, and the first one.
+    """Show the cue the frames of the past that its backgrounds would still hold, and the first one.
 
     past_s: seconds by the cue's clock. A past longer than the scene's is the scene's, slowed down.
     Returns the scene's time at the start.
     """
     slowed = max(1.0, past_s / (rate * SCENE_PAST_S))
+
+    def at(captured_s: float) -> float:
+        return max(captured_s / rate / slowed, -SCENE_PAST_S)
+
     times = kept_times(past_s, rate / scene.fps)
-    kept = times[-SAMPLES:]
-    first = scene.frame(max(times[0] / rate / slowed, -SCENE_PAST_S))[0]
-    watched_s = times[0]
-    while watched_s < kept[0]:
-        # A step longer than this would count as a pause; these samples make way for the ones that follow.
-        cue.remember(first, watched_s)
-        watched_s += WINDOW_S / SAMPLES
-    for captured_s in kept:
-        seconds = max(captured_s / rate / slowed, -SCENE_PAST_S)
-        cue.remember(scene.frame(seconds)[0], captured_s)
-    return max(times[0] / rate / slowed, -SCENE_PAST_S)
+    seen, watched_s = scene.frame(at(times[0]))[0], times[0]
+    cue.remember(seen, watched_s)
+    for captured_s in [*older_times(times), *times[-SAMPLES:]]:
+        if captured_s <= watched_s:
+            continue
+        while captured_s - watched_s > WINDOW_S / SAMPLES:
+            # A longer step would count as a pause; these samples make way for the ones that follow.
+            watched_s += WINDOW_S / SAMPLES
+            cue.remember(seen, watched_s)
+        seen, watched_s = scene.frame(at(captured_s))[0], captured_s
+        cue.remember(seen, watched_s)
+    return at(times[0])
+
+
+def older_times(times: Sequence[float]) -> list[float]:
+    """Of the samples taken at `times`, those that the older background holds after the last."""
+    put_by: list[float] = []
+    for left_s in times[:-SAMPLES]:
+        if not put_by or follows_far(left_s, put_by[-1], times[0]):
+            put_by.append(left_s)
+    return put_by[-OLDER_SAMPLES:]
 
 
 def kept_times(past_s: float, frame_s: float) -> list[float]:

@@ -29,6 +29,7 @@ SCORES = ("F", "Pr", "Re", "best_F", "threshold")
 Loss = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
 LOSS_FUNCTIONS: Mapping[str, Loss] = {
     "bce-dice": bce_dice,
+    "outlines": partial(bce_dice, foreground_weight=1.0, outline_weight=4.0),
     "cs-focal": cs_focal_l1,
     "cs-focal-published": partial(cs_focal_l1, options=CsFocalOptions(beta_above_dice=DICE_OF_BETA)),
 }

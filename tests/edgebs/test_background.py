@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -75,6 +76,44 @@ def test_samples_follow_each_other_closely_at_first_and_spread_over_the_window_l
     assert taken[-1] - taken[-SAMPLES] > 0.9 * WINDOW_S * (SAMPLES - 1) / SAMPLES
 
 
+def watched(seconds: float, picture_at: Callable[[float], Frame]) -> MedianBackground:
+    background = MedianBackground((8, 8))
+    for t in range(int(25 * seconds)):
+        if background.is_due(t / 25):
+            background.add(picture_at(t / 25), t / 25)
+    return background
+
+
+def grey(level: float) -> Frame:
+    return np.full((8, 8, 3), level, np.uint8)
+
+
+@pytest.mark.parametrize("seconds", [20.0, 70.0, 150.0])
+def test_who_came_after_a_quarter_of_the_watch_and_stayed_is_missing_in_the_older_background_alone(
+    seconds: float,
+) -> None:
+    background = watched(seconds, lambda now: grey(200 if now > 0.3 * seconds else 100))
+    assert background.median[0, 0, 0] == 200
+    assert background.older[0, 0, 0] == 100
+
+
+def test_the_older_background_lags_by_minutes_and_not_by_more() -> None:
+    background = watched(900.0, lambda now: grey(now / 4))
+    lag_s = [900 - 4.0 * picture[0, 0, 0] for picture in (background.median, background.older)]
+    assert lag_s[0] == pytest.approx(WINDOW_S / 2, abs=15)
+    assert WINDOW_S + 40 < lag_s[1] < 2 * WINDOW_S
+
+
+def test_a_young_scene_has_one_background() -> None:
+    background = watched(SAMPLES / 25, lambda now: grey(10 + 100 * now))
+    assert (background.older == background.median).all()
+    background.add(grey(0), 10.0)
+    assert background.older[0, 0, 0] == 10
+    background.clear()
+    background.add(grey(77), 11.0)
+    assert (background.older == 77).all()
+
+
 def test_an_object_stays_out_of_the_background_for_half_of_the_window() -> None:
     background = MedianBackground((16, 16))
     empty, parked = np.full((16, 16, 3), 100, np.uint8), np.full((16, 16, 3), 100, np.uint8)
@@ -137,7 +176,7 @@ def cues(frames: list[Frame]) -> Array:
 def test_the_cue_holds_flow_background_spread_and_age() -> None:
     frames = [scene(t) for t in range(60)]
     cue = cues(frames)
-    assert cue.shape == (1, 8, *SIZE)
+    assert cue.shape == (1, 11, *SIZE)
     block = cue[0, :, 55:69, 75:87]
     assert np.median(block[0]) == pytest.approx(1.0, abs=0.3)
     assert np.median(block[1]) == pytest.approx(5.0, abs=1.0)
@@ -146,6 +185,7 @@ def test_the_cue_holds_flow_background_spread_and_age() -> None:
     assert np.abs(cue[0, 3:6].transpose(1, 2, 0) - clean)[:, 100:].max() == 0
     assert np.ptp(cue[0, 7]) == 0
     assert 0 < cue[0, 7, 0, 0] < 255
+    assert np.abs(cue[0, 8:11].transpose(1, 2, 0) - clean)[:, 100:].max() == 0
 
 
 def test_a_shaking_camera_gives_the_same_cue_as_a_still_one_where_nothing_moves() -> None:

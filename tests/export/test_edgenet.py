@@ -31,7 +31,7 @@ def inputs(height: int = 32, width: int = 48) -> tuple[torch.Tensor, torch.Tenso
     generator = torch.Generator().manual_seed(0)
     frame = torch.randint(0, 256, (2, height, width, 3), generator=generator, dtype=torch.uint8)
     flow = torch.rand(2, 3, height, width, generator=generator) * 30
-    grey = torch.rand(2, 5, height, width, generator=generator) * 255
+    grey = torch.rand(2, 8, height, width, generator=generator) * 255
     return frame, torch.cat([flow, grey], dim=1)
 
 
@@ -87,10 +87,10 @@ def test_the_facts_of_the_model_are_those_of_the_network() -> None:
     request = ModelRequest(model="edge", weights="random")
     graph = build_networks(request)["segment"]
     assert parameters(graph) == MODELS["edge"].parameters
-    frame, cue = torch.zeros(1, 256, 256, 3, dtype=torch.uint8), torch.zeros(1, 8, 256, 256)
+    frame, cue = torch.zeros(1, 256, 256, 3, dtype=torch.uint8), torch.zeros(1, 11, 256, 256)
     assert gflop(graph, frame, cue) == pytest.approx(MODELS["edge"].gflop, abs=0.01)
     assert request.cue.kind == "hop-background"
-    assert request.cue.channels == 8
+    assert request.cue.channels == 11
 
 
 def test_sizes_flows_and_widths_that_cannot_be_are_named() -> None:
@@ -110,8 +110,8 @@ def test_weights_come_back_from_the_exported_onnx_file(tmp_path: Path) -> None:
     graph = EdgeGraph(EdgeNet(folded=True), 20.0).eval()
     init_weights(graph.network, 1)
     frame = torch.zeros(1, 64, 64, 3, dtype=torch.uint8).numpy()
-    cue = torch.zeros(1, 8, 64, 64).numpy()
-    inputs = {"frame": TensorSpec((1, 64, 64, 3), "uint8"), "cue": TensorSpec((1, 8, 64, 64), "float32")}
+    cue = torch.zeros(1, 11, 64, 64).numpy()
+    inputs = {"frame": TensorSpec((1, 64, 64, 3), "uint8"), "cue": TensorSpec((1, 11, 64, 64), "float32")}
     file = tmp_path / "segment.onnx"
     onnx_from_module(deployed(graph), inputs, ["probability"], [{"frame": frame, "cue": cue}], file)
     again = EdgeNet(folded=True)

@@ -65,6 +65,16 @@ def test_bce_dice_by_hand():
     assert losses["loss"].item() == pytest.approx(losses["bce"].item() + 0.5 * losses["dice"].item())
 
 
+def test_pixels_near_an_outline_weigh_more():
+    row = [True] * 3 + [False] * 9
+    logit = torch.zeros(1, 1, 12)
+    plain = bce_dice(logit, *masks([[row]]), foreground_weight=1.0)["bce"].item()
+    outlined = bce_dice(logit, *masks([[row]]), foreground_weight=1.0, outline_weight=3.0)["bce"].item()
+    near = 3 + 4  # the foreground, and as many pixels of background as the square reaches
+    assert outlined / plain == pytest.approx((12 + 2 * near) / 12)
+    assert outlined == pytest.approx(LOG2 * (12 + 2 * near) / 12)
+
+
 @pytest.mark.parametrize("loss", [cs_focal_l1, bce_dice])
 def test_pixels_that_do_not_count_change_nothing(loss):
     target, valid = masks([[[True, False, True]]], [[[True, True, False]]])

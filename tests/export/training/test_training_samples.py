@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from bench.varied_scene import PictureBank
-from edgebs.cues.background import SAMPLES, WINDOW_S, MedianBackground
+from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, MedianBackground
 from export.models import ModelRequest
 from export.samples import SCENE_SEED, Sample, scene_feeds, segment_feeds
-from export.training.samples import COLD_SAMPLES, WARM_SAMPLES, TrainingSample, kept_times, sequence_samples
+from export.training.samples import (
+    COLD_SAMPLES,
+    WARM_SAMPLES,
+    TrainingSample,
+    kept_times,
+    older_times,
+    sequence_samples,
+)
 from export.training.segmentation import VALIDATION_SEED
 
 SIZE = (64, 64)
@@ -31,7 +38,7 @@ def test_samples_are_frame_cue_and_labels_of_one_size(sequences: list[list[Train
         assert len(samples) == len(COLD_SAMPLES) == len(WARM_SAMPLES)
         for sample in samples:
             assert (sample.frame.shape, sample.frame.dtype) == ((*SIZE, 3), np.uint8)
-            assert (sample.cue.shape, sample.cue.dtype) == ((8, *SIZE), np.float16)
+            assert (sample.cue.shape, sample.cue.dtype) == ((11, *SIZE), np.float16)
             assert sample.labels.shape == SIZE
             assert set(np.unique(sample.labels)) <= {0, 50, 170, 255}
             assert np.isfinite(sample.cue).all()
@@ -72,10 +79,15 @@ def test_the_past_that_is_rendered_is_what_the_background_would_have_kept(
         if whole.is_due(seconds + 1e-9):
             whole.add(picture(seconds), seconds)
     times = kept_times(count * frame_s, frame_s)
-    for seconds in [times[0], *times[1:][-SAMPLES:]]:
+    shown = sorted({times[0], *older_times(times), *times[-SAMPLES:]})
+    assert len(shown) <= 1 + OLDER_SAMPLES + SAMPLES
+    for seconds in shown:
         assert sparse.is_due(seconds + 1e-9)
         sparse.add(picture(seconds), seconds)
     assert abs(whole.median.astype(int) - sparse.median.astype(int)).max() <= 2 * max(
+        1, round(WINDOW_S / SAMPLES / frame_s / 100)
+    )
+    assert abs(whole.older.astype(int) - sparse.older.astype(int)).max() <= 2 * max(
         1, round(WINDOW_S / SAMPLES / frame_s / 100)
     )
     assert whole.age_s(0.0) == pytest.approx(sparse.age_s(0.0))
@@ -86,7 +98,7 @@ def test_calibration_takes_one_frame_of_each_of_its_own_scenes(bank: PictureBank
     feeds = scene_feeds(CUE, SIZE, 3, lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert [feed["frame"].shape for feed in feeds] == [(1, *SIZE, 3)] * 3
-    assert all(feed["cue"].shape == (1, 8, *SIZE) and feed["cue"].dtype == np.float32 for feed in feeds)
+    assert all(feed["cue"].shape == (1, 11, *SIZE) and feed["cue"].dtype == np.float32 for feed in feeds)
     expected = sequence_samples(CUE, SCENE_SEED, 1, SIZE, bank)[1]
     assert (feeds[1]["frame"][0] == expected.frame).all()
     assert SCENE_SEED != VALIDATION_SEED
