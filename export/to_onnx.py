@@ -57,11 +57,11 @@ def onnx_from_module(
     with work_folder(file) as folder:
         exported, simplified = folder / "exported.onnx", folder / "simplified.onnx"
         _export(module, inputs, outputs, exported)
-        _require_agreement("export", exported, feeds, references)
+        require_agreement("export", exported, feeds, references)
         _simplify(exported, simplified)
         exported.unlink()
         _check(simplified, inputs, outputs)
-        _require_agreement("simplify", simplified, feeds, references)
+        require_agreement("simplify", simplified, feeds, references)
         simplified.replace(file)
     logger.info("wrote %s (%.1f MB)", file, file.stat().st_size / 1e6)
 
@@ -151,31 +151,33 @@ def _spec_of(value: Any) -> TensorSpec:
     return TensorSpec(tuple(size.dim_value for size in tensor.shape.dim), dtype.name)
 
 
-def _require_agreement(
+def require_agreement(
     step: str,
     file: Path,
     feeds: Sequence[Mapping[str, Array]],
     references: Sequence[Mapping[str, Array]],
+    original: str = "PyTorch",
 ) -> None:
+    """Raise ExportError unless ONNX Runtime makes of `file` what `original` made of the same feeds."""
     session = open_session(file)
     for index, (feed, reference) in enumerate(zip(feeds, references, strict=True)):
         results = session.run(list(reference), dict(feed))
         for (name, expected), result in zip(reference.items(), results, strict=True):
-            _compare(f"step '{step}', sample {index}, output '{name}'", expected, result)
+            _compare(f"step '{step}', sample {index}, output '{name}'", expected, result, original)
 
 
-def _compare(what: str, expected: Array, result: Array) -> None:
+def _compare(what: str, expected: Array, result: Array, original: str = "PyTorch") -> None:
     if expected.shape != result.shape:
-        raise ExportError(f"{what}: PyTorch gives shape {expected.shape}, ONNX Runtime {result.shape}")
+        raise ExportError(f"{what}: {original} gives shape {expected.shape}, ONNX Runtime {result.shape}")
     if not np.isfinite(expected).all():
-        raise ExportError(f"{what}: PyTorch itself gives NaN or infinity; look at the weights")
+        raise ExportError(f"{what}: {original} itself gives NaN or infinity; look at the weights")
     error = np.abs(expected - result)
     worst = np.unravel_index(int(np.argmax(error)), error.shape)
     limit = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     if not error[worst] <= limit:  # also true for NaN
         raise ExportError(
-            f"{what}: ONNX Runtime gives {result[worst]:.6g} at {tuple(map(int, worst))} where PyTorch gives "
-            f"{expected[worst]:.6g} (difference {error[worst]:.3g}, allowed {limit:.3g})"
+            f"{what}: ONNX Runtime gives {result[worst]:.6g} at {tuple(map(int, worst))} where {original} "
+            f"gives {expected[worst]:.6g} (difference {error[worst]:.3g}, allowed {limit:.3g})"
         )
 
 

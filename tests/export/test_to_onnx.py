@@ -61,7 +61,7 @@ def test_a_difference_names_the_step_the_output_and_both_values(
     compared: list[str] = []
     honest = export.to_onnx._compare
 
-    def compare(what: str, expected: np.ndarray, result: np.ndarray) -> None:
+    def compare(what: str, expected: np.ndarray, result: np.ndarray, _original: str) -> None:
         compared.append(what)
         honest(what, expected, result + (0.5 if f"'{step}'" in what else 0))
 
