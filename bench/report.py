@@ -80,15 +80,13 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
     table = Table(title=manifest["name"], show_header=False)
     height, width = manifest["size"]
     cue = manifest["cue"]
-    flow = f"{cue['provider']} {cue['preset']}".strip()
     rows = {
         "model": manifest["model"] + ("" if manifest["trained"] else " (untrained)"),
         "target, precision": f"{manifest['target']}, {manifest['precision']}",
         "network size": f"{width}x{height} (width x height)",
         "threshold": f"{manifest['threshold']:g}",
         "clean-up": _cleanup(manifest["cleanup"]),
-        "cue": f"{cue['kind']} by {flow}, intervals {cue['intervals']} at "
-        f"{cue['nominal_fps']:g} fps, saturates at {cue['max_magnitude']:g} px",
+        "cue": _cue(cue),
     }
     for name, network in manifest["networks"].items():
         rows[f"network {name}"] = (
@@ -110,6 +108,17 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
     for key, value in rows.items():
         table.add_row(key, value)
     return table
+
+
+def _cue(cue: Mapping[str, Any]) -> str:
+    by = f"{cue['kind']} by {cue['provider']} {cue['preset']}".strip()
+    if not cue["intervals"]:
+        again = f"every {cue['refresh_s']:g} s" if cue.get("refresh_s") else "with every frame"
+        return f"{by}, {cue['maps']} channels from {cue['references']} frames, computed again {again}"
+    return (
+        f"{by}, intervals {cue['intervals']} at {cue['nominal_fps']:g} fps, "
+        f"saturates at {cue['max_magnitude']:g} px"
+    )
 
 
 def _cleanup(settings: Mapping[str, int]) -> str:

@@ -62,7 +62,7 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
         if file is None:
             init_weights(module.network, int(origin["seed"]))
         else:
-            load_weights(module.network, weights_file(file))
+            load_weights(module.network, weights_file(file, name), part=name)
         found = weights_sha256(module.network)
         if found != facts.weights_sha256:
             raise ExportError(

@@ -65,6 +65,26 @@ NominalFps = Annotated[
 DisPreset = Annotated[
     str, typer.Option(help="ultrafast, fast, medium or fine; default the weights' own, or the model's.")
 ]
+Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT of the networks, in pixels; default the model's own.")]
+Width = Annotated[
+    int | None, typer.Option(min=1, help="Channels of the first stage; default the weights' own, or 64.")
+]
+Depth = Annotated[
+    int | None, typer.Option(min=1, help="Poolings of bmn-bsn; default the weights' own, or 4.")
+]
+Norm = Annotated[
+    str,
+    typer.Option(
+        help="batch (folds away) or layer (the published code); default the weights' own, or batch."
+    ),
+]
+References = Annotated[
+    int | None,
+    typer.Option(min=1, help="Frames that the background is made of; default the weights', or the paper's."),
+]
+Maps = Annotated[
+    int | None, typer.Option(min=1, help="Background maps of bmn-bsn; default the weights' own, or 12.")
+]
 Cleanup = Annotated[
     bool,
     typer.Option("--cleanup/--no-cleanup", help="Clean masks of specks and holes, as the bundle says."),
@@ -87,6 +107,13 @@ class Layout(str, Enum):
     WALLFLOWER = "wallflower"
     FOLDERS = "folders"
     LIMU = "limu"
+
+
+class PublishedNetwork(str, Enum):
+    """Networks whose authors' weights `import-weights` reads."""
+
+    CROSSNET = "crossnet"
+    SELFLOW = "selflow"
 
 
 class Compute(str, Enum):
@@ -169,8 +196,8 @@ def _fold(text: str) -> tuple[int, int] | None:
 
 
 NOT_OF_FLOW = (
-    "loss", "width", "norm", "max_magnitude", "nominal_fps", "dis_preset", "overexposed",
-    "data", "mix", "share", "fold", "data_size",
+    "loss", "width", "depth", "norm", "references", "maps", "max_magnitude", "nominal_fps", "dis_preset",
+    "overexposed", "data", "mix", "share", "fold", "data_size",
 )  # fmt: skip
 """Parameters of `train` that do nothing for the flow network."""
 
@@ -183,7 +210,7 @@ def _refuse_given(context: typer.Context, names: tuple[str, ...], why: str) -> N
 
 
 def _complete_models() -> list[str]:
-    from export.models import MODELS
+    from export.model_table import MODELS
 
     return list(MODELS)
 
@@ -220,12 +247,19 @@ def export(
     ] = None,
     source: Annotated[str | None, typer.Option(help="Video of the parity check; default rendered.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the networks, in pixels.")] = "256x256",
-    width: Annotated[int, typer.Option(min=1, help="Channels of the first stage; 64 is the paper's.")] = 64,
-    norm: Annotated[str, typer.Option(help="batch (folds away) or layer (the published code).")] = "batch",
+    size: Size = "",
+    width: Width = None,
+    depth: Depth = None,
+    norm: Norm = "",
     intervals: Intervals = None,
     max_magnitude: MaxMagnitude = None,
     nominal_fps: NominalFps = None,
+    references: References = None,
+    maps: Maps = None,
+    refresh: Annotated[
+        float | None,
+        typer.Option(min=0, callback=_finite, help="Seconds after which a background is computed again."),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -244,7 +278,9 @@ def export(
         typer.Option(min=0, help="A hole of fewer camera pixels is filled; default as shipped, or 0."),
     ] = None,
     dis_preset: DisPreset = "",
-    warp: Annotated[str, typer.Option(help="SelFlow's: grid_sample (fast) or published.")] = "grid_sample",
+    warp: Annotated[
+        str, typer.Option(help="SelFlow's: grid_sample (fast) or published; default the weights', or fast.")
+    ] = "",
     compute: Annotated[
         Compute, typer.Option(help="CPU arithmetic of what FP16 and INT8 leave in floating point.")
     ] = Compute.F32,
@@ -255,7 +291,7 @@ def export(
     """Take a model from PyTorch to ONNX and engines, one bundle a precision, with parity proved."""
     require_export()
     from export.deploy import ExportRequest, export_bundles
-    from export.models import ModelRequest
+    from export.models import MODELS_OWN, ModelRequest
 
     request = ExportRequest(
         model=ModelRequest(
@@ -265,12 +301,16 @@ def export(
             flow_weights=flow_weights,
             seed=seed,
             width=width,
+            depth=depth,
             norm=norm,
             warp=warp,
-            size=_size(size),
+            size=_size(size) if size else MODELS_OWN,
             intervals=_gaps(intervals),
             max_magnitude=max_magnitude,
             nominal_fps=nominal_fps,
+            references=references,
+            maps=maps,
+            refresh_s=refresh,
             dis_preset=dis_preset,
             threshold=threshold,
         ),
@@ -305,15 +345,21 @@ def train(
     lr: Annotated[float, typer.Option(help="Learning rate after the warm-up.")] = 2e-3,
     warm_up: Annotated[int, typer.Option(min=0, help="Steps until the learning rate is reached.")] = 200,
     loss: Annotated[
-        str, typer.Option(help="bce-dice, outlines, cs-focal (the paper's) or cs-focal-published (its code's).")
+        str,
+        typer.Option(help="bce-dice, outlines, cs-focal (the paper's) or cs-focal-published (its code's)."),
     ] = "bce-dice",
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the samples, in pixels.")] = "256x256",
-    width: Annotated[int, typer.Option(min=1, help="CrossNet: channels of the first stage.")] = 64,
-    norm: Annotated[str, typer.Option(help="CrossNet: batch (folds away) or layer.")] = "batch",
+    size: Annotated[
+        str, typer.Option(help="WIDTHxHEIGHT of the samples, in pixels; default the model's own size.")
+    ] = "",
+    width: Width = None,
+    depth: Depth = None,
+    norm: Norm = "",
     weights: Annotated[str, typer.Option(help="Start: a .safetensors file, or random.")] = "random",
     intervals: Intervals = None,
     max_magnitude: MaxMagnitude = None,
     nominal_fps: NominalFps = None,
+    references: References = None,
+    maps: Maps = None,
     dis_preset: DisPreset = "",
     overexposed: Annotated[float, typer.Option(help="Share of the scenes with too much light.")] = 0.3,
     images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
@@ -345,7 +391,7 @@ def train(
     """
     require_export()
     from bench.varied_bank import PictureBank
-    from export.models import DEFAULTS, ModelRequest
+    from export.models import DEFAULTS, MODELS_OWN, ModelRequest
     from export.training.feed import Feed
     from export.training.flow_request import FLOW, FlowTrainRequest
     from export.training.loop import train as run_training
@@ -381,7 +427,7 @@ def train(
         request = FlowTrainRequest(
             loop=loop,
             feed=feed,
-            size=_size(size),
+            size=_size(size or "256x256"),
             gaps=_gaps(intervals) or DEFAULTS["intervals"],
             weights=weights,
             augment=augment,
@@ -395,11 +441,14 @@ def train(
                 weights=weights,
                 seed=seed,
                 width=width,
+                depth=depth,
                 norm=norm,
-                size=_size(size),
+                size=_size(size) if size else MODELS_OWN,
                 intervals=_gaps(intervals),
                 max_magnitude=max_magnitude,
                 nominal_fps=nominal_fps,
+                references=references,
+                maps=maps,
                 dis_preset=dis_preset,
             ),
             loop=loop,
@@ -428,6 +477,38 @@ def train(
             print_line(file)
     if result["interrupted"]:
         raise typer.Exit(130)
+
+
+@app.command("import-weights")
+def import_weights(
+    context: typer.Context,
+    network: Annotated[PublishedNetwork, typer.Argument(help="crossnet or selflow.")],
+    checkpoint: Annotated[Path, typer.Argument(help="TensorFlow checkpoint, format V2: NAME of NAME.index.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    activated_skips: Annotated[
+        bool, typer.Option("--activated-skips", help="CrossNet: LeakyReLU before features are fused.")
+    ] = False,
+    standardise: Annotated[
+        bool, typer.Option("--standardise", help="SelFlow: for its supervised (Sintel) weights.")
+    ] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Turn a checkpoint of the authors into weights for `edgebs export`; see docs/authors-weights.md."""
+    require_export()
+    from export.authors_weights import import_crossnet, import_selflow
+
+    if network is PublishedNetwork.CROSSNET:
+        _refuse_given(context, ("standardise",), "only SelFlow's images are ever standardised")
+        imported = import_crossnet(checkpoint, out, activated_skips=activated_skips, force=force)
+    else:
+        _refuse_given(context, ("activated_skips",), "only CrossNet fuses features of two encoders")
+        imported = import_selflow(checkpoint, out, standardise=standardise, force=force)
+    if json:
+        print_json(imported.to_json())
+        return
+    note(f"{imported.variables} variables read, {imported.of_training} of the training left out")
+    print_line(str(imported.file))
 
 
 @app.command()

@@ -14,6 +14,9 @@ FORMAT_VERSION = 1
 CUE_KINDS = {"hop": 0, "hop-background": 8}
 """Channels of the cue beside the flow: background (3), its spread, the scene's age, older background (3)."""
 
+FLOW_KINDS = frozenset({"hop", "hop-background"})
+"""Cues that hold flow magnitudes; the others hold a background."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkFacts:
@@ -74,21 +77,43 @@ class CueSettings:
 
     kind: str
     """`hop`: flow magnitudes over several intervals (networks.md section 2). `hop-background`: those without
-    the camera's shake, and two median backgrounds (edgebs.cues.hop_background)."""
+    the camera's shake, and two median backgrounds (edgebs.cues.hop_background). `background-maps`:
+    what a network makes of chosen frames (edgebs.cues.background_maps). `background-image`: what a network
+    makes of each pixel's last values."""
     provider: str
-    """`dis` (OpenCV on the CPU), or the name of the flow network."""
+    """`dis` (OpenCV on the CPU), or the name of the network that computes the cue."""
     intervals: tuple[int, ...]
-    """Frames between the two inputs of each flow, at `nominal_fps`; the order of the cue's channels."""
+    """Frames between the two inputs of each flow, at `nominal_fps`; the order of the cue's channels. Empty
+    where there is no flow."""
     max_magnitude: float
-    """Pixels at network size that saturate the cue."""
+    """What saturates the cue: pixels of flow at network size, grey levels of an image, 1 of maps."""
     nominal_fps: float
     """Frame rate that the intervals are meant for; a source with time stamps is read by time."""
+    maps: int = 0
+    """Channels of the background: 12 maps, or the 3 colours of an image; 0 without such a background."""
+    references: int = 0
+    """Frames that the background is computed from."""
+    spacing_s: float = 0.0
+    """Seconds between two of them, at most; 0 for consecutive frames."""
+    refresh_s: float = 0.0
+    """Seconds after which the background is computed again; 0 for every frame."""
     preset: str = ""
     """DIS preset: one of edgebs.cues.PRESETS, such as fine; "" where the flow is a network's."""
 
     def __post_init__(self) -> None:
-        if not self.intervals or any(interval < 1 for interval in self.intervals):
+        if any(interval < 1 for interval in self.intervals) or (
+            self.kind in FLOW_KINDS and not self.intervals
+        ):
             raise ValueError(f"intervals must be frame counts of at least 1, got {self.intervals}")
+        if min(self.maps, self.references) < 0 or not (self.intervals or self.maps * self.references):
+            raise ValueError(
+                "without intervals, maps and references must be at least 1, "
+                f"got {self.maps}, {self.references}"
+            )
+        if not all(0 <= seconds < math.inf for seconds in (self.spacing_s, self.refresh_s)):
+            raise ValueError(
+                f"spacing_s and refresh_s must be seconds from 0, got {self.spacing_s}, {self.refresh_s}"
+            )
         if not all(0 < number < math.inf for number in (self.max_magnitude, self.nominal_fps)):
             raise ValueError(
                 "max_magnitude and nominal_fps must be numbers above 0, "
@@ -98,10 +123,20 @@ class CueSettings:
     @property
     def channels(self) -> int:
         """Channels of the cue tensor."""
-        return len(self.intervals) + CUE_KINDS.get(self.kind, 0)
+        return len(self.intervals) + CUE_KINDS.get(self.kind, 0) + self.maps
+
+    @property
+    def history_frames(self) -> int:
+        """Frames before the first full answer, at least."""
+        return max(max(self.intervals, default=0) + 1, self.references)
 
     def to_json(self) -> dict[str, Any]:
-        """The form written into manifest.json."""
+        """The form written into manifest.json; what came later is left out at its default, as before."""
+        background = {
+            name: value
+            for name in ("maps", "references", "spacing_s", "refresh_s")
+            if (value := getattr(self, name))
+        }
         return {
             "kind": self.kind,
             "provider": self.provider,
@@ -109,6 +144,7 @@ class CueSettings:
             "max_magnitude": self.max_magnitude,
             "nominal_fps": self.nominal_fps,
             "preset": self.preset,
+            **background,
         }
 
     @classmethod
@@ -121,6 +157,10 @@ class CueSettings:
             max_magnitude=float(data["max_magnitude"]),
             nominal_fps=float(data["nominal_fps"]),
             preset=str(data["preset"]),
+            maps=int(data.get("maps", 0)),
+            references=int(data.get("references", 0)),
+            spacing_s=float(data.get("spacing_s", 0.0)),
+            refresh_s=float(data.get("refresh_s", 0.0)),
         )
 
 

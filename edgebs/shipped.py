@@ -15,12 +15,15 @@ WEIGHTS_PREFIX = "shipped:"
 before the name of a shipped .safetensors file."""
 
 
-def weights_file(origin: str) -> Path:
-    """The file that a manifest's origin of weights means: a path, or the weights shipped with a model."""
+def weights_file(origin: str, network: str = "segment") -> Path:
+    """The file that a manifest's origin of weights means: a path, or the weights shipped with a model.
+
+    network: `segment` or `cue`, whichever of the model's own is wanted.
+    """
     name = origin.removeprefix(WEIGHTS_PREFIX)
     if name == origin:
         return Path(origin)
-    return SHIPPED / (name if name.endswith(".safetensors") else f"{name}-fp32/segment.onnx")
+    return SHIPPED / (name if name.endswith(".safetensors") else f"{name}-fp32/{network}.onnx")
 
 
 def shipped_models() -> dict[str, Path]:

@@ -37,6 +37,7 @@ from edgebs.manifest import CleanupSettings, Manifest, NetworkFacts
 from edgebs.pipeline import Pipeline
 from engines.build import EngineFacts, build_engine
 from engines.targets import Target, target_named
+from export.model_table import MODELS
 from export.models import PRECISIONS, ModelRequest, NetworkOrigin, build_networks, network_origins
 from export.samples import (
     Feed,
@@ -111,7 +112,7 @@ class ExportRequest:
                 f"--calib {RENDERED} means rendered scenes, and there is a calibration set in a folder of "
                 f"that name. Say ./{RENDERED} for the folder, or leave --calib out for the scenes of edge."
             )
-        if self.calibrates_on_scenes and self.model.model != "edge":
+        if self.calibrates_on_scenes and not self.model.facts.is_trained_on_scenes:
             raise CalibrationError(
                 f"{self.model.model} cannot be calibrated on rendered scenes: it is not trained on them. "
                 "Make a set of your own scene with: edgebs calibrate VIDEO --out calibration"
@@ -134,15 +135,17 @@ class ExportRequest:
     @property
     def calibrates_on_scenes(self) -> bool:
         """Whether rendered scenes calibrate INT8."""
-        return self.calibration == RENDERED or (self.calibration is None and self.model.model == "edge")
+        return self.calibration == RENDERED or (
+            self.calibration is None and self.model.facts.is_trained_on_scenes
+        )
 
     def bundle_path(self, precision: str) -> Path:
         """The folder of one precision's bundle."""
-        flow = self.model.flow
+        flow = f"-{self.model.flow}" if self.model.facts.flows else ""
         if self.flow_precision not in ("", precision):
             flow = f"{flow}_{self.flow_precision}"
         compute = "" if self.compute_for(precision) == "f32" else f"-{self.compute}"
-        return self.out / f"{self.model.model}-{flow}-{self.target}-{precision}{compute}"
+        return self.out / f"{self.model.model}{flow}-{self.target}-{precision}{compute}"
 
     def precision_of(self, network: str, precision: str) -> str:
         """The precision of one network in the bundle of a precision."""
@@ -394,7 +397,7 @@ def _parity(job: _Job, bundle: Bundle, reference: Sequence[ReferenceFrame]) -> d
             with job.bar("parity of F, frames") as progress:
                 original = torch_pipeline(manifest, torch_modules(manifest))
                 task = compare_task(original, pipeline, job.request.data, progress)
-        elif job.request.source is None and manifest.trained and manifest.model == "edge":
+        elif job.request.source is None and manifest.trained and MODELS[manifest.model].is_trained_on_scenes:
             # Thin masks on a short stream judge badly; what it was trained on has an exact truth.
             from export.scene_parity import compare_on_scenes
 

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgebs.errors import ExportError
-from export.conv_unit import ConvUnit, FoldableNet, planes
+from export.conv_unit import ConvUnit, FoldableNet, fold, planes
 
 WIDTHS = (32, 48, 64, 80, 96, 96)
 DIFFERENCE_RANGE = 64.0
 """Grey levels between frame and background that saturate."""
 SPREAD_RANGE = 64.0
 CUE_EXTRAS = 11
-"""Channels of the cue encoder beside the flow: difference (3), background (3), spread, age, and the difference
-from the older background (3)."""
+"""Channels of the cue encoder beside the flow: difference (3), background (3), spread, age, and the
+difference from the older background (3)."""
 
 
 def check_edge_size(size: tuple[int, int], stages: int = len(WIDTHS)) -> None:
@@ -141,6 +142,20 @@ class EdgeGraph(nn.Module):  # type: ignore[misc, unused-ignore]
     def forward(self, frame: Tensor, cue: Tensor) -> Tensor:
         """As `logit`; returns the probability (N, H, W) float32."""
         return torch.sigmoid(self.logit(frame, cue))[:, 0]
+
+    def description(self) -> dict[str, Any]:
+        """See `export.graphs.Graph`."""
+        return {
+            "network": "edge",
+            "widths": list(self.network.widths),
+            "intervals": self.network.intervals,
+            "max_magnitude": self.max_magnitude,
+            "folded": self.network.folded,
+        }
+
+    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> EdgeGraph:  # noqa: ARG002
+        """See `export.graphs.deployed`."""
+        return EdgeGraph(fold(self.network), self.max_magnitude)
 
 
 def _difference(image: Tensor, background: Tensor) -> Tensor:

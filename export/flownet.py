@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgebs.errors import ExportError
-from export.conv_unit import ConvUnit, FoldableNet, planes
+from edgebs.tensors import TensorSpec
+from export.conv_unit import ConvUnit, FoldableNet, fold, planes
 from export.same_padding import static_shape, static_size
 from export.selflow import correlate, correlate_by_rows, unit_length, warp
 
@@ -151,6 +153,24 @@ class FlowGraph(nn.Module):  # type: ignore[misc, unused-ignore]
     def input_names(self) -> tuple[str, ...]:
         """Names of the arguments of `forward`, in order."""
         return ("frame", *(f"past_{tau}" for tau in self.intervals))
+
+    def inputs(self, size: tuple[int, int]) -> dict[str, TensorSpec]:
+        """See `export.graphs.Graph`."""
+        return dict.fromkeys(self.input_names, TensorSpec((1, *size, 3), "uint8"))
+
+    def description(self) -> dict[str, Any]:
+        """See `export.graphs.Graph`."""
+        return {
+            "network": "flow-net",
+            "widths": list(self.network.widths),
+            "intervals": list(self.intervals),
+            "output": self.output,
+            "folded": self.network.folded,
+        }
+
+    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> FlowGraph:  # noqa: ARG002
+        """See `export.graphs.deployed`."""
+        return FlowGraph(fold(self.network), self.intervals, output=self.output, by_rows=not for_tensorrt)
 
     def levels(self, *frames: Tensor) -> list[Tensor]:
         """As `forward`, the flow of each level, coarse to fine, each (intervals * N, 2, H, W) in pixels."""

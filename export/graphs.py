@@ -1,25 +1,44 @@
 """What is exported: the networks with their pre- and post-processing: uint8 BGR frames in.
 
-Both graphs are also the PyTorch reference of parity and benchmark. `deployed` gives the form that is
+The graphs are also the PyTorch reference of parity and benchmark. `deployed` gives the form that is
 exported: equal in value, with everything gone that inference does not need.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from export.conv_unit import fold, planes
+from edgebs.tensors import TensorSpec
+from export.conv_unit import planes
 from export.crossnet import SIDE_MULTIPLE, CrossNet, fit_kernels, fold_norms, shuffle_head
-from export.edgenet import EdgeGraph
-from export.flownet import FlowGraph
 from export.same_padding import static_shape, static_size
 from export.selflow import BOTTOM, TOP, SelFlow, correlate_by_rows, resize_flow, unit_length, warp
 from export.selflow import correlate as correlate_by_slices
 
 BGR_TO_RGB = (2, 1, 0)
+
+
+class Graph(Protocol):
+    """A module from frames to a probability (`segment`) or a cue (`cue`).
+
+    A segmenter also has `logit(frame, cue)`, (N, 1, H, W), the probability before the sigmoid, and a cue
+    network `inputs(size)`, the tensors that it is fed at (height, width).
+    """
+
+    network: Any
+    """What holds the weights, in float32."""
+
+    def description(self) -> dict[str, Any]:
+        """See `export.description.description_of`."""
+        ...
+
+    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> Any:
+        """See `deployed`."""
+        ...
 
 
 class SegmentGraph(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -34,15 +53,51 @@ class SegmentGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         self.max_magnitude = float(max_magnitude)
         self.reads_bgr = False
 
-    def forward(self, frame: Tensor, cue: Tensor | None = None) -> Tensor:
+    def logit(self, frame: Tensor, cue: Tensor | None = None) -> Tensor:
         """frame: (N, H, W, 3) uint8 BGR; cue: (N, K, H, W) float32, |flow| in px, absent without HOP.
 
-        Returns the probability (N, H, W) float32.
+        Returns the logit (N, 1, H, W).
         """
         image = planes(frame) * (2 / 255) - 1
         image = image if self.reads_bgr else image[:, BGR_TO_RGB]
         motion = None if cue is None else (cue * (2 / self.max_magnitude)).clamp(max=2.0) - 1
-        return torch.sigmoid(self.network(image, motion))[:, 0]
+        logit: Tensor = self.network(image, motion)
+        return logit
+
+    def forward(self, frame: Tensor, cue: Tensor | None = None) -> Tensor:
+        """As `logit`; returns the probability (N, H, W) float32."""
+        return torch.sigmoid(self.logit(frame, cue))[:, 0]
+
+    def description(self) -> dict[str, Any]:
+        """See `Graph`. "intervals" is a count here: which frames they are belongs to the cue."""
+        net = self.network
+        return {
+            "network": "crossnet",
+            "width": net.width,
+            "norm": net.norm,
+            "intervals": net.intervals,
+            "max_magnitude": self.max_magnitude,
+            "cmdff": net.cmdff,
+            "hop": net.hop,
+            "activated_skips": net.activated_skips,
+        }
+
+    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> SegmentGraph:  # noqa: ARG002
+        """See `deployed`. At 256x256 CrossNet loses the weights that meet only padding."""
+        network = shuffle_head(fold_norms(self.network))
+        if size == (SIDE_MULTIPLE, SIDE_MULTIPLE):
+            network = fit_kernels(network)
+        first = network.frame_encoder.convs[0]
+        first.weight = nn.Parameter(first.weight.flip(1))
+        segment = SegmentGraph(network, self.max_magnitude)
+        segment.reads_bgr = True
+        return segment
+
+
+def standardised(images: Tensor) -> Tensor:
+    """images (N, C, H, W), every channel of each with mean 0 and deviation 1; a channel of one value is 0."""
+    centred = images - images.mean(dim=(2, 3), keepdim=True)
+    return centred / ((centred * centred).mean(dim=(2, 3), keepdim=True) + 1e-12).sqrt()
 
 
 class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -60,10 +115,12 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         *,
         look_ahead: bool = False,
         by_rows: bool = True,
+        standardise: bool = False,
     ) -> None:
         """look_ahead: False feeds (T - tau, T, T); True feeds (T - tau, T, T + tau), for files.
 
         by_rows: how the costs are computed, not what they are: matrix products, or slices and one sum.
+        standardise: images as SelFlow's supervised weights want them, see `standardised`.
         """
         super().__init__()
         if not intervals or any(tau < 1 for tau in intervals):
@@ -72,12 +129,37 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         self.intervals = tuple(intervals)
         self.look_ahead = look_ahead
         self.by_rows = by_rows
+        self.standardise = standardise
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the arguments of `forward`, in order."""
         kinds = ("past", "future") if self.look_ahead else ("past",)
         return ("frame", *(f"{kind}_{tau}" for kind in kinds for tau in self.intervals))
+
+    def inputs(self, size: tuple[int, int]) -> dict[str, TensorSpec]:
+        """See `Graph`."""
+        return dict.fromkeys(self.input_names, TensorSpec((1, *size, 3), "uint8"))
+
+    def description(self) -> dict[str, Any]:
+        """See `Graph`."""
+        return {
+            "network": "selflow",
+            "warp": self.network.warp,
+            "intervals": list(self.intervals),
+            "look_ahead": self.look_ahead,
+            "standardise": self.standardise,
+        }
+
+    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> HopGraph:  # noqa: ARG002
+        """See `deployed`. TensorRT-RTX refuses matrix products in float32 for compute capability 7.5."""
+        return HopGraph(
+            self.network,
+            self.intervals,
+            look_ahead=self.look_ahead,
+            by_rows=not for_tensorrt,
+            standardise=self.standardise,
+        )
 
     def forward(self, *frames: Tensor) -> Tensor:
         """frames: as `input_names`, each (N, H, W, 3) uint8 BGR.
@@ -90,6 +172,7 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
             )
         count, gaps = static_shape(frames[0])[0], len(self.intervals)
         images = torch.cat([planes(frame) for frame in frames])[:, BGR_TO_RGB] * (1 / 255)
+        images = standardised(images) if self.standardise else images
         flow = resize_flow(self._backward_flow(images, count), static_size(images))
         magnitude = (flow * flow).sum(dim=1).sqrt()  # (gaps * N, H, W)
         return magnitude.reshape(gaps, count, *static_size(images)).transpose(0, 1)
@@ -126,36 +209,11 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return estimate
 
 
-Graph = SegmentGraph | HopGraph | EdgeGraph | FlowGraph
-
-
 @torch.no_grad()
-def deployed(graph: Graph, size: tuple[int, int] | None = None, *, for_tensorrt: bool = False) -> Graph:
-    """The form to export: equal to `graph` in value, batch norms folded, colour order gone into the weights.
+def deployed(graph: Graph, size: tuple[int, int] | None = None, *, for_tensorrt: bool = False) -> Any:
+    """The form to export: equal to `graph` in value, batch norms folded, in evaluation mode.
 
-    size: (height, width) to export for; at 256x256 CrossNet then loses the weights that meet only padding.
-    for_tensorrt: without matrix products, which TensorRT-RTX refuses in float32 for compute capability 7.5.
-    Shares unchanged tensors with `graph`, which stays as it is.
+    size: (height, width) to export for. for_tensorrt: without what TensorRT cannot build, such as matrix
+    products. Shares unchanged tensors with `graph`, which stays as it is.
     """
-    if isinstance(graph, HopGraph):
-        hop = HopGraph(graph.network, graph.intervals, look_ahead=graph.look_ahead, by_rows=not for_tensorrt)
-        hop.eval()
-        return hop
-    if isinstance(graph, FlowGraph):
-        network = fold(graph.network)
-        flow = FlowGraph(network, graph.intervals, output=graph.output, by_rows=not for_tensorrt)
-        flow.eval()
-        return flow
-    if isinstance(graph, EdgeGraph):
-        edge = EdgeGraph(fold(graph.network), graph.max_magnitude)
-        edge.eval()
-        return edge
-    network = shuffle_head(fold_norms(graph.network))
-    if size == (SIDE_MULTIPLE, SIDE_MULTIPLE):
-        network = fit_kernels(network)
-    first = network.frame_encoder.convs[0]
-    first.weight = nn.Parameter(first.weight.flip(1))
-    segment = SegmentGraph(network, graph.max_magnitude)
-    segment.eval()
-    segment.reads_bgr = True
-    return segment
+    return graph.deployed(size, for_tensorrt=for_tensorrt).eval()

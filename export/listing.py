@@ -7,7 +7,8 @@ from typing import Any
 
 from edgebs.bundle import read_manifest
 from edgebs.shipped import WEIGHTS_PREFIX, shipped_models, weights_file
-from export.models import FLOW_NET, FLOWS, MODELS
+from export.model_table import FLOWS, MODELS
+from export.models import FLOW_NET
 
 
 def models_listing() -> dict[str, Any]:
@@ -39,7 +40,7 @@ def _shipped(path: Path) -> dict[str, Any]:
         "size": list(manifest.size),
         "parameters": sum(network.parameters for network in networks),
         "gflop": round(sum(network.gflop for network in networks), 2),
-        "history_frames": max(manifest.cue.intervals) + 1,
+        "history_frames": manifest.cue.history_frames,
         "trained": manifest.trained,
         "bytes": sum(int(entry["bytes"]) for entry in manifest.files.values()),
     }

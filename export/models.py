@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,64 +13,18 @@ from edgebs.errors import ExportError
 from edgebs.manifest import CueSettings, Manifest, NetworkFacts
 from edgebs.shipped import WEIGHTS_PREFIX, weights_file
 from edgebs.tensors import TensorSpec
+from export.model_table import FLOWS, HOP, MODELS, ModelFacts
 
 if TYPE_CHECKING:
     from export.graphs import Graph
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFacts:
-    """What `edgebs models` says of a model without building it; a test compares it with the built one."""
-
-    what: str
-    parameters: int
-    """At its published width."""
-    gflop: float
-    """A frame at 256x256, a multiply-add counted as two."""
-    history_frames: int
-    """Frames before the first full answer."""
-
-    def to_json(self) -> dict[str, Any]:
-        """For --json."""
-        return asdict(self)
-
-
-MODELS = {
-    "crossnet": ModelFacts(
-        what="HOFAM's CrossNet: two encoders (frame, HOP) and a CmDFF decoder, width 64",
-        parameters=173_173_697,
-        gflop=84.5,
-        history_frames=11,
-    ),
-    "edge": ModelFacts(
-        what="the shipped model: small, for HOP and a median background, trained on rendered scenes",
-        parameters=2_256_740,
-        gflop=4.00,
-        history_frames=11,
-    ),
-}
-FLOWS = {
-    "dis": ModelFacts(
-        what="OpenCV's DIS flow on the CPU, no network", parameters=0, gflop=0.0, history_frames=11
-    ),
-    "selflow": ModelFacts(
-        what="SelFlow, the paper's flow network, three gaps in one graph",
-        parameters=4_790_876,
-        gflop=45.0,
-        history_frames=11,
-    ),
-    "net": ModelFacts(
-        what="our own small flow network, trained on rendered scenes, three gaps in one graph",
-        parameters=483_052,
-        gflop=4.18,
-        history_frames=11,
-    ),
-}
 PRECISIONS = ("fp32", "fp16", "int8")
 RANDOM = "random"
 SHIPPED_WEIGHTS = "shipped"
-DEFAULTS: Mapping[str, Any] = {"intervals": (1, 5, 10), "max_magnitude": 20.0, "nominal_fps": 25.0}
-"""Of the cue, where weights do not say what they were trained with."""
+DEFAULTS = HOP
+MODELS_OWN = (0, 0)
+"""In place of a size: the model's."""
 FLOW_NET = WEIGHTS_PREFIX + "flow-net.safetensors"
 """Where the weights of `--flow net` come from, unless others are named."""
 
@@ -87,20 +41,29 @@ class ModelRequest:
     """As `weights`, of the flow network."""
     seed: int = 0
     """Of random weights."""
-    width: int = 64
-    """Channels of CrossNet's first stage."""
-    norm: str = "batch"
-    warp: str = "grid_sample"
-    """SelFlow's warp: grid_sample, or the published one."""
-    size: tuple[int, int] = (256, 256)
-    """(H, W) at which the networks run."""
+    width: int | None = None
+    """Channels of the first stage. None, here and below: what the weights say, else the published."""
+    depth: int | None = None
+    """Poolings of BMN and BSN."""
+    norm: str = ""
+    """CrossNet's: batch or layer; "" for what the weights say, else batch."""
+    warp: str = ""
+    """SelFlow's: grid_sample, or the published one; "" for what the weights say, else grid_sample."""
+    size: tuple[int, int] = MODELS_OWN
+    """(H, W) at which the networks run; (0, 0) becomes the model's own."""
     intervals: tuple[int, ...] | None = None
     """Frames between the inputs of each flow. None, here and below: what the weights were trained with where
-    they say so, else the default of `DEFAULTS`."""
+    they say so, else the default of `MODELS`."""
     max_magnitude: float | None = None
     """Pixels of flow that saturate the cue."""
     nominal_fps: float | None = None
     """Frames/s that the intervals are meant for."""
+    references: int | None = None
+    """Frames that the background is computed from."""
+    maps: int | None = None
+    """Background maps."""
+    refresh_s: float | None = None
+    """Seconds after which the background is computed again."""
     dis_preset: str = ""
     """Of DIS flow; "" for the weights' own, or the one that suits the model: fine for edge, else fast."""
     threshold: float | None = None
@@ -110,12 +73,11 @@ class ModelRequest:
         """Raise ExportError for what no network can be, before the first of 173 million weights is made."""
         _require_known("model", self.model, MODELS)
         _require_known("flow", self.flow, FLOWS)
-        from export.crossnet import NORMS, check_size
-        from export.edgenet import check_edge_size
+        from export.crossnet import NORMS
         from export.selflow import WARPS
 
-        _require_known("norm", self.norm, NORMS)
-        _require_known("warp", self.warp, WARPS)
+        _require_known("norm", self.norm or NORMS[0], NORMS)
+        _require_known("warp", self.warp or WARPS[0], WARPS)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ExportError(f"--threshold must be a probability from 0 to 1, got {self.threshold}.")
         if self.weights == SHIPPED_WEIGHTS and not weights_file(WEIGHTS_PREFIX + self.model).is_file():
@@ -129,17 +91,54 @@ class ModelRequest:
         for weights in (self.weights_origin, self.flow_weights_origin):
             if weights != RANDOM and not weights_file(weights).is_file():
                 raise ExportError(f"no weights at {weights}. Name a .safetensors file, or use random.")
-        _require_known("DIS preset", self.preset, PRESETS)
-        (check_edge_size if self.model == "edge" else check_size)(self.size)
-        if self.model == "edge" and self.flow != "dis":
-            raise ExportError(
-                f"edge was trained on the flow of OpenCV's DIS; it cannot take that of '{self.flow}'. "
-                "Leave --flow out."
-            )
+        _require_known("DIS preset", self.preset or PRESETS[0], PRESETS)
+        if self.size == MODELS_OWN:
+            object.__setattr__(self, "size", self.facts.size)
+        self._require_size()
+        self._require_flow()
+        self._require_options_of_cue()
         try:
             _ = self.cue
         except ValueError as cause:
             raise ExportError(f"{cause}. Correct the option of that name.") from cause
+
+    def _require_size(self) -> None:
+        (height, width), multiple = self.size, self.facts.side_multiple
+        if any(side < multiple or side % multiple for side in self.size):
+            fits = "x".join(str(max(round(side / multiple), 1) * multiple) for side in (width, height))
+            raise ExportError(
+                f"{self.model} cannot take frames of {width}x{height} (width x height): both sides must be "
+                f"multiples of {multiple}, such as {fits}."
+            )
+
+    def _require_flow(self) -> None:
+        flows = self.facts.flows
+        if flows and self.flow not in flows:
+            raise ExportError(
+                f"{self.model} was trained on the flow of {', '.join(flows)}; it cannot take that of "
+                f"'{self.flow}'. Leave --flow out."
+            )
+        if not flows and self.flow != "dis":
+            raise ExportError(f"{self.model} has no flow: leave --flow {self.flow} out.")
+
+    def _require_options_of_cue(self) -> None:
+        for name in self.given_cue.keys() - self.facts.cue.keys():
+            raise ExportError(f"{self.model} has no {name} in its cue: leave {_option(name)} out.")
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Those of `model`."""
+        return MODELS[self.model]
+
+    @property
+    def network_names(self) -> tuple[str, ...]:
+        """Of the bundle: `segment`, then `cue` where a network computes it."""
+        flow = ("cue",) if FLOWS[self.flow].network else ()
+        return (*self.facts.networks, *flow)
+
+    def origin_of(self, network: str) -> str:
+        """`weights_origin` or `flow_weights_origin`, whichever is that of `segment` or `cue`."""
+        return self.weights_origin if network in self.facts.networks else self.flow_weights_origin
 
     @property
     def weights_origin(self) -> str:
@@ -165,7 +164,7 @@ class ModelRequest:
         """`threshold` decided."""
         if self.threshold is not None:
             return self.threshold
-        return 0.5 if self.shipped is None else self.shipped.threshold
+        return self.facts.threshold if self.shipped is None else self.shipped.threshold
 
     @property
     def shipped(self) -> Manifest | None:
@@ -195,6 +194,9 @@ class ModelRequest:
             "max_magnitude": self.max_magnitude,
             "nominal_fps": self.nominal_fps,
             "preset": self.dis_preset or None,
+            "references": self.references,
+            "maps": self.maps,
+            "refresh_s": self.refresh_s,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -203,7 +205,7 @@ class ModelRequest:
         trained = self.trained_cue
         for name, value in self.given_cue.items():
             if name in trained and trained[name] != value and (name != "preset" or self.flow == "dis"):
-                option = "--dis-preset" if name == "preset" else f"--{name.replace('_', '-')}"
+                option = _option(name)
                 raise ExportError(
                     f"{option} {_spoken(value)} contradicts the weights {self.weights_origin}, which were "
                     f"trained with {_spoken(trained[name])}. Leave {option} out, or train weights for it."
@@ -211,23 +213,17 @@ class ModelRequest:
 
     @property
     def preset(self) -> str:
-        """The DIS preset."""
-        trained = self.trained_cue.get("preset")
-        return self.dis_preset or trained or ("fine" if self.model == "edge" else "fast")
+        """The DIS preset; "" where no DIS flow is computed."""
+        if self.flow != "dis" or not self.facts.flows:
+            return ""
+        return str(self.dis_preset or self.trained_cue.get("preset") or self.facts.cue["preset"])
 
     @property
     def cue(self) -> CueSettings:
         """The cue as the manifest describes it."""
-        return CueSettings(
-            kind="hop-background" if self.model == "edge" else "hop",
-            provider=self.flow,
-            **{
-                **DEFAULTS,
-                **self.trained_cue,
-                **self.given_cue,
-                "preset": self.preset if self.flow == "dis" else "",
-            },
-        )
+        provider: dict[str, Any] = {"provider": self.flow} if self.facts.flows else {}
+        settings = {**self.facts.cue, **self.trained_cue, **self.given_cue, "preset": self.preset}
+        return CueSettings(**provider, **settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,34 +263,31 @@ def _spoken(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def _option(name: str) -> str:
+    """What the command line calls a setting of the cue."""
+    return {"preset": "--dis-preset", "refresh_s": "--refresh"}.get(name, f"--{name.replace('_', '-')}")
+
+
 def build_networks(request: ModelRequest) -> dict[str, Graph]:
-    """The request's networks in PyTorch, weights loaded: `segment`, then `cue` where the flow is a network.
+    """The request's networks in PyTorch, weights loaded: `segment`, then `cue` where a network computes it.
 
     Raises ExportError for a size or setting that a network cannot have, WeightsError for unfit weights.
     """
-    from export.description import module_for_weights, module_from_description
-
-    segment: dict[str, Any] = {
-        "network": request.model,
-        "intervals": len(request.cue.intervals),
-        "max_magnitude": request.cue.max_magnitude,
-    }
-    if request.model == "crossnet":
-        segment |= {"width": request.width, "norm": request.norm}
-    if request.model == "edge":
-        segment |= _edge_form(request)
-    wanted = {"segment": (segment, request.weights_origin)}
-    if request.flow != "dis":
-        wanted["cue"] = (_flow_form(request), request.flow_weights_origin)
     graphs = {
-        name: module_from_description(form)
-        if origin == RANDOM
-        else module_for_weights(form, weights_file(origin))
-        for name, (form, origin) in wanted.items()
+        name: built(network_form(request, name), request.origin_of(name)) for name in request.network_names
     }
     for name, graph in graphs.items():
-        _load_or_seed(graph, wanted[name][1], request.seed)
+        load_or_seed(graph, request.origin_of(name), request.seed, part=name)
     return graphs
+
+
+def built(form: Mapping[str, Any], origin: str) -> Any:
+    """The graph of a description, weights still to come from `origin`, whose fault it is if there is none."""
+    from export.description import module_for_weights, module_from_description
+
+    return (
+        module_from_description(form) if origin == RANDOM else module_for_weights(form, weights_file(origin))
+    )
 
 
 def network_origins(request: ModelRequest, graphs: Mapping[str, Graph]) -> dict[str, NetworkOrigin]:
@@ -306,7 +299,7 @@ def network_origins(request: ModelRequest, graphs: Mapping[str, Graph]) -> dict[
     origins = {}
     for name, graph in graphs.items():
         inputs, outputs = _tensors(name, graph, request)
-        weights = request.weights_origin if name == "segment" else request.flow_weights_origin
+        weights = request.origin_of(name)
         is_random = weights == RANDOM
         is_shipped = weights.startswith(WEIGHTS_PREFIX)
         origins[name] = NetworkOrigin(
@@ -325,49 +318,54 @@ def network_origins(request: ModelRequest, graphs: Mapping[str, Graph]) -> dict[
     return origins
 
 
-def _flow_form(request: ModelRequest) -> dict[str, Any]:
-    """The flow network in words; widths and folding of ours are those of its weights."""
-    from export.weights import form_of_weights
+def network_form(request: ModelRequest, name: str) -> dict[str, Any]:
+    """A network in words: what the cue, its weights and the options say of it, the later ones above all."""
+    own = request.facts.networks.get(name)
+    if own is not None:
+        form: dict[str, Any] = {"network": own.network}
+        of_cue, of_request = own.of_cue, own.of_request
+    else:
+        flow = FLOWS[request.flow]
+        form = {"network": flow.network, **flow.form}
+        of_cue, of_request = ("intervals",), flow.options
+    cue = {key: getattr(request.cue, key) for key in of_cue}
+    given = {key: value for key in of_request if (value := getattr(request, key)) not in (None, "")}
+    return {**form, **cue, **_form_of_weights(request, name, form["network"]), **given}
 
-    network = "flow-net" if request.flow == "net" else request.flow
-    origin = request.flow_weights_origin
-    own = {} if origin == RANDOM else form_of_weights(weights_file(origin), network)
-    form: dict[str, Any] = {"network": network, "intervals": list(request.cue.intervals)}
-    if network == "selflow":
-        return {**form, "warp": request.warp}
-    return {**form, **own, "output": "magnitude"}
 
+def _form_of_weights(request: ModelRequest, name: str, network: str) -> dict[str, Any]:
+    """Widths, whether norms are folded and the like, of weights that say so."""
+    from export.weights import FORM, form_of_weights
 
-def _edge_form(request: ModelRequest) -> dict[str, Any]:
-    """Widths, and whether norms are folded: of the weights where they are a file, else the model's own."""
-    from export.weights import form_of_weights
-
-    if request.weights_origin == RANDOM:
+    origin = request.origin_of(name)
+    if origin == RANDOM:
         return {}
-    if request.shipped is None:
-        return form_of_weights(Path(request.weights_origin), request.model)
-    stored = request.shipped.networks["segment"].description
-    return {key: stored[key] for key in ("widths", "folded") if key in stored}
+    if request.shipped is None or name not in request.facts.networks:
+        own = request.model if name in request.facts.networks else network
+        return form_of_weights(weights_file(origin), own, part=name)
+    stored = request.shipped.networks[name].description
+    return {key: stored[key] for key in FORM if key in stored}
 
 
-def _load_or_seed(graph: Graph, weights: str, seed: int) -> None:
+def load_or_seed(graph: Graph, origin: str, seed: int, part: str = "segment") -> None:
+    """Fill a graph's network with the weights of `origin`, or random ones. part: see `load_weights`."""
     from export.weights import init_weights, load_weights
 
-    if weights == RANDOM:
+    if origin == RANDOM:
         init_weights(graph.network, seed)
     else:
-        load_weights(graph.network, weights_file(weights))
+        load_weights(graph.network, weights_file(origin, part), part)
 
 
 def _tensors(
-    name: str, graph: Graph, request: ModelRequest
+    name: str, graph: Any, request: ModelRequest
 ) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
-    height, width = request.size
-    frame = TensorSpec((1, height, width, 3), "uint8")
-    cue = TensorSpec((1, request.cue.channels, height, width), "float32")
+    size = request.size
+    cue = TensorSpec((1, request.cue.channels, *size), "float32")
     if name == "segment":
-        return {"frame": frame, "cue": cue}, {"probability": TensorSpec((1, height, width), "float32")}
-    return dict.fromkeys(graph.input_names, frame), {"cue": cue}
+        frame = TensorSpec((1, *size, 3), "uint8")
+        return {"frame": frame, "cue": cue}, {"probability": TensorSpec((1, *size), "float32")}
+    return graph.inputs(size), {"cue": cue}
 
 
 def _examples(inputs: Mapping[str, TensorSpec]) -> list[Any]:

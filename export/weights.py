@@ -20,6 +20,10 @@ from export.crossnet import CrossNet
 LEAKY_GAIN = 1.15 * math.sqrt(2 / (1 + 0.2**2))
 """Of He et al. for LeakyReLU, and what a filter without mean loses of its inputs' second moment."""
 METADATA_KEY = "edgebs"
+FORM = ("widths", "width", "depth", "norm", "activated_skips", "warp", "standardise", "folded")
+"""Keys of a description that weights say of themselves."""
+TRAINED_CUE = ("intervals", "max_magnitude", "nominal_fps", "preset", "references", "maps")
+"""Settings of a cue that a network is trained for, beside its kind."""
 ONNX_PREFIX = "network."
 """Of the weights' names in an exported graph."""
 FEW_CHANNELS = 8
@@ -63,8 +67,9 @@ def _init_convolution(layer: nn.Conv2d | nn.ConvTranspose2d, gain: float, genera
     taps = layer.kernel_size[0] * layer.kernel_size[1]
     if transposed:  # each output pixel is reached by one in stride^2 taps
         taps /= layer.stride[0] * layer.stride[1]
-    layer.weight.normal_(0.0, gain / math.sqrt(layer.in_channels * taps), generator=generator)
-    if layer.in_channels >= FEW_CHANNELS:
+    seen = layer.in_channels // layer.groups  # a depthwise filter sees one channel
+    layer.weight.normal_(0.0, gain / math.sqrt(seen * taps), generator=generator)
+    if seen >= FEW_CHANNELS:
         layer.weight -= layer.weight.mean(dim=0 if transposed else 1, keepdim=True)
     if layer.bias is not None:
         layer.bias.normal_(0.0, 0.02, generator=generator)
@@ -145,15 +150,23 @@ def description_for(file: Path, network: str) -> dict[str, Any]:
     return stored
 
 
-def form_of_weights(file: Path, network: str) -> dict[str, Any]:
-    """`widths` and `folded` of weights of `network`, as far as they say. Raises WeightsError."""
+def form_of_weights(file: Path, network: str, part: str = "segment") -> dict[str, Any]:
+    """Of `FORM`, what weights of `network` say of themselves, or of one of their parts.
+
+    Raises WeightsError for weights of another network, and for a damaged header.
+    """
     stored = description_for(file, network)
-    form: dict[str, Any] = {key: stored[key] for key in ("widths", "folded") if key in stored}
+    stored = stored.get("parts", {}).get(part, {}) if "parts" in stored else stored
+    form: dict[str, Any] = {key: stored[key] for key in FORM if key in stored}
     widths = form.get("widths", [1])
     if not isinstance(widths, list) or not all(type(width) is int and width >= 1 for width in widths):
         raise _bad_header(file, f"widths {widths!r:.60} where a list of channels is expected")
-    if not isinstance(form.get("folded", False), bool):
-        raise _bad_header(file, f"folded {form['folded']!r:.60} where true or false is expected")
+    for key in ("width", "depth"):
+        if type(form.get(key, 1)) is not int or form.get(key, 1) < 1:
+            raise _bad_header(file, f"{key} {form[key]!r:.60} where a number of at least 1 is expected")
+    for key in ("folded", "activated_skips", "standardise"):
+        if not isinstance(form.get(key, False), bool):
+            raise _bad_header(file, f"{key} {form[key]!r:.60} where true or false is expected")
     return form
 
 
@@ -178,7 +191,8 @@ def trained_cue(file: Path, network: str) -> dict[str, Any]:
 
 def cue_numbers(cue: CueSettings) -> dict[str, Any]:
     """What a network is trained for beside the kind of its cue, by the names of CueSettings."""
-    return {name: getattr(cue, name) for name in ("intervals", "max_magnitude", "nominal_fps", "preset")}
+    values = {name: getattr(cue, name) for name in TRAINED_CUE}
+    return {name: value for name, value in values.items() if value or name not in ("references", "maps")}
 
 
 def _bad_header(file: Path, what: str) -> WeightsError:
@@ -186,10 +200,11 @@ def _bad_header(file: Path, what: str) -> WeightsError:
 
 
 @torch.no_grad()
-def load_weights(module: nn.Module, file: Path) -> None:
+def load_weights(module: nn.Module, file: Path, part: str = "") -> None:
     """Read `file` into `module`, all of it or nothing.
 
-    file: safetensors, or an FP32 .onnx that edgebs exported from a network in the form of `module`.
+    file: safetensors, or an FP32 .onnx that edgebs exported from a network in the form of `module`. part:
+    `segment` or `cue`, where the file may hold both, trained as one: its header then has `parts`.
     Raises WeightsError naming the file and the first tensor that is missing, surplus, of another shape or not
     finite; for a network of another width it says which width the file has.
     """
@@ -199,11 +214,16 @@ def load_weights(module: nn.Module, file: Path) -> None:
         _check_names(expected, {name: tuple(tensor.shape) for name, tensor in found.items()}, file)
         loaded = {name: found[name] for name in expected}
     else:
+        prefix = f"{part}." if part and "parts" in weights_description(file) else ""
         with _opened(file) as weights:
-            shapes = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+            shapes = {
+                name.removeprefix(prefix): tuple(weights.get_slice(name).get_shape())
+                for name in weights.keys()  # noqa: SIM118
+                if name.startswith(prefix)
+            }
             _check_width(module, shapes, file)
             _check_names(expected, shapes, file)
-            loaded = {name: weights.get_tensor(name) for name in expected}
+            loaded = {name: weights.get_tensor(prefix + name) for name in expected}
     for name, tensor in loaded.items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(

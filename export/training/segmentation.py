@@ -54,7 +54,7 @@ class SegmentationTask:
         held: Path | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """graph: of frame and cue to a probability; its `.network` returns the logit (N, 1, h, w).
+        """graph: its `logit(frame, cue)` is (N, 1, h, w).
 
         validation_render: of the validation set, where it is not `render`. validation_sequences: 0 for none
         but `held`, the part of a store (scored_store.py) that is validated on.
@@ -107,7 +107,8 @@ class SegmentationTask:
 
     def forward(self, module: Any, batch: Mapping[str, Any]) -> Tensor:
         """Logit (N, h, w)."""
-        return logit_of(module, batch["frame"], batch["cue"])
+        logit: Tensor = module.logit(batch["frame"], batch["cue"])[:, 0]
+        return logit
 
     def loss(self, output: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """See `Task.loss`."""
@@ -154,17 +155,3 @@ def scores(counts: Array) -> dict[str, float]:
         "best_F": float(f[best]),
         "threshold": best / counts.shape[1],
     }
-
-
-def logit_of(graph: Any, frame: Tensor, cue: Tensor) -> Tensor:
-    """What `graph.network` returns inside `graph`, (N, h, w): the graph itself ends with the sigmoid.
-
-    Of a probability near 1 the loss could not be computed in bfloat16.
-    """
-    caught: list[Tensor] = []
-    handle = graph.network.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
-    try:
-        graph(frame, cue)
-    finally:
-        handle.remove()
-    return caught[0][:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,6 @@ from export.training.segmentation import SegmentationTask
 from export.training.task import Task
 from export.training.workers import Render
 
-TRAINABLE = ("crossnet", "edge", FLOW)
-
 
 def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Task:
     """The task of `request.model`; with `request.data`, its samples are computed first, where they are not.
@@ -31,9 +30,15 @@ def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Tas
     """
     if isinstance(request, FlowTrainRequest):
         return flow_task(request)
+    if request.model.model not in TASKS:
+        known = ", ".join((*TASKS, FLOW))
+        raise ExportError(f"'{request.model.model}' cannot be trained; what can: {known}.")
+    return TASKS[request.model.model](request, bar)
+
+
+def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
+    """A segmenter that learns from frames beside the cue that OpenCV computes."""
     model = request.model
-    if model.model not in TRAINABLE:
-        raise ExportError(f"'{model.model}' cannot be trained; what can: {', '.join(TRAINABLE)}.")
     if model.flow != "dis":
         raise ExportError(f"training renders its cue with flow dis, not {model.flow}: leave --flow out.")
     # A cue of magnitudes alone stays true when the frame's colours change; one that holds colours does not.
@@ -81,10 +86,16 @@ def _mixture(request: TrainRequest, scenes: RenderedSequences, store: Path) -> R
 
 
 def _graph(request: TrainRequest) -> Any:
-    graph = build_networks(request.model)["segment"]
+    graph: Any = build_networks(request.model)["segment"]
     if request.model.weights_origin == RANDOM:
         for layer in graph.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 # Random statistics prove that folding works; training starts from the identity.
                 layer.reset_running_stats()
     return graph
+
+
+TASKS: Mapping[str, Callable[[TrainRequest, Bar], Task]] = {
+    "crossnet": segmentation_task,
+    "edge": segmentation_task,
+}

@@ -63,9 +63,12 @@ def toy_task(render=draw, **feed):
             layers = (nn.Conv2d(6, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2))
             self.network = nn.Sequential(*layers, nn.Conv2d(8, 1, 3, padding=1))
 
-        def forward(self, frame, cue):
+        def logit(self, frame, cue):
             image = frame.float().permute(0, 3, 1, 2) / 255
-            return torch.sigmoid(self.network(torch.cat([image, cue / 20], dim=1)))[:, 0]
+            return self.network(torch.cat([image, cue / 20], dim=1))
+
+        def forward(self, frame, cue):
+            return torch.sigmoid(self.logit(frame, cue))[:, 0]
 
     class ToyTask(SegmentationTask):
         def description(self):
