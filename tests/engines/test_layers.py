@@ -1,0 +1,147 @@
+"""engines/layers.py and the runtimes' own lists of layers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_onnx import SIZE, conv_net
+
+from edgebs.errors import BackendError
+from edgebs.manifest import NetworkFacts
+from edgebs.tensors import TensorSpec
+from engines.layers import LayerFacts, layers_of_network, median_ms, share_by
+from engines.onnxruntime_layers import layers_from_profile
+from engines.plan_layers import layers_from_inspector
+
+INPUTS = {
+    "frame": TensorSpec((1, SIZE, SIZE, 3), "uint8"),
+    "cue": TensorSpec((1, 3, SIZE, SIZE), "float32"),
+}
+
+
+def facts(backend: str) -> NetworkFacts:
+    return NetworkFacts(
+        file="segment.onnx",
+        backend=backend,
+        precision="fp32",
+        inputs=INPUTS,
+        outputs={"probability": TensorSpec((1, SIZE, SIZE), "float32")},
+        description={},
+        weights_sha256="",
+        parameters=0,
+        gflop=0.0,
+    )
+
+
+@pytest.mark.parametrize(("backend", "module", "kind"), [
+    ("openvino", "openvino", "Convolution"), ("onnxruntime", "onnxruntime", "Conv"),
+])  # fmt: skip
+def test_a_cpu_runtime_lists_and_times_what_it_runs(
+    backend: str, module: str, kind: str, tmp_path: Path
+) -> None:
+    pytest.importorskip(module)
+    layers = layers_of_network(conv_net(tmp_path / "net.onnx", channels=16), facts(backend), threads=1)
+    convolutions = [layer for layer in layers if layer.kind.endswith(kind)]
+    assert len(convolutions) == 2
+    assert {layer.precision for layer in convolutions} == {"fp32"}
+    assert all(layer.ms is not None and 0 <= layer.ms < 1000 for layer in layers)
+    assert sum(layer.ms or 0 for layer in layers) > 0
+
+
+def test_int8_layers_are_named_so(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    net = conv_net(tmp_path / "net.onnx", "int8", channels=64)
+    layers = layers_of_network(net, facts("openvino"), threads=1)
+    assert "int8" in {layer.precision for layer in layers if layer.kind == "Convolution"}
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_damaged_engine_is_an_error(backend: str, tmp_path: Path) -> None:
+    pytest.importorskip(backend)
+    (tmp_path / "net.onnx").write_bytes(b"no network")
+    with pytest.raises(BackendError, match=r"cannot load .*net\.onnx"):
+        layers_of_network(tmp_path / "net.onnx", facts(backend))
+
+
+INSPECTED = {
+    "Layers": [
+        {
+            "Name": "Reformatting CopyNode for Input Tensor 0 to /stem/Conv",
+            "LayerType": "Reformat",
+            "Inputs": [{"Name": "x", "Dimensions": [1, 3, 8, 8], "Format/Datatype": "Row major linear FP32"}],
+            "Outputs": [{"Name": "y", "Format/Datatype": "Channel major FP16 format where channel % 4 == 0"}],
+        },
+        {
+            "Name": "/stem/Conv + /stem/Relu",
+            "LayerType": "CaskConvolution",
+            "Outputs": [
+                {"Name": "z", "Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format."}
+            ],
+            "TacticName": "sm80_xmma_fprop_implicit_gemm_interleaved_i8i8_i8i32",
+        },
+        {"Name": "__myl_Cast", "LayerType": "kgen", "Outputs": [{"Name": "o", "Format/Datatype": "Half"}]},
+        {"Name": "shape", "LayerType": "Shape", "Outputs": []},
+    ],
+    "Bindings": ["x", "o"],
+}
+
+
+def test_the_inspectors_words_of_every_version_become_precisions() -> None:
+    layers = layers_from_inspector(json.dumps(INSPECTED))
+    assert [layer.precision for layer in layers] == ["fp16", "int8", "fp16", ""]
+    assert layers[1].kind == "CaskConvolution"
+    assert layers[1].kernel.startswith("sm80_xmma")
+    assert layers[1].ms is None
+
+
+def test_a_plan_built_without_details_lists_names() -> None:
+    assert layers_from_inspector('{"Layers": ["/stem/Conv + /stem/Relu"]}') == [
+        LayerFacts(name="/stem/Conv + /stem/Relu", kind="", precision="")
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_another_text_is_an_error_that_shows_it(text: str) -> None:
+    with pytest.raises(BackendError, match="inspector said"):
+        layers_from_inspector(text)
+
+
+def event(name: str, dur: float, **args: Any) -> dict[str, Any]:
+    return {"cat": "Node", "name": f"{name}_kernel_time", "dur": dur, "args": {"op_name": "Conv", **args}}
+
+
+def test_a_profile_gives_the_median_of_its_runs_in_the_order_of_execution() -> None:
+    half = [{"float16": [1, 8, 4, 4]}]
+    events = [
+        {"cat": "Session", "name": "model_run", "dur": 9},
+        *(event("/b/Conv", dur, output_type_shape=half) for dur in (3000, 1000, 1200)),
+        event("/a/Conv", 500),
+        {"cat": "Node", "name": "/a/Conv_fence_before", "dur": 1, "args": {"op_name": "Conv"}},
+    ]
+    first, second = layers_from_profile(events)
+    assert (first.name, first.precision, first.ms) == ("/b/Conv", "fp16", 1.2)
+    assert (second.name, second.precision, second.ms) == ("/a/Conv", "", 0.5)
+
+
+def test_medians_and_sums() -> None:
+    assert median_ms([{"a": 1.0}, {"a": 3.0}, {"a": 2.0, "b": 5.0}]) == {"a": 2.0, "b": 5.0}
+    layers = [
+        LayerFacts(name="a", kind="Conv", precision="int8", ms=1.0),
+        LayerFacts(name="b", kind="Conv", precision="fp32", ms=2.0),
+        LayerFacts(name="c", kind="Conv", precision="int8", ms=0.5),
+    ]
+    assert share_by(layers, "precision") == {
+        "fp32": {"layers": 1, "ms": 2.0},
+        "int8": {"layers": 2, "ms": 1.5},
+    }
+
+
+def test_every_inspector_name_exists_in_the_real_tensorrt_rtx() -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    assert hasattr(trt.ICudaEngine, "create_engine_inspector")
+    assert hasattr(trt.EngineInspector, "get_engine_information")
+    assert hasattr(trt.LayerInformationFormat, "JSON")
+    assert hasattr(trt.Runtime, "deserialize_cuda_engine")
