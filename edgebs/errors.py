@@ -7,6 +7,10 @@ EdgebsError
 ├── BundleError         a bundle is damaged, of another version, or made for another machine
 │   └── EngineMismatch  a plan was built for another GPU or another TensorRT
 ├── BackendError        a runtime refuses or fails
+│   ├── OutOfDeviceMemory  the GPU has too little free memory
+│   ├── EnqueueRefused  TensorRT did not queue a run
+│   ├── CaptureFailed   work could not be captured as a CUDA graph
+│   └── DeviceLost      the GPU failed: all that this process had on it is gone
 ├── WeightsError        weights do not fit the network, or are not finite
 ├── CalibrationError    a calibration set is missing, too small or damaged
 ├── ExportError         a network cannot be exported, built, or fails a check on the way
@@ -41,6 +45,22 @@ class EngineMismatch(BundleError):
 
 class BackendError(EdgebsError):
     """A runtime refuses a network or fails while running it."""
+
+
+class OutOfDeviceMemory(BackendError):
+    """The GPU has too little free memory."""
+
+
+class EnqueueRefused(BackendError):
+    """TensorRT did not queue a run: the output buffers hold the results of the run before."""
+
+
+class CaptureFailed(BackendError):
+    """Work could not be captured as a CUDA graph; it can still be queued call by call."""
+
+
+class DeviceLost(BackendError):
+    """The GPU failed: every handle and all memory that this process had on it is useless."""
 
 
 class WeightsError(EdgebsError):

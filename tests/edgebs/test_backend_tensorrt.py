@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_cuda import FakeCuda, Status
+from fake_cuda import FakeCuda, Status, install
 from fake_tensorrt import FakeTensorRT, plan
 
 from edgebs import cuda
@@ -29,7 +29,7 @@ FEED: dict[str, Array] = {
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     fake = FakeCuda()
-    monkeypatch.setattr(cuda, "runtime", lambda: fake)
+    install(fake, monkeypatch)
     return fake
 
 

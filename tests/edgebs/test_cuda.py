@@ -1,4 +1,4 @@
-"""edgebs/cuda.py, over the real cuda-bindings without a driver, and over a fake with one GPU."""
+"""edgebs/cuda, over the real cuda-bindings without a driver, and over a fake with one GPU."""
 
 from __future__ import annotations
 
@@ -6,25 +6,36 @@ import sys
 
 import numpy as np
 import pytest
-from fake_cuda import FakeCuda, Status
+from fake_cuda import CaptureMode, FakeCuda, Kind, Status, install
 
 from edgebs import cuda
-from edgebs.errors import BackendError, MissingDependency
+from edgebs.cuda.status import LOST
+from edgebs.errors import (
+    BackendError,
+    CaptureFailed,
+    DeviceLost,
+    EnqueueRefused,
+    MissingDependency,
+    OutOfDeviceMemory,
+)
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     made = FakeCuda()
-    monkeypatch.setattr(cuda, "runtime", lambda: made)
+    install(made, monkeypatch)
     return made
 
 
 def test_every_cuda_call_and_name_used_here_exists_in_cuda_bindings() -> None:
     real = pytest.importorskip("cuda.bindings.runtime")
     used = [name for name in dir(FakeCuda) if name.startswith("cuda")]
-    assert len(used) >= 16
+    assert len(used) >= 34
     assert not [name for name in used if not hasattr(real, name)]
-    assert real.cudaMemcpyKind.cudaMemcpyHostToDevice.name == "cudaMemcpyHostToDevice"
+    for kind, names in ((real.cudaMemcpyKind, Kind), (real.cudaStreamCaptureMode, CaptureMode)):
+        assert not [name for name in names.__members__ if not hasattr(kind, name)]
+    assert not [name for name in LOST if not hasattr(real.cudaError_t, name)]
+    assert not [name for name in Status.__members__ if not hasattr(real.cudaError_t, name)]
 
 
 def test_without_a_driver_there_are_no_devices_and_a_reason() -> None:
@@ -92,7 +103,7 @@ def test_a_forgotten_owner_is_given_back(fake: FakeCuda) -> None:
 
 
 def test_out_of_memory_names_the_amount(fake: FakeCuda) -> None:
-    with pytest.raises(BackendError, match=rf"cudaMalloc\({1 << 40}\) failed: cudaErrorMemoryAllocation"):
+    with pytest.raises(OutOfDeviceMemory, match=rf"cudaMalloc\({1 << 40}\) failed: .*Close other pipelines"):
         cuda.DeviceBuffer(1 << 40)
     assert fake.held == 0
 
@@ -102,10 +113,141 @@ def test_a_failure_while_closing_is_logged_not_raised(
 ) -> None:
     fake.fails["cudaFree"] = Status.cudaErrorLaunchFailure
     cuda.DeviceBuffer(8).close()
-    assert "closing a DeviceBuffer failed: cudaErrorLaunchFailure: launch failure" in caplog.text
+    assert "closing a DeviceBuffer failed: CUDA: cudaFree" in caplog.text
+    assert "cudaErrorLaunchFailure: launch failure" in caplog.text
 
 
 def test_work_that_fails_is_reported_where_it_is_waited_for(fake: FakeCuda) -> None:
     fake.fails["cudaStreamSynchronize"] = Status.cudaErrorLaunchFailure
     with cuda.Stream() as stream, pytest.raises(BackendError, match="cudaErrorLaunchFailure"):
         stream.synchronize()
+
+
+def test_a_stream_waits_for_what_another_recorded_and_for_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for waits, expected in ((True, 7), (False, 0)):
+        # The stream that copies back runs ahead of the one that copies there, as far as it may.
+        install(FakeCuda(eager={1}), monkeypatch)
+        with (
+            cuda.Stream() as there,
+            cuda.Stream() as back,
+            cuda.Event() as sent,
+            cuda.Event() as done,
+            cuda.PinnedBuffer((1,), "uint8") as source,
+            cuda.PinnedBuffer((1,), "uint8") as result,
+            cuda.DeviceBuffer(1) as first,
+            cuda.DeviceBuffer(1) as second,
+        ):
+            source.array[:] = 7
+            cuda.copy_to_device(first, source, there)
+            cuda.copy_on_device(second, first, there)
+            there.record(sent)
+            if waits:
+                back.wait(sent)
+            cuda.copy_to_host(result, second, back)
+            back.record(done)
+            done.synchronize()
+            assert result.array[0] == expected
+            there.synchronize()
+
+
+def test_events_measure_time_on_the_device(fake: FakeCuda) -> None:
+    with (
+        cuda.Stream() as stream,
+        cuda.Event(timed=True) as start,
+        cuda.Event(timed=True) as end,
+        cuda.PinnedBuffer((1,), "uint8") as source,
+        cuda.DeviceBuffer(1) as target,
+    ):
+        stream.record(start)
+        cuda.copy_to_device(target, source, stream)
+        cuda.copy_to_device(target, source, stream)
+        stream.record(end)
+        end.synchronize()
+        assert start.elapsed_ms(end) == 2
+    assert not fake.violations
+
+
+def test_a_graph_repeats_what_was_captured_and_capturing_runs_nothing(fake: FakeCuda) -> None:
+    with (
+        cuda.Stream() as stream,
+        cuda.PinnedBuffer((1,), "uint8") as source,
+        cuda.PinnedBuffer((1,), "uint8") as result,
+        cuda.DeviceBuffer(1) as device,
+    ):
+
+        def there_and_back() -> None:
+            cuda.copy_to_device(device, source, stream)
+            cuda.copy_to_host(result, device, stream)
+
+        with cuda.capture(stream, there_and_back) as graph:
+            for value in (5, 9):
+                source.array[:] = value
+                stream.synchronize()
+                assert result.array[0] != value
+                graph.launch(stream)
+                stream.synchronize()
+                assert result.array[0] == value
+    assert fake.held == 0
+
+
+@pytest.mark.parametrize("call", ["cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate"])
+def test_a_capture_that_fails_leaves_the_stream_usable_and_nothing_behind(fake: FakeCuda, call: str) -> None:
+    with cuda.Stream() as stream:
+        fake.fails[call] = Status.cudaErrorStreamCaptureInvalidated
+        with pytest.raises(CaptureFailed, match="cudaErrorStreamCaptureInvalidated"):
+            cuda.capture(stream, lambda: None)
+        fake.fails.clear()
+        with cuda.capture(stream, lambda: None) as graph:
+            graph.launch(stream)
+    assert fake.held == 0
+
+
+def test_work_that_refuses_to_be_captured_says_why(fake: FakeCuda) -> None:
+    def refuse() -> None:
+        raise EnqueueRefused("a loop on the host")
+
+    def lose() -> None:
+        raise DeviceLost("gone")
+
+    with cuda.Stream() as stream:
+        with pytest.raises(CaptureFailed, match="nothing captured: a loop on the host"):
+            cuda.capture(stream, refuse)
+        with pytest.raises(CaptureFailed, match="cudaErrorStreamCaptureUnsupported"):
+            cuda.capture(stream, stream.synchronize)
+        with pytest.raises(DeviceLost, match="gone"):
+            cuda.capture(stream, lose)
+        assert not fake.captures
+    assert fake.held == 0
+
+
+def test_a_lost_device_is_told_from_other_failures(fake: FakeCuda) -> None:
+    fake.lost = Status.cudaErrorLaunchFailure
+    with pytest.raises(DeviceLost, match=r"cudaErrorLaunchFailure: launch failure.*open it again.*dmesg"):
+        cuda.Stream()
+
+
+def test_a_broken_context_is_destroyed_when_nothing_lies_in_it(fake: FakeCuda) -> None:
+    buffer = cuda.DeviceBuffer(8)
+    cuda.revive_device(held=1)
+    assert fake.resets == 0
+    fake.lost = Status.cudaErrorLaunchFailure
+    with pytest.raises(DeviceLost, match="1 streams and buffers of pipelines that are still open"):
+        cuda.revive_device(held=1)
+    assert fake.resets == 0
+    buffer.close()
+    cuda.revive_device(held=0)
+    assert fake.resets == 1
+    cuda.DeviceBuffer(8).close()
+
+
+def test_a_device_that_a_reset_does_not_bring_back_is_lost(fake: FakeCuda) -> None:
+    fake.lost, fake.is_broken = Status.cudaErrorLaunchFailure, True
+    with pytest.raises(DeviceLost, match="end the process"):
+        cuda.revive_device(held=0)
+
+
+def test_memory_info_tells_free_from_total(fake: FakeCuda) -> None:
+    fake.free_bytes = 123
+    assert cuda.memory_info() == cuda.Memory(123, 1 << 30)

@@ -1,0 +1,96 @@
+"""What this layer asks of CUDA, whichever Python package brings it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """How many NVIDIA GPUs this process can use."""
+
+    count: int
+    reason: str
+    """Why there is none; empty if there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFacts:
+    """One NVIDIA GPU."""
+
+    name: str
+    compute_capability: str
+    """ "7.5" """
+    driver: str
+    """The newest CUDA version that the driver supports, "13.0"."""
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Memory of one GPU, in bytes."""
+
+    free: int
+    total: int
+
+
+class Direction(Enum):
+    """From where to where a copy goes."""
+
+    TO_DEVICE = "cudaMemcpyHostToDevice"
+    TO_HOST = "cudaMemcpyDeviceToHost"
+    ON_DEVICE = "cudaMemcpyDeviceToDevice"
+
+
+class Calls(Protocol):
+    """CUDA in the terms of this layer. Handles and addresses are integers, as TensorRT takes them.
+
+    Every method raises BackendError or the one of its children that fits: OutOfDeviceMemory, DeviceLost,
+    CaptureFailed.
+    """
+
+    name: str
+    """The Python package: "cuda-bindings" or "pycuda"."""
+    has_graphs: bool
+    """Whether the five methods on captures and graphs work; CaptureFailed from `begin_capture` if not."""
+
+    def devices(self) -> Devices: ...
+    def facts(self, index: int) -> DeviceFacts: ...
+    def enter(self, index: int) -> None:
+        """Make GPU `index` the one of this thread."""
+
+    def leave(self) -> None:
+        """Undo one `enter`, where the package keeps a stack."""
+
+    def memory(self) -> Memory: ...
+    def synchronize(self) -> None:
+        """Wait for everything on this thread's GPU."""
+
+    def reset(self) -> None:
+        """Destroy all that this process holds on this thread's GPU, and start afresh."""
+
+    def allocate(self, nbytes: int) -> int: ...
+    def free(self, address: int) -> None: ...
+    def allocate_pinned(self, nbytes: int) -> int: ...
+    def free_pinned(self, address: int) -> None: ...
+    def copy(self, target: int, source: int, nbytes: int, direction: Direction, stream: int) -> None: ...
+    def create_stream(self) -> int: ...
+    def destroy_stream(self, stream: int) -> None: ...
+    def synchronize_stream(self, stream: int) -> None: ...
+    def create_event(self, *, timed: bool) -> int: ...
+    def destroy_event(self, event: int) -> None: ...
+    def record(self, event: int, stream: int) -> None: ...
+    def wait(self, stream: int, event: int) -> None: ...
+    def synchronize_event(self, event: int) -> None: ...
+    def elapsed_ms(self, start: int, end: int) -> float: ...
+    def begin_capture(self, stream: int) -> None: ...
+    def end_capture(self, stream: int) -> int:
+        """The executable graph of what was queued since `begin_capture`."""
+
+    def abandon_capture(self, stream: int) -> None:
+        """End a capture whose result is not wanted. Raises nothing."""
+
+    def launch_graph(self, graph: int, stream: int) -> None: ...
+    def destroy_graph(self, graph: int) -> None: ...

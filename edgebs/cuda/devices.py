@@ -1,0 +1,106 @@
+"""Which GPUs there are, and making one of them this thread's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from edgebs.cuda.calls import Calls, DeviceFacts, Devices, Memory
+from edgebs.cuda.over_bindings import BindingsCalls
+from edgebs.cuda.status import runtime
+from edgebs.errors import BackendError, DeviceLost, MissingDependency
+
+
+def calls() -> Calls:
+    """CUDA over cuda-bindings, or over pycuda where only that is installed.
+
+    Raises MissingDependency with the command that installs cuda-bindings where neither is.
+    """
+    try:
+        return BindingsCalls(runtime())
+    except MissingDependency:
+        driver = _pycuda_driver()
+        if driver is None:
+            raise
+    return _over_pycuda(driver)
+
+
+def device_count() -> Devices:
+    """GPUs here; 0 with the reason where there is no driver, no GPU, or no Python package for CUDA."""
+    try:
+        return calls().devices()
+    except MissingDependency as error:
+        return Devices(0, str(error))
+
+
+def require_device() -> None:
+    """BackendError saying why, unless there is a GPU; MissingDependency without cuda-bindings."""
+    found = calls().devices()
+    if not found.count:
+        raise BackendError(f"no NVIDIA GPU: {found.reason}. Check with: nvidia-smi")
+
+
+def device_facts(index: int = 0) -> DeviceFacts:
+    """What GPU `index` is."""
+    return calls().facts(index)
+
+
+def memory_info(index: int = 0) -> Memory:
+    """Free and total memory of GPU `index`; what the CPU uses counts where they share it (Jetson)."""
+    with on_device(index):
+        return calls().memory()
+
+
+def use_device(index: int = 0) -> None:
+    """Make GPU `index` the one of this thread for good. Not over pycuda, where each use has an end."""
+    made = calls()
+    if made.name == "pycuda":
+        raise BackendError("pycuda needs its device left again: use `with edgebs.cuda.on_device(...)`")
+    made.enter(index)
+
+
+@contextmanager
+def on_device(index: int = 0) -> Iterator[None]:
+    """Run a block with GPU `index` as this thread's. About a microsecond over cuda-bindings."""
+    made = calls()
+    made.enter(index)
+    try:
+        yield
+    finally:
+        made.leave()
+
+
+def revive_device(held: int) -> None:
+    """Make sure that this thread's GPU works, after work that broke it was given up.
+
+    held: streams, buffers, ... that this process still holds there. A broken context is destroyed only when
+    nothing lies in it. Raises DeviceLost where it stays broken.
+    """
+    made = calls()
+    try:
+        made.synchronize()
+    except DeviceLost as error:
+        if held:
+            raise DeviceLost(
+                f"{error}. {held} streams and buffers of pipelines that are still open lie on it: close them"
+            ) from error
+        made.reset()
+        made.synchronize()
+
+
+def _pycuda_driver() -> Any:
+    try:
+        import pycuda.driver
+    except ImportError:
+        return None
+    return pycuda.driver
+
+
+@cache
+def _over_pycuda(driver: Any) -> Calls:
+    # One for the process, as the contexts are that pycuda retains.
+    from edgebs.cuda.over_pycuda import PycudaCalls
+
+    return PycudaCalls(driver)
