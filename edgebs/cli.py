@@ -710,6 +710,10 @@ def _print_run(summary: dict[str, Any], written: list[Path]) -> None:
 @app.command()
 def inspect(
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
+    layers: Annotated[
+        bool, typer.Option("--layers", help="List each network's layers as its runtime runs and times them.")
+    ] = False,
+    threads: Threads = 0,
     json: Json = False,
 ) -> None:
     """Verify a bundle and say what is in it."""
@@ -717,11 +721,31 @@ def inspect(
     from edgebs.bundle import verify_files
     from edgebs.shipped import bundle_path
 
+    if layers:
+        _print_layers(bundle_path(bundle), threads, json)
+        return
     manifest = verify_files(bundle_path(bundle)).manifest.to_json()
     if json:
         print_json(manifest)
     else:
         print_table(bundle_table(manifest))
+
+
+def _print_layers(bundle: Path, threads: int, json: bool) -> None:
+    from bench.layer_table import layer_table
+    from edgebs.bundle import load_bundle
+    from engines.layers import layers_of_network
+
+    loaded = load_bundle(bundle)  # also refuses a plan of another GPU
+    found = {
+        name: layers_of_network(loaded.file(name), facts, threads)
+        for name, facts in loaded.manifest.networks.items()
+    }
+    if json:
+        print_json({name: [layer.to_json() for layer in layers] for name, layers in found.items()})
+        return
+    for name, layers in found.items():
+        print_table(layer_table(f"{loaded.manifest.name}, network {name}", layers))
 
 
 @app.command()

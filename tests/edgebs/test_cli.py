@@ -169,3 +169,14 @@ def test_clean_up_is_switched_off_for_run_and_eval(run, tiny_bundle, street_vide
     assert said["eval", ()]["sequences"]["a"]["Re"] == 0.0
     assert said["eval", ("--no-cleanup",)]["sequences"]["a"]["Re"] == 1.0
     assert said["eval", ()]["bundles"]["bundle"]["cleanup"] == {"speck_px": 10**6, "hole_px": 0}
+
+
+def test_inspect_lists_the_layers_of_each_network(run, tiny_bundle):
+    code, out, _ = run("inspect", tiny_bundle.path, "--layers", "--threads", "1", "--json")
+    layers = json.loads(out)["segment"]
+    assert code == 0
+    assert {"name", "kind", "precision", "kernel", "ms"} == set(layers[0])
+    assert sum(layer["kind"] == "Convolution" for layer in layers) > 5
+    code, out, _ = run("inspect", tiny_bundle.path, "--layers", "--threads", "1")
+    assert code == 0
+    assert "fp32: " in out
