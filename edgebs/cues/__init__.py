@@ -75,19 +75,28 @@ def open_cue(settings: CueSettings, size: tuple[int, int], backend: Backend | No
             f"this edgebs computes no cue of kind '{settings.kind}'; known: {', '.join(CUE_KINDS)}. "
             "Install a newer edgebs."
         )
-    if settings.kind == "hop-background":
-        from edgebs.cues.hop_background import HopBackground
-
-        return HopBackground(settings, size)
     if settings.provider == "dis":
-        from edgebs.cues.dis import DisHop
-
-        return DisHop(settings, size)
+        return _by_dis(settings, size)
     if backend is None:
         raise BundleError(
             f"the cue provider '{settings.provider}' needs a cue network, and the bundle has none. "
             "Export the bundle again."
         )
+    if settings.kind == "hop-background":
+        from edgebs.cues.flow_network import NetworkFlow
+        from edgebs.cues.hop_background import HopBackground
+
+        return HopBackground(settings, size, NetworkFlow(settings, backend))
     from edgebs.cues.engine import EngineHop
 
     return EngineHop(settings, backend)
+
+
+def _by_dis(settings: CueSettings, size: tuple[int, int]) -> Cue:
+    if settings.kind == "hop-background":
+        from edgebs.cues.hop_background import HopBackground
+
+        return HopBackground(settings, size)
+    from edgebs.cues.dis import DisHop
+
+    return DisHop(settings, size)

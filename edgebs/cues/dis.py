@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
 from edgebs.cues import PRESETS, CueOutput, TensorRing
+from edgebs.cues.flow import flow_magnitudes
 from edgebs.errors import BundleError
 from edgebs.history import History
 from edgebs.manifest import CueSettings
@@ -34,30 +35,34 @@ def dis_flow(preset: str) -> Any:
     return flow
 
 
-def flow_magnitudes(
-    dis: Any,
-    grey: Frame,
-    pasts: Sequence[Frame],
-    out: Array,
-    correct: Callable[[Array, int], None] | None = None,
-) -> None:
-    """|flow| from `grey` to each past, in pixels. grey, pasts: (h, w) uint8; out: (K, h, w) float32.
+class DisVectors:
+    """`FlowVectors` of DIS flow; it compares grey levels."""
 
-    correct: is told each flow, (h, w, 2), and its channel, and may change it in place.
-    """
-    # The oldest frame standing in for several pasts is computed once.
-    done: dict[int, int] = {}
-    for channel, past in enumerate(pasts):
-        twin = done.setdefault(id(past), channel)
-        if twin != channel:
-            out[channel] = out[twin]
-        elif past is grey:
-            out[channel] = 0.0
-        else:
-            flow = dis.calc(grey, past, None)
-            if correct is not None:
-                correct(flow, channel)
-            np.sqrt(np.einsum("hwc,hwc->hw", flow, flow), out=out[channel])
+    def __init__(self, preset: str) -> None:
+        """Raises BundleError for an unknown preset."""
+        self._dis = dis_flow(preset)
+        self.description = f"OpenCV {cv2.__version__} DIS flow, preset {preset}"
+
+    def picture(self, frame: Frame, grey: Frame) -> Frame:  # noqa: ARG002
+        """See `FlowVectors.picture`."""
+        return grey
+
+    def vectors(self, now: Frame, pasts: Sequence[Frame]) -> Iterable[Array]:
+        """See `FlowVectors.vectors`."""
+        # The oldest frame standing in for several pasts is computed once.
+        done: dict[int, Array] = {}
+        for past in pasts:
+            if id(past) not in done:
+                done[id(past)] = self._flow(now, past)
+            yield done[id(past)]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _flow(self, now: Frame, past: Frame) -> Array:
+        if past is now:
+            return np.zeros((*now.shape, 2), np.float32)
+        return np.asarray(self._dis.calc(now, past, None))
 
 
 class DisHop:
@@ -65,8 +70,8 @@ class DisHop:
 
     def __init__(self, settings: CueSettings, size: tuple[int, int]) -> None:
         """Frames will come at `size` (H, W). Raises BundleError for an unknown preset."""
-        self._flow = dis_flow(settings.preset)
-        self.description = f"OpenCV {cv2.__version__} DIS flow, preset {settings.preset}"
+        self._flow = DisVectors(settings.preset)
+        self.description = self._flow.description
         self._intervals = settings.intervals
         self._history: History[Frame] = History(settings.intervals, settings.nominal_fps)
         self._ring = TensorRing((1, len(settings.intervals), *size))
@@ -81,8 +86,8 @@ class DisHop:
         return CueOutput({"cue": cue}, self._history.warming_up)
 
     def magnitudes(self, grey: Frame, pasts: Sequence[Frame], out: Array) -> None:
-        """See `flow_magnitudes`."""
-        flow_magnitudes(self._flow, grey, pasts, out)
+        """|flow| from `grey` to each past, in pixels. grey, pasts: (h, w) uint8; out: (K, h, w) float32."""
+        flow_magnitudes(self._flow.vectors(grey, pasts), out)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """See `Cue.remember`."""

@@ -1,4 +1,4 @@
-"""HOP by DIS flow with the camera's shake taken out, beside two median backgrounds."""
+"""HOP with the camera's shake taken out, beside two median backgrounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from edgebs.cues.background import (
     Shift,
     moved,
 )
-from edgebs.cues.dis import dis_flow, flow_magnitudes
+from edgebs.cues.dis import DisVectors
+from edgebs.cues.flow import FlowVectors, flow_magnitudes
 from edgebs.history import History
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
@@ -38,12 +39,13 @@ class HopBackground:
     is 255 * log(1 + 25 s) / log(1 + 25 * 180 s), at most 255; and B, G, R of the older background.
     """
 
-    def __init__(self, settings: CueSettings, size: tuple[int, int]) -> None:
-        """Frames will come at `size` (H, W). Raises BundleError for an unknown preset."""
-        self._flow = dis_flow(settings.preset)
-        self.description = (
-            f"OpenCV {cv2.__version__} DIS flow, preset {settings.preset}, and two median backgrounds"
-        )
+    def __init__(self, settings: CueSettings, size: tuple[int, int], flow: FlowVectors | None = None) -> None:
+        """Frames will come at `size` (H, W). flow: owned from here on; DIS flow by default.
+
+        Raises BundleError for an unknown preset of DIS.
+        """
+        self._flow = DisVectors(settings.preset) if flow is None else flow
+        self.description = f"{self._flow.description}, and two median backgrounds"
         self._intervals = settings.intervals
         self._nominal_fps = settings.nominal_fps
         self._history: History[tuple[Frame, Shift]] = History(settings.intervals, settings.nominal_fps)
@@ -56,9 +58,9 @@ class HopBackground:
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         """See `Cue.update`."""
-        grey, shift, place = self._seen(frame, captured_s)
+        picture, shift, place = self._seen(frame, captured_s)
         cue = self._ring.take()
-        self._magnitudes(grey, place, cue[0])
+        self._magnitudes(picture, place, cue[0])
         planes = cue[0, len(self._intervals) :]
         _lay(self._background.median, shift, frame, planes[:3])
         _lay(self._background.older, shift, frame, planes[5:])
@@ -82,11 +84,12 @@ class HopBackground:
     def close(self) -> None:
         """See `Cue.close`."""
         self.reset()
+        self._flow.close()
 
     def _seen(self, frame: Frame, captured_s: float | None) -> tuple[Frame, Shift, Shift]:
         """Take a frame into history and background.
 
-        Returns its grey picture, how far the camera looks off the background, and off where it looked first.
+        Returns its picture, how far the camera looks off the background, and off where it looked first.
         """
         self._tell_time(captured_s)
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
@@ -97,13 +100,14 @@ class HopBackground:
             self._background.clear()
             shift = (0.0, 0.0)
         place = (self._origin[0] + shift[0], self._origin[1] + shift[1])
-        self._history.push((grey, place), captured_s)
+        picture = self._flow.picture(frame, grey)
+        self._history.push((picture, place), captured_s)
         if self._background.is_due(self._now_s):
             back = (-shift[0], -shift[1])
             known = self._background.median if self._background.count else None
             self._background.add(moved(frame, back, known), self._now_s)
             self._shift.look_at(self._background.median)
-        return grey, shift, place
+        return picture, shift, place
 
     def _tell_time(self, captured_s: float | None) -> None:
         now_s = self._last_s + 1 / self._nominal_fps if captured_s is None else captured_s
@@ -115,7 +119,7 @@ class HopBackground:
         # Nobody watched during a pause, and a clock that is set back a little does not undo what was seen.
         self._now_s += min(max(step_s, 0.0), WINDOW_S / SAMPLES)
 
-    def _magnitudes(self, grey: Frame, place: Shift, out: Array) -> None:
+    def _magnitudes(self, picture: Frame, place: Shift, out: Array) -> None:
         """|flow| to each past without the camera's own, in pixels."""
         pasts = [self._history.past(interval) for interval in self._intervals]
 
@@ -125,7 +129,7 @@ class HopBackground:
             if math.hypot(right, down) >= STILL_PX:
                 flow -= _camera_flow(flow, (right, down))
 
-        flow_magnitudes(self._flow, grey, [past for past, _ in pasts], out, hold_still)
+        flow_magnitudes(self._flow.vectors(picture, [past for past, _ in pasts]), out, hold_still)
 
 
 def _lay(background: Frame, shift: Shift, frame: Frame, out: Array) -> None:
