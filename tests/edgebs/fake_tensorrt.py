@@ -1,9 +1,13 @@
-"""A TensorRT runtime without a GPU: plans are JSON, engines run on `FakeCuda` when their stream does."""
+"""A TensorRT runtime without a GPU: plans are JSON, engines run on `FakeCuda` when their stream does.
+
+A run is two kernels: the first reads the inputs and leaves the result in the scratch memory, the second
+brings it from there to the outputs. Two contexts that share scratch memory and overlap spoil each other.
+"""
 
 from __future__ import annotations
 
 import json
-from enum import IntEnum
+from enum import Enum, IntEnum
 from types import ModuleType
 from typing import Any
 
@@ -39,6 +43,26 @@ class TensorLocation(IntEnum):
     HOST = 1
 
 
+class Strategy(Enum):
+    """As in TensorRT 10: ExecutionContextAllocationStrategy."""
+
+    STATIC = "static"
+    USER_MANAGED = "user"
+
+
+class Kernels(Enum):
+    """As in TensorRT-RTX: DynamicShapesKernelSpecializationStrategy."""
+
+    LAZY = "lazy"
+    EAGER = "eager"
+
+
+class GraphStrategy(Enum):
+    """As in TensorRT-RTX: CudaGraphStrategy."""
+
+    DISABLED = "disabled"
+
+
 class Severity(IntEnum):
     """As in TensorRT."""
 
@@ -64,37 +88,132 @@ def plan(*, version: str = "10.3.0.30", capability: str = "7.5", **changes: Any)
     }
     for name, change in changes.items():
         tensors[name] |= change
+    return _plan(version, capability, tensors)
+
+
+def cue_plan(intervals: tuple[int, ...], *, count: int = 1, size: tuple[int, int] = (2, 2)) -> bytes:
+    """A plan whose network gives the difference of mean colours of the frame and each past frame."""
+    frame = {"mode": "INPUT", "shape": [count, *size, 3], "dtype": "UINT8"}
+    inputs = {"frame": frame} | {f"past_{interval}": dict(frame) for interval in intervals}
+    cue = {"mode": "OUTPUT", "shape": [count, len(intervals), *size], "dtype": "FLOAT"}
+    return _plan("10.3.0.30", "7.5", inputs | {"cue": cue})
+
+
+def batched(data: bytes, most: int) -> bytes:
+    """The same plan with a profile of 1 to `most` frames at once."""
+    facts = json.loads(data)
+    for tensor in facts["tensors"].values():
+        tensor["shape"][0] = -1
+    return json.dumps({**facts, "most": most}).encode()
+
+
+def _plan(version: str, capability: str, tensors: dict[str, Any]) -> bytes:
     return json.dumps({"version": version, "capability": capability, "tensors": tensors}).encode()
 
 
 class Context:
-    """An execution context. It must not outlive its engine."""
+    """An execution context. It must not outlive its engine. Addresses and shapes are those of the enqueue."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.addresses = engine, {}
+    def __init__(self, engine: Engine, *, is_user_managed: bool = False) -> None:
+        self.engine = engine
+        self.addresses: dict[str, int] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.refuses = False
+        self.own_scratch = None if is_user_managed else bytearray(engine.scratch)
+        self.scratch_address = 0
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         """Bind a tensor to device memory."""
         self.addresses[name] = address
         return name in self.engine.tensors
 
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        """Choose the size of an open dimension."""
+        self.shapes[name] = shape
+        return 1 <= shape[0] <= self.engine.most
+
     def execute_async_v3(self, stream: int) -> bool:
         """Queue one run; the buffers keep what they held if it is refused."""
+        cuda = self.engine.module.cuda
+        if stream in cuda.captures and self.engine.module.cannot_be_captured:
+            cuda.captures[stream].is_valid = False
+            return self._refused("a kernel that cannot be captured")
         if self.refuses or set(self.addresses) != set(self.engine.tensors):
-            self.engine.log(Severity.ERROR, "enqueue refused: a tensor has no address")
-            return False
-        self.engine.module.cuda.launch(stream, self._run)
+            return self._refused("enqueue refused: a tensor has no address")
+        if self.own_scratch is None and not self.scratch_address:
+            return self._refused("no device memory was given")
+        self.engine.module.enqueued += 1
+        views = {name: self._view(name) for name in self.addresses}
+        scratch = self._scratch()
+        output = next(name for name in views if self.engine.get_tensor_mode(name) == TensorIOMode.OUTPUT)
+
+        def compute() -> None:
+            result = _network(views).astype(views[output].dtype).tobytes()
+            scratch[: len(result)] = np.frombuffer(result, np.uint8)
+
+        def bring() -> None:
+            flat = scratch[: views[output].nbytes].view(views[output].dtype)
+            views[output][:] = flat.reshape(views[output].shape)
+
+        cuda.launch(stream, compute)
+        cuda.launch(stream, bring)
         return True
+
+    def _refused(self, reason: str) -> bool:
+        self.engine.log(Severity.ERROR, reason)
+        return False
+
+    def _scratch(self) -> Array:
+        memory = self.own_scratch or self.engine.module.cuda.device[self.scratch_address]
+        assert len(memory) >= self.engine.scratch
+        return np.frombuffer(memory, np.uint8)
 
     def _view(self, name: str) -> Array:
         facts = self.engine.tensors[name]
         memory = self.engine.module.cuda.device[self.addresses[name]]
-        return np.frombuffer(memory, _NUMPY[facts["dtype"]]).reshape(facts["shape"])
+        count = next(iter(self.shapes.values()))[0] if self.shapes else facts["shape"][0]
+        shape = (count, *facts["shape"][1:])
+        dtype = np.dtype(_NUMPY[facts["dtype"]])
+        return np.frombuffer(memory, dtype, count=int(np.prod(shape))).reshape(shape)
 
-    def _run(self) -> None:
-        result = self._view("frame").mean(axis=3) * 2 + self._view("cue").mean(axis=1)
-        self._view("probability")[:] = result
+
+def _network(tensors: dict[str, Array]) -> Array:
+    colour = tensors["frame"].astype(np.float32).mean(axis=3)
+    if "probability" in tensors:
+        return colour * 2 + tensors["cue"].mean(axis=1)
+    pasts = [tensors[name].astype(np.float32).mean(axis=3) for name in tensors if name.startswith("past_")]
+    return np.stack([np.abs(colour - past) for past in pasts], axis=1)
+
+
+class ContextOf8(Context):
+    """TensorRT 8.6 and 10.0: the scratch memory is a property."""
+
+    @property
+    def device_memory(self) -> int:
+        """Write only, in truth."""
+        return self.scratch_address
+
+    @device_memory.setter
+    def device_memory(self, address: int) -> None:
+        self.scratch_address = address
+
+
+class ContextOf10(Context):
+    """TensorRT 10.1 and later, and RTX."""
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        """Scratch memory and its size."""
+        assert size >= self.engine.scratch
+        self.scratch_address = address
+
+
+class ContextOfRtx(ContextOf10):
+    """RTX knows before whether it can be captured."""
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        """Whether a run can be captured now."""
+        assert stream in self.engine.module.cuda.streams
+        return not self.engine.module.cannot_be_captured
 
 
 class Engine:
@@ -103,6 +222,8 @@ class Engine:
     def __init__(self, module: FakeTensorRT, log: Any, facts: dict[str, Any]) -> None:
         self.module, self.log, self.tensors = module, log, facts["tensors"]
         self.num_io_tensors = len(self.tensors)
+        self.most = facts.get("most", 1)
+        self.scratch = 4096
 
     def get_tensor_name(self, index: int) -> str:
         """By position."""
@@ -116,6 +237,13 @@ class Engine:
         """-1 where it is open."""
         return tuple(self.tensors[name]["shape"])
 
+    def get_tensor_profile_shape(self, name: str, index: int) -> list[tuple[int, ...]]:
+        """Fewest, usual and most; of inputs only."""
+        assert index == 0
+        assert self.get_tensor_mode(name) == TensorIOMode.INPUT
+        rest = self.get_tensor_shape(name)[1:]
+        return [(1, *rest), (self.most, *rest), (self.most, *rest)]
+
     def get_tensor_dtype(self, name: str) -> DataType:
         """TensorRT's type."""
         return DataType[self.tensors[name]["dtype"]]
@@ -124,14 +252,70 @@ class Engine:
         """Device, unless the plan says otherwise."""
         return TensorLocation[self.tensors[name].get("location", "DEVICE")]
 
-    def create_execution_context(self) -> Context | None:
-        """None where there is no memory for it, as TensorRT answers."""
+    def made(self, kind: type[Context], *, is_user_managed: bool) -> Context | None:
+        """A context; None where there is no memory for it, as TensorRT answers."""
         if self.module.no_context:
             self.log(Severity.ERROR, "out of memory for the context")
             return None
-        context = Context(self)
+        context = kind(self, is_user_managed=is_user_managed)
         self.module.contexts.append(context)
         return context
+
+
+class EngineOf8(Engine):
+    """TensorRT 8.6."""
+
+    @property
+    def device_memory_size(self) -> int:
+        """Bytes of scratch memory."""
+        return self.scratch
+
+    def create_execution_context(self) -> Context | None:
+        """With memory of its own."""
+        return self.made(ContextOf8, is_user_managed=False)
+
+    def create_execution_context_without_device_memory(self) -> Context | None:
+        """Memory follows."""
+        return self.made(ContextOf8, is_user_managed=True)
+
+
+class EngineOf10(Engine):
+    """TensorRT 10.1 to 11."""
+
+    @property
+    def device_memory_size_v2(self) -> int:
+        """Bytes of scratch memory."""
+        return self.scratch
+
+    def create_execution_context(self, strategy: Strategy = Strategy.STATIC) -> Context | None:
+        """With memory of its own, or memory follows."""
+        return self.made(ContextOf10, is_user_managed=strategy is Strategy.USER_MANAGED)
+
+
+class RuntimeConfig:
+    """TensorRT-RTX's IRuntimeConfig."""
+
+    strategy = Strategy.STATIC
+    dynamic_shapes_kernel_specialization_strategy = Kernels.LAZY
+    cuda_graph_strategy: Any = None
+
+    def set_execution_context_allocation_strategy(self, strategy: Strategy) -> None:
+        """Who brings the scratch memory."""
+        self.strategy = strategy
+
+
+class EngineOfRtx(EngineOf10):
+    """TensorRT-RTX."""
+
+    def create_runtime_config(self) -> RuntimeConfig:
+        """Filled in by the caller."""
+        return RuntimeConfig()
+
+    def create_execution_context(self, config: Any = None) -> Context | None:  # type: ignore[override]
+        """As the config says."""
+        assert config.dynamic_shapes_kernel_specialization_strategy is Kernels.EAGER
+        assert config.cuda_graph_strategy is GraphStrategy.DISABLED
+        return self.made(ContextOfRtx, is_user_managed=config.strategy is Strategy.USER_MANAGED)
 
 
 class FakeTensorRT(ModuleType):
@@ -141,9 +325,20 @@ class FakeTensorRT(ModuleType):
         super().__init__(name)
         self.cuda, self.__version__ = cuda, version
         self.no_context = False
+        self.cannot_be_captured = False
+        self.enqueued = 0
         self.contexts: list[Context] = []
         self.host_code: list[bool] = []
+        self.lean: list[str] = []
         self.ILogger, self.TensorIOMode, self.TensorLocation = ILogger, TensorIOMode, TensorLocation
+        self.engine_type: type[Engine] = EngineOf8
+        if name == "tensorrt_rtx":
+            self.DynamicShapesKernelSpecializationStrategy, self.CudaGraphStrategy = Kernels, GraphStrategy
+            self.engine_type = EngineOfRtx
+        elif not version.startswith("8."):
+            self.engine_type = EngineOf10
+        if not version.startswith("8."):
+            self.ExecutionContextAllocationStrategy = Strategy
 
     def Runtime(self, logger: Any) -> _Runtime:  # noqa: N802
         """A runtime, as TensorRT's constructor gives it."""
@@ -154,6 +349,13 @@ class _Runtime:
     def __init__(self, module: FakeTensorRT, logger: Any) -> None:
         self.module, self.logger = module, logger
         self.engine_host_code_allowed = True
+
+    def load_runtime(self, path: str) -> _Runtime | None:
+        if not path.endswith(".so.10"):
+            self.logger.log(Severity.ERROR, "not a shared library")
+            return None
+        self.module.lean.append(path)
+        return _Runtime(self.module, self.logger)
 
     def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
         self.module.host_code.append(self.engine_host_code_allowed)
@@ -166,4 +368,4 @@ class _Runtime:
         if (facts["version"], facts["capability"]) != (self.module.__version__, self.module.cuda.capability):
             self.logger.log(Severity.ERROR, f"expecting compute {self.module.cuda.capability}")
             return None
-        return Engine(self.module, self.logger.log, facts)
+        return self.module.engine_type(self.module, self.logger.log, facts)

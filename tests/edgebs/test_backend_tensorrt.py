@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fake_cuda import FakeCuda, Status, install
-from fake_tensorrt import FakeTensorRT, plan
+from fake_tensorrt import FakeTensorRT, batched, plan
 
 from edgebs import cuda
 from edgebs.backends import open_backend
 from edgebs.backends.tensorrt import TensorRTBackend, check_plan_fits_here
+from edgebs.backends.tensorrt_engine import TensorRTContext, TensorRTEngine
 from edgebs.backends.tensorrt_module import import_tensorrt, last_error, make_logger, plan_facts_here
-from edgebs.errors import BackendError, BundleError, EngineMismatch, MissingDependency
+from edgebs.device_options import DeviceOptions
+from edgebs.errors import (
+    BackendError,
+    BundleError,
+    CaptureFailed,
+    DeviceLost,
+    EngineMismatch,
+    EnqueueRefused,
+    MissingDependency,
+)
 from edgebs.plan import PlanFacts, check_plan_fits, platform_name
 from edgebs.tensors import Array, TensorSpec
 
@@ -87,7 +98,7 @@ def test_a_refused_enqueue_is_an_error_not_the_last_result(trt: FakeTensorRT, fi
     backend = TensorRTBackend(file)
     backend.infer(FEED)
     trt.contexts[0].refuses = True
-    with pytest.raises(BackendError, match=r"refused to run .*: enqueue refused: a tensor has no address"):
+    with pytest.raises(EnqueueRefused, match=r"refused to run .*: enqueue refused: a tensor has no address"):
         backend.infer(FEED)
 
 
@@ -95,10 +106,103 @@ def test_a_lost_device_is_named(gpu: FakeCuda, trt: FakeTensorRT, file: Path) ->
     del trt
     backend = TensorRTBackend(file)
     gpu.fails["cudaStreamSynchronize"] = Status.cudaErrorLaunchFailure
-    with pytest.raises(BackendError, match="cudaErrorLaunchFailure"):
+    with pytest.raises(DeviceLost, match="cudaErrorLaunchFailure"):
         backend.infer(FEED)
     backend.close()
     assert gpu.held == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("tensorrt", "8.6.1"), ("tensorrt", "10.3.0.30"), ("tensorrt", "11.4.1"), ("tensorrt_rtx", "1.7.1.116")],
+)
+def test_contexts_share_scratch_memory_in_every_tensorrt(
+    gpu: FakeCuda, monkeypatch: pytest.MonkeyPatch, file: Path, name: str, version: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, FakeTensorRT(gpu, name=name, version=version))
+    file.write_bytes(plan(version=version))
+    engine = TensorRTEngine(file, module=name)
+    assert engine.scratch_bytes == 4096
+    spec = {**engine.inputs, **engine.outputs}
+    with cuda.Stream() as stream, cuda.DeviceBuffer(engine.scratch_bytes) as scratch, ExitStack() as owned:
+        buffers = {
+            name: owned.enter_context(cuda.DeviceBuffer(np.zeros(tensor.shape, tensor.dtype).nbytes))
+            for name, tensor in spec.items()
+        }
+        contexts = [
+            TensorRTContext(engine, scratch),
+            TensorRTContext(engine, scratch),
+            TensorRTContext(engine),
+        ]
+        for context in contexts:
+            context.bind(buffers)
+            context.enqueue(stream)
+            with context.captured(stream) as graph:
+                graph.launch(stream)
+                stream.synchronize()
+            context.close()
+            with pytest.raises(BackendError, match="context is closed"):
+                context.enqueue(stream)
+    engine.close()
+    assert (gpu.held, gpu.violations) == (0, [])
+
+
+def test_a_context_that_cannot_be_captured_says_so(
+    gpu: FakeCuda, monkeypatch: pytest.MonkeyPatch, file: Path
+) -> None:
+    for name, reason in (("tensorrt", "a kernel that cannot be captured"), ("tensorrt_rtx", "says that")):
+        trt = FakeTensorRT(gpu, name=name)
+        trt.cannot_be_captured = True
+        monkeypatch.setitem(sys.modules, name, trt)
+        context = TensorRTContext(TensorRTEngine(file, module=name))
+        with cuda.Stream() as stream:
+            addresses = dict.fromkeys(("frame", "cue", "probability"), cuda.DeviceBuffer(64))
+            context.bind(addresses)
+            with pytest.raises(CaptureFailed, match=reason):
+                context.captured(stream)
+            context.enqueue(stream)
+            stream.synchronize()
+
+
+def test_a_shared_engine_is_freed_by_its_last_owner(trt: FakeTensorRT, file: Path) -> None:
+    del trt
+    engine = TensorRTEngine(file)
+    other = engine.share()
+    engine.close()
+    assert other.engine is not None
+    other.close()
+    other.close()
+    assert other.engine is None
+    with pytest.raises(BackendError, match="the engine is closed"):
+        other.share()
+
+
+def test_a_batch_needs_a_profile_that_holds_it(trt: FakeTensorRT, file: Path) -> None:
+    del trt
+    file.write_bytes(batched(plan(), 4))
+    assert TensorRTEngine(file, batch=3).inputs["frame"].shape == (3, 2, 2, 3)
+    assert TensorRTBackend(file).outputs["probability"].shape == (1, 2, 2)
+    with pytest.raises(BackendError, match=r"built for 1 to 4 frames at once, not 5.*--batch 5"):
+        TensorRTEngine(file, batch=5)
+    file.write_bytes(plan())
+    with pytest.raises(BackendError, match=r"'frame' holds 1 frames, not 2.*no profile for more.*--batch 2"):
+        TensorRTEngine(file, batch=2)
+
+
+def test_native_code_in_plans_and_a_lean_runtime_are_choices(
+    trt: FakeTensorRT, file: Path, tmp_path: Path
+) -> None:
+    lean = tmp_path / "libnvinfer_lean.so.10"
+    lean.write_bytes(b"ELF")
+    TensorRTEngine(file, options=DeviceOptions(lean_runtime=lean))
+    TensorRTEngine(file, options=DeviceOptions(host_code=True))
+    assert (trt.lean, trt.host_code) == ([str(lean)], [False, True])
+    with pytest.raises(BackendError, match=r"segment\.plan is no lean runtime of TensorRT: not a shared"):
+        TensorRTEngine(file, options=DeviceOptions(lean_runtime=file))
+    with pytest.raises(BackendError, match="no such"):
+        TensorRTEngine(file, options=DeviceOptions(lean_runtime=tmp_path / "none.so"))
+    with pytest.raises(ValueError, match="from 0, got -1"):
+        DeviceOptions(device=-1)
 
 
 def test_wrong_inputs_are_refused(trt: FakeTensorRT, file: Path) -> None:
@@ -112,7 +216,7 @@ def test_the_device_is_set_on_the_thread_that_runs(gpu: FakeCuda, trt: FakeTenso
     backend = TensorRTBackend(file)
     gpu.current.clear()
     backend.infer(FEED)
-    assert gpu.current == [0]
+    assert set(gpu.current) == {0}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +240,7 @@ def test_a_plan_that_does_not_load_says_why_and_what_to_do(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shape": [-1, 2, 2, 3]}, r"'frame' has no fixed shape \(\?x2x2x3\)"),
+        ({"shape": [1, -1, 2, 3]}, r"'frame' has no fixed shape \(1x\?x2x3\)"),
         ({"dtype": "FP8"}, "'frame' has type FP8"),
         ({"location": "HOST"}, "'frame' lives on the host"),
     ],
