@@ -1,0 +1,199 @@
+"""CDN-GM's background image, of each pixel's last 245 values, without ever holding 245 frames.
+
+The network is two convolutions over time, each with stride 7, and dense layers: it meets every block of seven
+frames once. So a step needs the newest block and what its layers gave for the blocks before it
+(`export.cdn_gm.StepGraph`), and is due every seventh frame. The image is cut into seven bands of rows whose
+turns follow each other: each frame costs one step on a seventh of the image, and each pixel's background is
+the network's exact answer for the 245 frames that ended at most six frames ago.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgebs.backends import Backend
+from edgebs.cues import CueOutput, TensorRing
+from edgebs.errors import BundleError
+from edgebs.manifest import CueSettings
+from edgebs.tensors import Array, Frame
+
+BLOCK = 7
+"""Frames of a block, and bands of the image."""
+SUM_BLOCKS = 6
+"""Blocks before the newest one whose `sum` a step reads, ..."""
+FEATURE_AGES = (28, 21, 14, 7)
+"""... and how many blocks ago those ended whose `feature` it reads, oldest first."""
+INPUTS, OUTPUTS = {"frames", "sums", "features"}, {"cue", "sum", "feature"}
+CLOCK_CORRECTED_S = 2.0
+"""A step back of a clock by at most this is a correction; a larger one is another recording."""
+
+
+class BackgroundImage:
+    """Cue of `cdn-medal`: (1, 3, h, w) float32 BGR, 0 to 255.
+
+    While fewer blocks were seen than the network reads, those seen are repeated, oldest first, as often as
+    needed; within the first seven frames, the frames. The first frame of all is its own background.
+    """
+
+    def __init__(self, settings: CueSettings, size: tuple[int, int], backend: Backend) -> None:
+        """Frames will come at `size` (H, W). Own `backend` from here on: it is closed with the cue.
+
+        Raises BundleError where the network is not made for such frames.
+        """
+        self._backend = backend
+        self._references = settings.references
+        self._spacing_s, self._frame_s = settings.spacing_s, 1 / settings.nominal_fps
+        self.description = f"{backend.description}, a seventh of the background each frame"
+        rows = band_rows(size[0])
+        _require_bands(backend, rows, size)
+        self._bands = [_Band(min(band * rows, size[0] - rows), backend) for band in range(BLOCK)]
+        self._image = np.zeros((1, 3, *size), np.float32)
+        self._ring = TensorRing(self._image.shape)
+        self._frames: list[Frame] = []
+        self._last_s = self._now_s = self._taken_s = 0.0
+        self._count = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all that is kept of past frames, the newest seven frames included."""
+        return sum(band.nbytes for band in self._bands) + BLOCK * self._image.nbytes // 4
+
+    def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
+        """See `Cue.update`."""
+        self.remember(frame, captured_s)
+        cue = self._ring.take()
+        np.copyto(cue, self._image)
+        return CueOutput({"cue": cue}, self._count < self._references)
+
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        """See `Cue.remember`. Costs what `update` costs: there is no other way to remember."""
+        self._tell_time(captured_s)
+        if self._count and self._now_s - self._taken_s < self._spacing_now_s:
+            return
+        self._taken_s = self._now_s
+        self._frames = [*self._frames[1 - BLOCK :], frame]
+        if self._count == 0:
+            self._image[0] = frame.transpose(2, 0, 1)
+        self._count += 1
+        band = self._bands[self._count % BLOCK]
+        self._image[:, :, band.rows] = band.step(_repeated(self._frames))
+
+    def reset(self) -> None:
+        """See `Cue.reset`."""
+        self._frames = []
+        self._last_s = self._now_s = self._taken_s = 0.0
+        self._count = 0
+        for band in self._bands:
+            band.clear()
+
+    def close(self) -> None:
+        """See `Cue.close`."""
+        self.reset()
+        self._backend.close()
+
+    @property
+    def _spacing_now_s(self) -> float:
+        """Consecutive frames at first, then sparser ones: the series reaches back to the start."""
+        spacing_s = min(self._spacing_s, self._now_s / self._references)
+        # A frame that is early by half a frame's time is the one that was meant.
+        return spacing_s - self._frame_s / 2
+
+    def _tell_time(self, captured_s: float | None) -> None:
+        now_s = self._last_s + self._frame_s if captured_s is None else captured_s
+        step_s = now_s - self._last_s if self._count else 0.0
+        if step_s < -CLOCK_CORRECTED_S:
+            self.reset()
+            step_s = 0.0
+        self._last_s = now_s
+        self._now_s += max(step_s, 0.0)
+
+
+class _Band:
+    """A seventh of the rows: what is kept of its blocks."""
+
+    def __init__(self, top: int, backend: Backend) -> None:
+        self._infer = backend.infer
+        self._sums = np.zeros(backend.inputs["sums"].shape, backend.inputs["sums"].dtype)
+        self._features = np.zeros(backend.inputs["features"].shape, backend.inputs["features"].dtype)
+        height, width = self._sums.shape[2:]
+        self.rows = slice(top, top + height)
+        self._past_sums = _Past(SUM_BLOCKS, (self._sums.shape[1] // SUM_BLOCKS, height, width), self._sums)
+        channels = self._features.shape[1] // len(FEATURE_AGES)
+        self._past_features = _Past(max(FEATURE_AGES), (channels, height, width), self._features)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the past, and of the copies that the network reads."""
+        return self._past_sums.nbytes + self._past_features.nbytes + self._sums.nbytes + self._features.nbytes
+
+    def clear(self) -> None:
+        self._past_sums.clear()
+        self._past_features.clear()
+
+    def step(self, frames: list[Frame]) -> Array:
+        """The background (1, 3, rows, W) at the end of this block of seven frames; reused by the backend."""
+        block = np.stack([frame[self.rows] for frame in frames])[np.newaxis]
+        if len(self._past_sums) == 0:
+            return self._first_step(block)
+        self._past_sums.gather(range(SUM_BLOCKS, 0, -1), self._sums)
+        self._past_features.gather(FEATURE_AGES, self._features)
+        return self._run(block)
+
+    def _first_step(self, block: Array) -> Array:
+        """As if the first block had been there for ever: each layer has to be known for the next."""
+        feed = {"frames": block, "sums": self._sums, "features": self._features}
+        for name, blocks in (("sum", SUM_BLOCKS), ("feature", len(FEATURE_AGES))):
+            found = self._infer(feed)[name][0]
+            feed[f"{name}s"][0] = np.tile(found, (blocks, 1, 1))
+        return self._run(block)
+
+    def _run(self, block: Array) -> Array:
+        results = self._infer({"frames": block, "sums": self._sums, "features": self._features})
+        self._past_sums.push(results["sum"][0])
+        self._past_features.push(results["feature"][0])
+        return results["cue"]
+
+
+class _Past:
+    """The last results of a layer, (slots, channels, rows, W); what was before the first repeats them."""
+
+    def __init__(self, slots: int, shape: tuple[int, ...], like: Array) -> None:
+        self._slots = np.zeros((slots, *shape), like.dtype)
+        self._count = 0
+        self.nbytes = self._slots.nbytes
+
+    def __len__(self) -> int:
+        return min(self._count, len(self._slots))
+
+    def push(self, result: Array) -> None:
+        self._slots[self._count % len(self._slots)] = result
+        self._count += 1
+
+    def gather(self, ages: range | tuple[int, ...], out: Array) -> None:
+        """Copy the results of `ages` pushes ago, in this order, into (1, ages * channels, rows, W)."""
+        parts = out.reshape(len(ages), *self._slots.shape[1:])
+        for part, age in zip(parts, ages, strict=True):
+            np.copyto(part, self._slots[(self._count - age) % min(self._count, len(self._slots))])
+
+    def clear(self) -> None:
+        self._count = 0
+
+
+def band_rows(height: int) -> int:
+    """Rows of a band. Where seven bands are more than the image, the last ones overlap."""
+    return -(-height // BLOCK)
+
+
+def _repeated(frames: list[Frame]) -> list[Frame]:
+    """Seven frames, oldest first: those that there are, over and over."""
+    return [frames[(len(frames) - age) % len(frames)] for age in range(BLOCK, 0, -1)]
+
+
+def _require_bands(backend: Backend, rows: int, size: tuple[int, int]) -> None:
+    wanted = (1, BLOCK, rows, size[1], 3)
+    has_names = backend.inputs.keys() == INPUTS and backend.outputs.keys() >= OUTPUTS
+    if not has_names or backend.inputs["frames"].shape != wanted:
+        raise BundleError(
+            f"the cue network takes {dict(backend.inputs)}; a background image of {size[1]}x{size[0]} (width "
+            f"x height) needs {sorted(INPUTS)}, frames as {wanted}. Export the bundle again."
+        )
