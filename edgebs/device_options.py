@@ -37,5 +37,6 @@ class DeviceOptions:
     plans of that version; None for the installed TensorRT."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "graphs", Graphs(self.graphs))  # also from the word
         if self.device < 0:
             raise ValueError(f"device is the position of a GPU, from 0, got {self.device}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -76,6 +76,10 @@ class History(Generic[T]):
         """Forget everything, as at a change of scene."""
         self._items.clear()
         self._times.clear()
+
+    def __iter__(self) -> Iterator[T]:
+        """The items held now, oldest first."""
+        return iter(self._items)
 
     def __len__(self) -> int:
         """How many items are held now."""

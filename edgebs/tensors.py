@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,11 @@ class TensorSpec:
         np.dtype(self.dtype)
         if any(size < 1 for size in self.shape):
             raise ValueError(f"tensor sizes must be at least 1, got {self.shape}")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of such a tensor."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def check(self, name: str, array: Array) -> None:
         """Raise ValueError, naming both sides, unless `array` has this shape and dtype."""

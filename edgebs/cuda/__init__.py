@@ -19,6 +19,7 @@ from edgebs.cuda.devices import (
 from edgebs.cuda.graph import Graph, capture
 from edgebs.cuda.owners import (
     DeviceBuffer,
+    DevicePart,
     Event,
     Owned,
     PinnedBuffer,
@@ -33,6 +34,7 @@ from edgebs.cuda.status import check, runtime
 __all__ = [
     "DeviceBuffer",
     "DeviceFacts",
+    "DevicePart",
     "Devices",
     "Event",
     "Graph",

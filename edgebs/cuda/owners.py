@@ -6,6 +6,7 @@ import ctypes
 import logging
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -119,6 +120,26 @@ class DeviceBuffer(Owned):
         super().__init__(made, made.allocate(nbytes), made.free)
         self.nbytes = nbytes
 
+    def part(self, start: int, nbytes: int) -> DevicePart:
+        """`nbytes` of it from byte `start`. Raises ValueError where they do not lie inside."""
+        if start < 0 or start + nbytes > self.nbytes:
+            raise ValueError(f"bytes {start} to {start + nbytes} do not lie in {self.nbytes}")
+        return DevicePart(self, start, nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePart:
+    """A piece of a buffer; the buffer owns the memory."""
+
+    buffer: DeviceBuffer
+    start: int
+    nbytes: int
+
+    @property
+    def handle(self) -> int:
+        """Its address."""
+        return self.buffer.handle + self.start
+
 
 class PinnedBuffer(Owned):
     """Host memory that the GPU copies from and to without staging; `array` is its view."""
@@ -143,10 +164,14 @@ def copy_to_host(target: PinnedBuffer, source: DeviceBuffer, stream: Stream) -> 
     _copy(target, source, target.array.nbytes, Direction.TO_HOST, stream)
 
 
-def copy_on_device(target: DeviceBuffer, source: DeviceBuffer, stream: Stream) -> None:
+def copy_on_device(
+    target: DeviceBuffer | DevicePart, source: DeviceBuffer | DevicePart, stream: Stream
+) -> None:
     """Queue a copy of the whole of `source`, which is no longer than `target`."""
     _copy(target, source, source.nbytes, Direction.ON_DEVICE, stream)
 
 
-def _copy(target: Owned, source: Owned, nbytes: int, direction: Direction, stream: Stream) -> None:
+def _copy(
+    target: Owned | DevicePart, source: Owned | DevicePart, nbytes: int, direction: Direction, stream: Stream
+) -> None:
     stream._calls.copy(target.handle, source.handle, nbytes, direction, stream.handle)

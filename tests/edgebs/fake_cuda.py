@@ -131,7 +131,7 @@ class FakeCuda:
         return sum(len(queue) for queue in self.streams.values())
 
     def _new(self) -> int:
-        self._next += 0x1000
+        self._next += 1 << 20
         return self._next
 
     def _status(self, call: str) -> Status:
@@ -231,14 +231,21 @@ class FakeCuda:
     def cudaMemcpyAsync(self, target: int, source: int, nbytes: int, kind: Kind, stream: int) -> Answer:
         def copy() -> None:
             if kind == Kind.cudaMemcpyHostToDevice:
-                self.device[target][:nbytes] = bytes(self.pinned[source])[:nbytes]
+                self.at(target, nbytes)[:] = bytes(self.pinned[source])[:nbytes]
             elif kind == Kind.cudaMemcpyDeviceToHost:
-                ctypes.memmove(target, bytes(self.device[source][:nbytes]), nbytes)
+                ctypes.memmove(target, bytes(self.at(source, nbytes)), nbytes)
             else:
-                self.device[target][:nbytes] = self.device[source][:nbytes]
+                self.at(target, nbytes)[:] = bytes(self.at(source, nbytes))
 
         self.launch(stream, copy)
         return (self._status("cudaMemcpyAsync"),)
+
+    def at(self, address: int, nbytes: int) -> memoryview:
+        """Device memory from an address that lies in an allocation."""
+        base = max(start for start in self.device if start <= address)
+        start = address - base
+        assert start + nbytes <= len(self.device[base]), "out of bounds on the device"
+        return memoryview(self.device[base])[start : start + nbytes]
 
     # Streams and events
 

@@ -1,0 +1,116 @@
+"""How a frame goes through both networks: on the host here, on the device in edgebs.device_path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from edgebs.backends import Backend
+from edgebs.cues import Cue
+from edgebs.tensors import Array, Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A frame on its way from `begin` to `finish`."""
+
+    warming_up: bool
+    """Whether the history is still shorter than the longest interval."""
+    small: Frame | None = None
+    cue: Mapping[str, Array] = field(default_factory=dict)
+    """The host's inputs of the segmentation network."""
+    ticket: int = -1
+    """Which of the device's runs it is."""
+    device_ms: dict[str, float] = field(default_factory=dict)
+    """Time of each stage on the device, filled by `finish` where it is measured."""
+
+
+class Path(Protocol):
+    """Both networks of one camera. `begin` is called by one thread at a time, and `finish` by one."""
+
+    cue: Cue | None
+    """What computes the cue on the host; None where it never comes there."""
+
+    def begin(self, small: Frame, captured_s: float | None) -> Begun:
+        """Take the next frame, (h, w, 3) uint8 at network size, and start on it.
+
+        At most three frames may be between `begin` and `finish`.
+        """
+        ...
+
+    def finish(self, begun: Begun) -> Array:
+        """Its foreground probability, (h, w) float32. Overwritten by the next call."""
+        ...
+
+    def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
+        """The cue (1, K, h, w) and probability (h, w) of the next frame. Overwritten by later calls."""
+        ...
+
+    def segment(self, small: Frame, cue: Mapping[str, Array]) -> Array:
+        """The probability of a frame with a given cue; the history stays as it is. Overwritten as above."""
+        ...
+
+    def remember(self, small: Frame, captured_s: float | None) -> None:
+        """Take the next frame into the history without computing anything."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the history: the next frame is the first of a scene."""
+        ...
+
+    def descriptions(self) -> dict[str, str]:
+        """What runs each stage, for reports."""
+        ...
+
+    def close(self) -> None:
+        """Free what is held. May be called twice."""
+        ...
+
+
+class HostPath:
+    """Host arrays between cue and segmentation, and a call of each per frame."""
+
+    def __init__(self, segment: Backend, cue: Cue) -> None:
+        """Own both from here on."""
+        self.cue: Cue = cue
+        self._segment = segment
+
+    def begin(self, small: Frame, captured_s: float | None) -> Begun:
+        """Compute the cue."""
+        output = self.cue.update(small, captured_s)
+        return Begun(warming_up=output.warming_up, small=small, cue=output.tensors)
+
+    def finish(self, begun: Begun) -> Array:
+        """Segment."""
+        assert begun.small is not None
+        return self.segment(begun.small, begun.cue)
+
+    def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
+        """See `Path.trace`."""
+        begun = self.begin(small, captured_s)
+        return begun.cue["cue"], self.finish(begun)
+
+    def segment(self, small: Frame, cue: Mapping[str, Array]) -> Array:
+        """See `Path.segment`."""
+        probability: Array = self._segment.infer({"frame": small[np.newaxis], **cue})["probability"][0]
+        return probability
+
+    def remember(self, small: Frame, captured_s: float | None) -> None:
+        """See `Path.remember`."""
+        self.cue.remember(small, captured_s)
+
+    def reset(self) -> None:
+        """See `Path.reset`."""
+        self.cue.reset()
+
+    def descriptions(self) -> dict[str, str]:
+        """See `Path.descriptions`."""
+        return {"segment": self._segment.description, "cue": self.cue.description}
+
+    def close(self) -> None:
+        """Close the cue and the segmentation network."""
+        self.cue.close()
+        self._segment.close()
