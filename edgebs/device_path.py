@@ -106,11 +106,11 @@ class DevicePath:
         return counts
 
     def begin(self, small: Frame, captured_s: float | None) -> Begun:
-        """See `Path.begin`: of the only camera."""
+        """See `NetworkPath.begin`: of the only camera."""
         return self.begin_all([small], [captured_s])[0]
 
     def finish(self, begun: Begun) -> Array:
-        """See `Path.finish`: of the only camera."""
+        """See `NetworkPath.finish`: of the only camera."""
         probability: Array = self.finish_all([begun])[0]
         return probability
 
@@ -150,13 +150,13 @@ class DevicePath:
         return self._results
 
     def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
-        """See `Path.trace`."""
+        """See `NetworkPath.trace`."""
         begun = self.begin(small, captured_s)
         probability = self.finish(begun)
         return self._fetched(self._slots[begun.ticket % SLOTS].device["cue"]), probability
 
     def segment(self, small: Frame, cue: Mapping[str, Array]) -> Array:
-        """See `Path.segment`."""
+        """See `NetworkPath.segment`."""
         with cuda.on_device(self._device), ExitStack() as given:
             index, slot = self._take()
             try:
@@ -174,7 +174,7 @@ class DevicePath:
         return probability
 
     def remember(self, small: Frame, captured_s: float | None) -> None:
-        """See `Path.remember`."""
+        """See `NetworkPath.remember`."""
         if isinstance(self._cues, HostCues):
             self._cues.cues[0].remember(small, captured_s)
             return
@@ -188,7 +188,7 @@ class DevicePath:
                 raise
 
     def reset(self) -> None:
-        """See `Path.reset`."""
+        """See `NetworkPath.reset`."""
         if isinstance(self._cues, NetworkCues):
             self._cues.clear()
             return
@@ -196,7 +196,7 @@ class DevicePath:
             cue.reset()
 
     def descriptions(self) -> dict[str, str]:
-        """See `Path.descriptions`."""
+        """See `NetworkPath.descriptions`."""
         return {"segment": self._stage.description, "cue": self._cues.description}
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class Begun:
     """Time of each stage on the device, filled by `finish` where it is measured."""
 
 
-class Path(Protocol):
+class NetworkPath(Protocol):
     """Both networks of one camera. `begin` is called by one thread at a time, and `finish` by one."""
 
     cue: Cue | None
@@ -89,25 +89,25 @@ class HostPath:
         return self.segment(begun.small, begun.cue)
 
     def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
-        """See `Path.trace`."""
+        """See `NetworkPath.trace`."""
         begun = self.begin(small, captured_s)
         return begun.cue["cue"], self.finish(begun)
 
     def segment(self, small: Frame, cue: Mapping[str, Array]) -> Array:
-        """See `Path.segment`."""
+        """See `NetworkPath.segment`."""
         probability: Array = self._segment.infer({"frame": small[np.newaxis], **cue})["probability"][0]
         return probability
 
     def remember(self, small: Frame, captured_s: float | None) -> None:
-        """See `Path.remember`."""
+        """See `NetworkPath.remember`."""
         self.cue.remember(small, captured_s)
 
     def reset(self) -> None:
-        """See `Path.reset`."""
+        """See `NetworkPath.reset`."""
         self.cue.reset()
 
     def descriptions(self) -> dict[str, str]:
-        """See `Path.descriptions`."""
+        """See `NetworkPath.descriptions`."""
         return {"segment": self._segment.description, "cue": self.cue.description}
 
     def close(self) -> None:

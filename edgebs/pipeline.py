@@ -8,13 +8,13 @@ import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-
-import numpy as np
+from typing import cast, overload
 
 from edgebs.backends import Backend
 from edgebs.cleanup import clean
 from edgebs.cues import Cue
 from edgebs.manifest import Manifest
+from edgebs.path import HostPath, NetworkPath
 from edgebs.preprocess import check_frame, mask_from_probability, network_frame
 from edgebs.run import Clock, Counters, Result, Run, Stages, Work
 from edgebs.sources import Source, SourceFrame, open_source
@@ -26,12 +26,19 @@ __all__ = ["Counters", "Pipeline", "Result", "Run"]
 class Pipeline:
     """Two stages, two workers, one camera. Engines are owned: closing the pipeline closes them."""
 
-    def __init__(self, manifest: Manifest, segment: Backend, cue: Cue) -> None:
-        """Use `edgebs.load`; built by hand only from a fake backend in a test."""
+    @overload
+    def __init__(self, manifest: Manifest, segment: Backend, cue: Cue) -> None: ...
+    @overload
+    def __init__(self, manifest: Manifest, segment: NetworkPath) -> None: ...
+    def __init__(self, manifest: Manifest, segment: Backend | NetworkPath, cue: Cue | None = None) -> None:
+        """Use `edgebs.load`; built by hand only from a fake backend in a test.
+
+        segment: a network, with the cue beside it on the host; or a path that holds both.
+        """
         self.manifest = manifest
         self.counters = Counters()
-        self._segment = segment
-        self._cue = cue
+        self._path = cast(NetworkPath, segment) if cue is None else HostPath(cast(Backend, segment), cue)
+        self._cue = self._path.cue
         self._running = threading.Lock()
         self._next_index = 0
         self._run: weakref.ref[Run] | None = None
@@ -84,29 +91,26 @@ class Pipeline:
 
         The array is overwritten by the next call.
         """
-        probability: Array = self._segment.infer({"frame": small[np.newaxis], **cue})["probability"][0]
-        return probability
+        return self._path.segment(small, cue)
 
     def trace(self, frame: Frame, captured_s: float | None) -> tuple[Array, Array]:
         """The cue (1, K, h, w) and probability (h, w) of a frame: what `process` computes inside, for parity.
 
         Both are overwritten by later calls.
         """
-        small = network_frame(frame, self.manifest.size)
-        cue = self._cue.update(small, captured_s).tensors
-        return cue["cue"], self.segment(small, cue)
+        return self._path.trace(network_frame(frame, self.manifest.size), captured_s)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """Put a frame into the history without computing anything: a slow pipeline warms up quickly."""
-        self._cue.remember(network_frame(frame, self.manifest.size), captured_s)
+        self._path.remember(network_frame(frame, self.manifest.size), captured_s)
 
     def descriptions(self) -> dict[str, str]:
         """What runs each stage, for reports."""
-        return {"segment": self._segment.description, "cue": self._cue.description}
+        return self._path.descriptions()
 
     def reset(self) -> None:
         """Forget the history, as between two scenes."""
-        self._cue.reset()
+        self._path.reset()
         self._next_index = 0
 
     def close(self) -> None:
@@ -116,8 +120,7 @@ class Pipeline:
             run.close()
         # A process() in another thread is let finish: freeing an engine that runs crashes the process.
         with self._running:
-            self._cue.close()
-            self._segment.close()
+            self._path.close()
 
     def __enter__(self) -> Pipeline:
         """The pipeline itself."""
@@ -133,16 +136,15 @@ class Pipeline:
         clock = Clock()
         check_frame(source.image)
         small = network_frame(source.image, self.manifest.size)
-        work = Work(source, index, arrived_s, small, {"pre": clock.lap()})
-        output = self._cue.update(small, source.captured_s)
-        work.cue, work.warming_up = output.tensors, output.warming_up
-        work.stages_ms["cue"] = clock.lap()
-        return work
+        pre_ms = clock.lap()
+        begun = self._path.begin(small, source.captured_s)
+        return Work(source, index, arrived_s, begun, {"pre": pre_ms, "cue": clock.lap()})
 
     def _segmented(self, work: Work) -> Result:
         clock = Clock()
-        probability = self.segment(work.small, work.cue).copy()
+        probability = self._path.finish(work.begun).copy()
         work.stages_ms["segment"] = clock.lap()
+        work.stages_ms.update(work.begun.device_ms)
         height, width = work.source.image.shape[:2]
         mask = mask_from_probability(probability, (height, width), self.manifest.threshold)
         if self.manifest.cleanup.is_on:
@@ -156,5 +158,5 @@ class Pipeline:
             captured_s=work.source.captured_s,
             latency_ms=(time.perf_counter() - work.arrived_s) * 1e3,
             stages_ms=work.stages_ms,
-            warming_up=work.warming_up,
+            warming_up=work.begun.warming_up,
         )

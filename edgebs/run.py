@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 
 from edgebs.channel import Channel
 from edgebs.errors import StageError
+from edgebs.path import Begun
 from edgebs.sources import Source, SourceFrame
 from edgebs.tensors import Array, Frame
 
@@ -41,7 +42,8 @@ class Result:
     latency_ms: float
     """From the frame's arrival from the source to its mask, waiting between stages included."""
     stages_ms: Mapping[str, float]
-    """read (source), pre (resize), cue, segment, post."""
+    """read (source), pre (resize), cue, segment, post. On a GPU `cue` is the CPU's part until all is queued, and
+    `segment` its wait; device_upload, device_cue, ... are the GPU's own, where DeviceOptions.timed asks."""
     warming_up: bool
     """Whether the history was still shorter than the longest interval."""
 
@@ -63,10 +65,8 @@ class Work:
     source: SourceFrame
     index: int
     arrived_s: float
-    small: Frame
+    begun: Begun
     stages_ms: dict[str, float]
-    cue: Mapping[str, Array] = field(default_factory=dict)
-    warming_up: bool = False
 
 
 class Clock:
