@@ -9,6 +9,9 @@ the network's exact answer for the 245 frames that ended at most six frames ago.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
+
 import numpy as np
 
 from edgebs.backends import Backend
@@ -52,6 +55,9 @@ class BackgroundImage:
         self._frames: list[Frame] = []
         self._last_s = self._now_s = self._taken_s = 0.0
         self._count = 0
+        self._is_frozen = False
+        # Another thread may save what this one changes.
+        self._changing = threading.Lock()
 
     @property
     def nbytes(self) -> int:
@@ -67,29 +73,59 @@ class BackgroundImage:
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """See `Cue.remember`. Costs what `update` costs: there is no other way to remember."""
+        if self._is_frozen and self._count:
+            return
         self._tell_time(captured_s)
         if self._count and self._now_s - self._taken_s < self._spacing_now_s:
             return
         self._taken_s = self._now_s
-        self._frames = [*self._frames[1 - BLOCK :], frame]
-        if self._count == 0:
-            self._image[0] = frame.transpose(2, 0, 1)
-        self._count += 1
-        band = self._bands[self._count % BLOCK]
-        self._image[:, :, band.rows] = band.step(_repeated(self._frames))
+        with self._changing:
+            self._frames = [*self._frames[1 - BLOCK :], frame]
+            if self._count == 0:
+                self._image[0] = frame.transpose(2, 0, 1)
+            self._count += 1
+            band = self._bands[self._count % BLOCK]
+            self._image[:, :, band.rows] = band.step(_repeated(self._frames))
 
     def reset(self) -> None:
-        """See `Cue.reset`."""
+        """See `Cue.reset`. What is frozen stays."""
+        if not self._is_frozen:
+            with self._changing:
+                self._forget()
+
+    def background(self) -> Mapping[str, Array]:
+        """See `KeepsBackground.background`: `image`, (3, h, w) float32."""
+        with self._changing:
+            return {"image": self._image[0].copy()} if self._count else {}
+
+    def restore(self, background: Mapping[str, Array]) -> None:
+        """See `KeepsBackground.restore`: as if the camera had shown the image for the whole series."""
+        image = background["image"]
+        if image.dtype != np.float32 or image.shape != self._image.shape[1:] or not np.isfinite(image).all():
+            raise ValueError(f"image {image.dtype} {image.shape}")
+        with self._changing:
+            self._forget()
+            self._image[0] = image
+            shown = np.clip(np.rint(image), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+            self._frames = [np.ascontiguousarray(shown)] * BLOCK
+            for band in self._bands:
+                band.fill(self._frames)
+            self._count = self._references
+
+    def freeze(self, frozen: bool) -> None:
+        """See `KeepsBackground.freeze`."""
+        self._is_frozen = frozen
+
+    def close(self) -> None:
+        """See `Cue.close`."""
+        self._backend.close()
+
+    def _forget(self) -> None:
         self._frames = []
         self._last_s = self._now_s = self._taken_s = 0.0
         self._count = 0
         for band in self._bands:
             band.clear()
-
-    def close(self) -> None:
-        """See `Cue.close`."""
-        self.reset()
-        self._backend.close()
 
     @property
     def _spacing_now_s(self) -> float:
@@ -102,7 +138,7 @@ class BackgroundImage:
         now_s = self._last_s + self._frame_s if captured_s is None else captured_s
         step_s = now_s - self._last_s if self._count else 0.0
         if step_s < -CLOCK_CORRECTED_S:
-            self.reset()
+            self._forget()
             step_s = 0.0
         self._last_s = now_s
         self._now_s += max(step_s, 0.0)
@@ -139,6 +175,13 @@ class _Band:
         self._past_features.gather(FEATURE_AGES, self._features)
         return self._run(block)
 
+    def fill(self, frames: list[Frame]) -> None:
+        """As if these seven frames had been seen over and over."""
+        self.clear()
+        self.step(frames)
+        self._past_sums.fill()
+        self._past_features.fill()
+
     def _first_step(self, block: Array) -> Array:
         """As if the first block had been there for ever: each layer has to be known for the next."""
         feed = {"frames": block, "sums": self._sums, "features": self._features}
@@ -168,6 +211,11 @@ class _Past:
     def push(self, result: Array) -> None:
         self._slots[self._count % len(self._slots)] = result
         self._count += 1
+
+    def fill(self) -> None:
+        """Repeat the first result."""
+        self._slots[:] = self._slots[0]
+        self._count = len(self._slots)
 
     def gather(self, ages: range | tuple[int, ...], out: Array) -> None:
         """Copy the results of `ages` pushes ago, in this order, into (1, ages * channels, rows, W)."""

@@ -178,6 +178,46 @@ def test_halved_rings_cost_half_the_memory_and_little_of_a_grey_level() -> None:
     assert half.nbytes - past == (cue.nbytes - past) / 2
 
 
+def test_what_is_saved_is_the_image_and_a_restart_begins_with_it() -> None:
+    (cue, _), (later, network) = opened(), opened()
+    assert cue.background() == {}
+    for frame in frames(30):
+        found = cue.update(frame, None).tensors["cue"][0]
+    later.restore(cue.background())
+    again = later.update(frames(1)[0], None)
+    turn = (FRAMES + 1) % BLOCK
+    untouched = [row for row in range(SIZE[0]) if row not in last_row_of_turn(turn)]
+    assert (again.tensors["cue"][0][:, untouched] == found[:, untouched]).all()
+    assert not again.warming_up
+    # Where one frame came, the image still fills the rest of the series.
+    shown = np.rint(found).astype(np.uint8).transpose(1, 2, 0)
+    series = np.stack([*[shown] * (FRAMES - 1), frames(1)[0]])
+    rows = last_row_of_turn(turn)
+    expected = network.background(series)[:, rows]
+    assert np.abs(again.tensors["cue"][0][:, rows] - expected).max() / 255 < 1e-5
+
+
+def test_frozen_it_takes_no_frame_and_outlives_a_reset() -> None:
+    cue, network = opened()
+    for frame in frames(20):
+        before = cue.update(frame, None).tensors["cue"].copy()
+    cue.freeze(True)
+    runs = network.runs
+    cue.reset()
+    assert (cue.update(frames(1)[0], None).tensors["cue"] == before).all()
+    assert network.runs == runs
+    cue.freeze(False)
+    cue.update(frames(1)[0], None)
+    assert network.runs == runs + 1
+
+
+@pytest.mark.parametrize("image", [np.zeros((3, 4, 4), np.float32), np.full((3, *SIZE), np.nan, np.float32)])
+def test_an_image_that_cannot_be_one_is_refused(image: Array) -> None:
+    cue, _ = opened()
+    with pytest.raises(ValueError, match="image float32"):
+        cue.restore({"image": image})
+
+
 def test_closing_closes_the_network() -> None:
     cue, network = opened()
     cue.close()
