@@ -44,7 +44,8 @@ class BackgroundImage:
         Raises BundleError where the network is not made for such frames.
         """
         self._backend = backend
-        self._references = settings.references
+        self.references = settings.references
+        """Frames of the series."""
         self._spacing_s, self._frame_s = settings.spacing_s, 1 / settings.nominal_fps
         self.description = f"{backend.description}, a seventh of the background each frame"
         rows = band_rows(size[0])
@@ -69,7 +70,7 @@ class BackgroundImage:
         self.remember(frame, captured_s)
         cue = self._ring.take()
         np.copyto(cue, self._image)
-        return CueOutput({"cue": cue}, self._count < self._references)
+        return CueOutput({"cue": cue}, self._count < self.references)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """See `Cue.remember`. Costs what `update` costs: there is no other way to remember."""
@@ -110,7 +111,7 @@ class BackgroundImage:
             self._frames = [np.ascontiguousarray(shown)] * BLOCK
             for band in self._bands:
                 band.fill(self._frames)
-            self._count = self._references
+            self._count = self.references
 
     def freeze(self, frozen: bool) -> None:
         """See `KeepsBackground.freeze`."""
@@ -130,7 +131,7 @@ class BackgroundImage:
     @property
     def _spacing_now_s(self) -> float:
         """Consecutive frames at first, then sparser ones: the series reaches back to the start."""
-        spacing_s = min(self._spacing_s, self._now_s / self._references)
+        spacing_s = min(self._spacing_s, self._now_s / self.references)
         # A frame that is early by half a frame's time is the one that was meant.
         return spacing_s - self._frame_s / 2
 
