@@ -27,6 +27,12 @@ def require_opencv() -> None:
         raise MissingDependency(f"needs OpenCV: {INSTALL_OPENCV}")
 
 
+def require_tensorflow() -> None:
+    """Raise MissingDependency with the command that installs TensorFlow, where there is none."""
+    if _is_missing("tensorflow"):
+        raise MissingDependency("reading a TensorFlow checkpoint needs TensorFlow: pip install 'edgebs[tf]'")
+
+
 def require_export() -> None:
     """Raise MissingDependency, naming what is missing and the command that installs it."""
     missing = [module for module in EXPORT_MODULES if _is_missing(module)]
