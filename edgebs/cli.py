@@ -665,6 +665,12 @@ def run(
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after that many frames.")] = None,
     threshold: Threshold = None,
     cleanup: Cleanup = True,
+    background: Annotated[
+        Path | None, typer.Option(help="File of the scene's background: restored if there, saved at the end.")
+    ] = None,
+    freeze_background: Annotated[
+        bool, typer.Option("--freeze-background", help="Use that background as it is, and leave it so.")
+    ] = False,
     threads: Threads = 0,
     force: Force = False,
     json: Json = False,
@@ -683,6 +689,8 @@ def run(
             threads=threads,
             threshold=threshold,
             cleanup=cleanup,
+            background=background,
+            freeze_background=freeze_background,
             force=force,
             progress=progress,
         )

@@ -11,7 +11,7 @@ from edgebs.errors import BundleError
 from edgebs.tensors import TensorSpec
 
 FORMAT_VERSION = 1
-CUE_KINDS = {"hop": 0, "hop-background": 8}
+CUE_KINDS = {"hop": 0, "hop-background": 8, "background-maps": 0, "background-image": 0}
 """Channels of the cue beside the flow: background (3), its spread, the scene's age, older background (3)."""
 
 FLOW_KINDS = frozenset({"hop", "hop-background"})

@@ -242,7 +242,7 @@ def _samples(job: _Job, stream: Stream) -> list[Sample]:
     if job.calibration is not None:
         return samples_from_calibration(job.calibration, model.size, model.cue, CALIBRATION_SAMPLES)
     frames = [image for image, _ in stream]
-    return samples_from_stream(frames, model.size, model.cue.intervals, CHECK_SAMPLES)
+    return samples_from_stream(frames, model.size, model.cue, CHECK_SAMPLES)
 
 
 def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sample]) -> None:
@@ -258,7 +258,7 @@ def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sampl
         if job.request.calibrates_on_scenes and "int8" in job.request.precisions:
             with job.bar("rendering scenes for the calibration") as progress:
                 model = job.request.model
-                job.feeds["segment"] = scene_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress)
+                job.feeds |= scene_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress, network)
         else:
             job.feeds["segment"] = segment_feeds(samples, job.request.model.cue, network)
     _export_one(job, "segment", graphs["segment"])
