@@ -13,6 +13,8 @@ from typing import cast, overload
 from edgebs.backends import Backend
 from edgebs.cleanup import clean
 from edgebs.cues import Cue
+from edgebs.errors import BundleError
+from edgebs.kept_background import KeepsBackground, damaged, load_background, save_background
 from edgebs.manifest import Manifest
 from edgebs.path import HostPath, NetworkPath
 from edgebs.preprocess import check_frame, mask_from_probability, network_frame
@@ -42,6 +44,7 @@ class Pipeline:
         self._running = threading.Lock()
         self._next_index = 0
         self._run: weakref.ref[Run] | None = None
+        self._restored: Mapping[str, Array] | None = None
 
     def process(self, frame: Frame, captured_s: float | None = None) -> Result:
         """Segment one frame now, in the caller's thread, with the history of the frames before it.
@@ -109,9 +112,55 @@ class Pipeline:
         return self._path.descriptions()
 
     def reset(self) -> None:
-        """Forget the history, as between two scenes."""
+        """Forget the history, as between two scenes. What was restored or frozen is the background again."""
         self._path.reset()
+        if self._restored is not None:
+            self.require_background_cue().restore(self._restored)
         self._next_index = 0
+
+    def save_background(self, path: str | Path) -> None:
+        """Write what is known of the scene to an .npz file, whole or not at all; also while `run` is active.
+
+        Raises BundleError where the cue keeps no background or there is none yet, SinkError.
+        """
+        save_background(Path(path), self.manifest, self._known_background())
+
+    def restore_background(self, path: str | Path) -> None:
+        """Start with a saved background, now and whenever the history is forgotten, as `run` does.
+
+        Raises BundleError for a file of another model, size or weights, or a damaged one.
+        """
+        cue = self.require_background_cue()
+        background = load_background(Path(path), self.manifest)
+        try:
+            cue.restore(background)
+        except (KeyError, ValueError) as cause:
+            raise damaged(Path(path), cause) from cause
+        self._restored = background
+
+    def freeze_background(self) -> None:
+        """Let frames change the background no longer. Raises BundleError where there is none yet."""
+        self._known_background()
+        self.require_background_cue().freeze(True)
+
+    def unfreeze_background(self) -> None:
+        """Let frames change the background again."""
+        self.require_background_cue().freeze(False)
+
+    def require_background_cue(self) -> KeepsBackground:
+        """The cue, where it keeps a background. Raises BundleError where it does not."""
+        if not isinstance(self._cue, KeepsBackground):
+            raise BundleError(
+                f"the cue '{self.manifest.cue.kind}' of {self.manifest.name} keeps no background: it looks "
+                "back a few frames only. Leave --background out, or use a bundle of another model."
+            )
+        return self._cue
+
+    def _known_background(self) -> Mapping[str, Array]:
+        background = self.require_background_cue().background()
+        if not background:
+            raise BundleError("there is no background yet: run some frames first, or restore a saved one.")
+        return background
 
     def close(self) -> None:
         """End a run that is still active and free the engines. May be called twice."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebs.errors import SinkError, StageError
+from edgebs.errors import BundleError, SinkError, StageError
 from edgebs.latency import latency_percentiles
 from edgebs.loading import load
 from edgebs.pipeline import Pipeline
@@ -35,6 +35,8 @@ def run_to_files(
     threads: int = 0,
     threshold: float | None = None,
     cleanup: bool = True,
+    background: Path | None = None,
+    freeze_background: bool = False,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -42,7 +44,8 @@ def run_to_files(
 
     fps is that of the whole run, writing included. Files appear when they are complete; a source
     that breaks off, and an interruption (Ctrl-C, SIGTERM), leave the outputs of the frames before it; after
-    an interruption the summary says `interrupted`.
+    an interruption the summary says `interrupted`. background: a file that the scene's background is restored
+    from where it exists, and saved to at the end. freeze_background: use it as it was saved, and leave it so.
     Raises EdgebsError where the bundle, the source or an output cannot be used.
     """
     _refuse_same_file(source, mask, overlay)
@@ -51,6 +54,7 @@ def run_to_files(
     with ExitStack() as stack:
         stream = stack.enter_context(open_source(source))
         pipeline = stack.enter_context(load(bundle, threads=threads, threshold=threshold, cleanup=cleanup))
+        _begin_with(pipeline, background, freeze_background)
         sinks = [stack.enter_context(sink) for sink in _sinks(stream, mask, overlay, force)]
         started_s = time.perf_counter()
         is_whole = False
@@ -65,10 +69,25 @@ def run_to_files(
                     progress(result.index + 1, frames or stream.frame_count or 0)
             is_whole = True
         elapsed_s = time.perf_counter() - started_s
+        if background is not None and not freeze_background and pipeline.counters.frames_out:
+            pipeline.save_background(background)
         return {
             **_summary(pipeline, latencies, foreground / max(pixels, 1), elapsed_s),
             "interrupted": not is_whole,
         }
+
+
+def _begin_with(pipeline: Pipeline, background: Path | None, freeze: bool) -> None:
+    if freeze and background is None:
+        raise BundleError("there is no background to freeze: name the file of one with --background FILE.")
+    if background is None:
+        return
+    if background.exists() or freeze:
+        pipeline.restore_background(background)
+    else:
+        pipeline.require_background_cue()
+    if freeze:
+        pipeline.freeze_background()
 
 
 def _refuse_same_file(source: str | Path, mask: Path | None, overlay: Path | None) -> None:

@@ -7,11 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError, WeightsError
+from export.bmnbsn import (
+    COLOURS,
+    DEPTH,
+    MAPS,
+    REFERENCES,
+    WIDTH,
+    BmnBsnGraph,
+    MapsGraph,
+    MapsSegmentGraph,
+    UNet,
+)
+from export.cdn_gm import CdnGm, StepGraph
+from export.cdn_medal import CdnMedal, CdnMedalGraph
 from export.crossnet import CrossNet
 from export.edgenet import WIDTHS, EdgeGraph, EdgeNet
 from export.flownet import WIDTHS as FLOW_WIDTHS
 from export.flownet import FlowGraph, FlowNet
 from export.graphs import Graph, HopGraph, SegmentGraph
+from export.medalnet import MedalGraph, MedalNet
 from export.selflow import SelFlow
 
 DEFAULT_INTERVALS = (1, 5, 10)
@@ -83,6 +97,27 @@ def _selflow(description: Description) -> HopGraph:
     )
 
 
+def _bmn(description: Description) -> MapsGraph:
+    references, maps = description.get("references", REFERENCES), description.get("maps", MAPS)
+    network = _u_net(description, COLOURS * references, maps)
+    return MapsGraph(network, references, maps, bounded=description.get("bounded", False))
+
+
+def _bsn(description: Description) -> MapsSegmentGraph:
+    maps = description.get("maps", MAPS)
+    return MapsSegmentGraph(_u_net(description, COLOURS + maps, 2), maps)
+
+
+def _u_net(description: Description, before: int, after: int) -> UNet:
+    width, depth = description.get("width", WIDTH), description.get("depth", DEPTH)
+    return UNet(before, after, width, depth, folded=description.get("folded", True))
+
+
+def _bmn_bsn(description: Description) -> BmnBsnGraph:
+    parts = description.get("parts", {})
+    return BmnBsnGraph(_bmn(parts.get("cue", {})), _bsn(parts.get("segment", {})))
+
+
 def _intervals(description: Description) -> Any:
     return description.get("intervals", DEFAULT_INTERVALS)
 
@@ -93,8 +128,14 @@ def _count(description: Description) -> int:
 
 
 NETWORKS: Mapping[str, Callable[[Description], Any]] = {
+    "bmn": _bmn,
+    "bmn-bsn": _bmn_bsn,
+    "bsn": _bsn,
+    "cdn-gm": lambda _: StepGraph(CdnGm()),
+    "cdn-medal": lambda _: CdnMedalGraph(CdnMedal()),
     "crossnet": _crossnet,
     "edge": _edge,
     "flow-net": _flow_net,
+    "medal-net": lambda _: MedalGraph(MedalNet()),
     "selflow": _selflow,
 }

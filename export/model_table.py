@@ -40,11 +40,16 @@ class ModelFacts:
     networks: Mapping[str, NetworkForm]
     """`segment`, and `cue` where a network of the model's own computes it."""
     flows: tuple[str, ...] = ()
-    """Of `FLOWS`: what may compute the flow; none where the cue holds no flow."""
+    """Of `FLOWS`: what may compute the flow, beside a network that the user brings; none where the cue holds
+    no flow."""
+    takes_vectors: bool = False
+    """Whether the cue network gives flow vectors, not magnitudes: the camera's shake is taken out of them."""
     threshold: float = 0.5
     """Foreground probability of a mask's pixel."""
     is_trained_on_scenes: bool = False
     """Whether its training sees rendered scenes alone: such scenes may then calibrate and judge it."""
+    quantised: tuple[str, ...] = ("segment", "cue")
+    """Networks that INT8 narrows; the others stay in FP32, where 256 levels are too few for what they give."""
     trained_as: str = ""
     """Of export.description.NETWORKS: the network that is trained where it is not `segment` alone."""
 
@@ -114,8 +119,54 @@ MODELS: Mapping[str, ModelFacts] = {
         side_multiple=64,
         cue={"kind": "hop-background", "preset": "fine", **HOP},
         networks={"segment": NetworkForm(network="edge", of_cue=("intervals", "max_magnitude"))},
-        flows=("dis",),
+        flows=("dis", "net"),
+        takes_vectors=True,
         is_trained_on_scenes=True,
+    ),
+    "bmn-bsn": ModelFacts(
+        what="BMN-BSN: a U-Net makes maps of the background, another compares a frame with them; width 64",
+        parameters=62_097_102,
+        gflop=113.96,
+        size=(240, 320),
+        side_multiple=16,
+        cue={
+            "kind": "background-maps",
+            "provider": "bmn",
+            "intervals": (),
+            "max_magnitude": 1.0,
+            "nominal_fps": 25.0,
+            "references": 16,
+            "maps": 12,
+            "spacing_s": 11.25,
+            "refresh_s": 10.0,
+        },
+        networks={
+            "segment": NetworkForm(network="bsn", of_cue=("maps",), of_request=("width", "depth")),
+            "cue": NetworkForm(network="bmn", of_cue=("references", "maps"), of_request=("width", "depth")),
+        },
+        is_trained_on_scenes=True,
+        trained_as="bmn-bsn",
+    ),
+    "cdn-medal": ModelFacts(
+        what="CDN-MEDAL-net: CDN-GM makes a background image of 245 frames, MEDAL-net compares it with one",
+        parameters=3_510,
+        gflop=0.0,
+        size=(240, 320),
+        side_multiple=4,
+        cue={
+            "kind": "background-image",
+            "provider": "cdn-gm",
+            "intervals": (),
+            "max_magnitude": 255.0,
+            "nominal_fps": 25.0,
+            "references": 245,
+            "maps": 3,
+        },
+        networks={"segment": NetworkForm(network="medal-net"), "cue": NetworkForm(network="cdn-gm")},
+        threshold=0.3,
+        is_trained_on_scenes=True,
+        trained_as="cdn-medal",
+        quantised=("segment",),
     ),
 }
 FLOWS: Mapping[str, FlowFacts] = {

@@ -20,7 +20,7 @@ from export.crossnet import CrossNet
 LEAKY_GAIN = 1.15 * math.sqrt(2 / (1 + 0.2**2))
 """Of He et al. for LeakyReLU, and what a filter without mean loses of its inputs' second moment."""
 METADATA_KEY = "edgebs"
-FORM = ("widths", "width", "depth", "norm", "activated_skips", "warp", "standardise", "folded")
+FORM = ("widths", "width", "depth", "norm", "activated_skips", "warp", "standardise", "bounded", "folded")
 """Keys of a description that weights say of themselves."""
 TRAINED_CUE = ("intervals", "max_magnitude", "nominal_fps", "preset", "references", "maps")
 """Settings of a cue that a network is trained for, beside its kind."""

@@ -82,6 +82,14 @@ def open_cue(settings: CueSettings, size: tuple[int, int], backend: Backend | No
             f"the cue provider '{settings.provider}' needs a cue network, and the bundle has none. "
             "Export the bundle again."
         )
+    if settings.kind == "background-image":
+        from edgebs.cues.background_image import BackgroundImage
+
+        return BackgroundImage(settings, size, backend)
+    if settings.kind == "background-maps":
+        from edgebs.cues.background_maps import BackgroundMaps
+
+        return BackgroundMaps(settings, backend)
     if settings.kind == "hop-background":
         from edgebs.cues.flow_network import NetworkFlow
         from edgebs.cues.hop_background import HopBackground

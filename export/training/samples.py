@@ -41,7 +41,7 @@ class TrainingSample:
 
     frame: Frame
     cue: Array
-    """(K, h, w) float16."""
+    """(K, h, w) float16; or (3 R, h, w) uint8, the planes of R frames that a network makes the cue of."""
     labels: Frame
     """(h, w) uint8, CDnet's labels."""
 
@@ -59,9 +59,12 @@ def sequence_samples(
     size: (h, w). overexposed: share of the sequences with too much light: real cameras make bright ground
     white, where flow has nothing to hold on to and leaks out of what passes by.
     """
+    if settings.kind == "background-maps":
+        from export.training.reference_samples import reference_samples
+
+        return reference_samples(settings, seed, index, size, bank, overexposed)
     rng = np.random.default_rng((seed, index, 0x5EE))
-    rendered = VariedScene(seed=(seed, index), size=size, bank=bank)
-    scene = _Exposed(rendered, _exposure(seed, index, overexposed))
+    scene = exposed_scene(seed, index, size, bank, overexposed)
     cue = open_cue(settings, size, None)
     # A file without time stamps is read as if it had the nominal rate: its seconds are shorter or longer.
     rate = scene.fps / settings.nominal_fps if rng.random() < COUNTED_SHARE else 1.0
@@ -82,6 +85,14 @@ def sequence_samples(
             cue.remember(image, seconds * rate)
     cue.close()
     return samples
+
+
+def exposed_scene(
+    seed: int, index: int, size: tuple[int, int], bank: PictureBank, overexposed: float
+) -> _Exposed:
+    """The scene of a sequence, see `sequence_samples`."""
+    rendered = VariedScene(seed=(seed, index), size=size, bank=bank)
+    return _Exposed(rendered, _exposure(seed, index, overexposed))
 
 
 class _Exposed:

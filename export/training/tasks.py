@@ -12,7 +12,9 @@ from edgebs.errors import ExportError
 from export.models import RANDOM, build_networks
 from export.training.flow_request import FLOW, FlowTrainRequest
 from export.training.flow_task import flow_task
+from export.training.joint import joint_graph
 from export.training.loop import Bar, no_bar, require_free
+from export.training.medal_task import cdn_medal_task
 from export.training.mixture import Mixture, StoredSequences
 from export.training.rendering import RenderedSequences, as_it_is, flipped_and_tinted, mirrored_only
 from export.training.request import TrainRequest
@@ -39,6 +41,8 @@ def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Tas
 def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
     """A segmenter that learns from frames beside the cue that OpenCV computes."""
     model = request.model
+    if model.facts.trained_as and request.data is not None:
+        raise ExportError(f"{model.model} is trained on rendered scenes alone: leave --data out.")
     if model.flow != "dis":
         raise ExportError(f"training renders its cue with flow dis, not {model.flow}: leave --flow out.")
     # A cue of magnitudes alone stays true when the frame's colours change; one that holds colours does not.
@@ -86,7 +90,8 @@ def _mixture(request: TrainRequest, scenes: RenderedSequences, store: Path) -> R
 
 
 def _graph(request: TrainRequest) -> Any:
-    graph: Any = build_networks(request.model)["segment"]
+    model = request.model
+    graph: Any = joint_graph(model) if model.facts.trained_as else build_networks(model)["segment"]
     if request.model.weights_origin == RANDOM:
         for layer in graph.modules():
             if isinstance(layer, nn.BatchNorm2d):
@@ -96,6 +101,8 @@ def _graph(request: TrainRequest) -> Any:
 
 
 TASKS: Mapping[str, Callable[[TrainRequest, Bar], Task]] = {
+    "bmn-bsn": segmentation_task,
+    "cdn-medal": cdn_medal_task,
     "crossnet": segmentation_task,
     "edge": segmentation_task,
 }

@@ -15,7 +15,8 @@ from edgebs.errors import EdgebsError, ExportError
 from edgebs.tensors import Array
 
 Sample = tuple[Array, Array, Array]
-"""Frame (h, w, 3) uint8 BGR, cue (K, h, w) float, CDnet labels (h, w) uint8."""
+"""Frame (h, w, 3) uint8 BGR, cue (K, h, w) float, CDnet labels (h, w) uint8. Where a network that is trained
+computes the cue, what that is fed stands in its place: (3 R, h, w) uint8, the planes of R frames."""
 Render = Callable[[int, int], list[Sample]]
 """(seed, index) -> the samples of that sequence. Must pickle, and import no torch."""
 QUEUED = 4
@@ -82,13 +83,14 @@ def _work(render: Render, seed: int, first: int, stride: int, out: Any) -> None:
 
 
 def _checked(samples: list[Sample], index: int) -> list[Sample]:
-    """The samples, the cue in float16: half of what travels and of what is held."""
+    """The samples, a cue of numbers in float16: half of what travels and of what is held."""
     if not samples:
         raise ExportError(f"sequence {index} has no sample: its renderer must give at least one.")
     return [
         (
             np.ascontiguousarray(frame),
-            np.ascontiguousarray(cue.astype(np.float16, copy=False)),
+            # Frames are left alone: samples of a sequence share them, on their way too.
+            cue if cue.dtype == np.uint8 else np.ascontiguousarray(cue.astype(np.float16, copy=False)),
             np.ascontiguousarray(labels),
         )
         for frame, cue, labels in samples

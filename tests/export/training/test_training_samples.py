@@ -95,7 +95,7 @@ def test_the_past_that_is_rendered_is_what_the_background_would_have_kept(
 
 def test_calibration_takes_one_frame_of_each_of_its_own_scenes(bank: PictureBank) -> None:
     told: list[tuple[int, int]] = []
-    feeds = scene_feeds(CUE, SIZE, 3, lambda done, total: told.append((done, total)))
+    feeds = scene_feeds(CUE, SIZE, 3, lambda done, total: told.append((done, total)))["segment"]
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert [feed["frame"].shape for feed in feeds] == [(1, *SIZE, 3)] * 3
     assert all(feed["cue"].shape == (1, 11, *SIZE) and feed["cue"].dtype == np.float32 for feed in feeds)

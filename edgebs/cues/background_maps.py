@@ -1,0 +1,108 @@
+"""Maps of a scene's background, computed by a network from chosen frames, kept until those have changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgebs.backends import Backend
+from edgebs.cues import CueOutput
+from edgebs.cues.references import References
+from edgebs.cues.scene_clock import SceneClock
+from edgebs.manifest import CueSettings
+from edgebs.tensors import Array, Frame
+
+GROWN = 0.5
+"""Share of the scene's age at the last computation after which a young one is due again."""
+
+
+class BackgroundMaps:
+    """Cue of BMN-BSN, (1, M, h, w) float32: what the cue network makes of the references.
+
+    The network's input is `references`, (1, R, h, w, 3) uint8; its output is `cue`. It runs when references
+    have changed and `refresh_s` have passed, in a young scene sooner: whenever its age has grown by half. The
+    frame that it runs for waits for it; all others get the maps that are kept.
+    """
+
+    def __init__(self, settings: CueSettings, backend: Backend) -> None:
+        """Own `backend` from here on: it is closed with the cue."""
+        self._backend = backend
+        self.description = f"{backend.description}, from {settings.references} chosen frames"
+        self._refresh_s = settings.refresh_s
+        self._shape = backend.inputs["references"].shape[2:]
+        self._references = References(settings.references, settings.spacing_s)
+        self._clock = SceneClock(settings.nominal_fps, settings.spacing_s)
+        self._maps: Array | None = None
+        self._computed_s = 0.0
+        self._is_stale = False
+        self._is_frozen = False
+        # Another thread may save what this one changes.
+        self._changing = threading.Lock()
+
+    def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
+        """See `Cue.update`."""
+        self.remember(frame, captured_s)
+        maps = self._maps
+        if maps is None or (self._is_stale and self._clock.now_s >= self._due_s):
+            maps = self._computed()
+        # Not from a ring: maps are replaced, never overwritten.
+        return CueOutput({"cue": maps}, len(self._references.frames) < self._references.count)
+
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        """See `Cue.remember`."""
+        if self._is_frozen:
+            return
+        with self._changing:
+            if self._clock.tick(captured_s):
+                self._forget()
+            self._is_stale |= self._references.see(frame, self._clock.now_s)
+
+    def reset(self) -> None:
+        """See `Cue.reset`. What is frozen stays."""
+        if not self._is_frozen:
+            with self._changing:
+                self._forget()
+
+    def close(self) -> None:
+        """See `Cue.close`."""
+        self._backend.close()
+
+    def background(self) -> Mapping[str, Array]:
+        """See `KeepsBackground.background`."""
+        with self._changing:
+            frames = self._references.frames
+            if not frames:
+                return {}
+            return {"references": np.stack(frames), "seen_s": np.array(self._clock.now_s)}
+
+    def restore(self, background: Mapping[str, Array]) -> None:
+        """See `KeepsBackground.restore`."""
+        frames, seen_s = background["references"], float(background["seen_s"])
+        if frames.dtype != np.uint8 or frames.shape[1:] != self._shape or not len(frames) or not seen_s >= 0:
+            raise ValueError(f"references {frames.dtype} {frames.shape}, seen for {seen_s} s")
+        with self._changing:
+            self._forget()
+            # A scene that was watched for long changes slowly, also after a restart.
+            self._clock.now_s = seen_s
+            self._references.restore(frames, seen_s)
+
+    def freeze(self, frozen: bool) -> None:
+        """See `KeepsBackground.freeze`."""
+        self._is_frozen = frozen
+
+    @property
+    def _due_s(self) -> float:
+        return self._computed_s + min(self._refresh_s, GROWN * self._computed_s)
+
+    def _computed(self) -> Array:
+        references = self._references.stacked()[np.newaxis]
+        self._maps = maps = self._backend.infer({"references": references})["cue"].copy()
+        self._computed_s, self._is_stale = self._clock.now_s, False
+        return maps
+
+    def _forget(self) -> None:
+        self._references.clear()
+        self._clock.reset()
+        self._maps, self._computed_s, self._is_stale = None, 0.0, False
