@@ -233,7 +233,10 @@ def export(
     ] = "cpu",
     precision: Annotated[
         str,
-        typer.Option(help="Comma-separated: fp32, fp16, int8.", autocompletion=lambda: list(PRECISION_NAMES)),
+        typer.Option(
+            help="Comma-separated: fp32, fp16, int8, or auto (the fastest whose parity holds).",
+            autocompletion=lambda: [*PRECISION_NAMES, "auto"],
+        ),
     ] = "fp32",
     flow_precision: Annotated[
         str,

@@ -221,6 +221,8 @@ class Manifest:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """sha256 and bytes of every file."""
     parity: Mapping[str, Any] | None = None
+    choice: Mapping[str, Any] | None = None
+    """Why each network has its precision, where `auto` chose it (export.auto_precision)."""
     created: str = ""
 
     def __post_init__(self) -> None:
@@ -256,6 +258,7 @@ class Manifest:
             "build": self.build,
             "files": {name: dict(entry) for name, entry in self.files.items()},
             "parity": self.parity,
+            **({} if self.choice is None else {"choice": self.choice}),
             "created": self.created,
         }
 
@@ -287,6 +290,7 @@ class Manifest:
                 build=_object_or_none(data["build"]),
                 files={name: _object(facts, "sha256", "bytes") for name, facts in data["files"].items()},
                 parity=_object_or_none(data["parity"]),
+                choice=_object_or_none(data.get("choice")),
                 created=str(data["created"]),
             )
         except KeyError as cause:

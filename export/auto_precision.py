@@ -7,7 +7,7 @@ says that it was made by parity alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Protocol
@@ -87,13 +87,17 @@ class Choice:
     """For the manifest: per network times, what was dropped and why; the combinations tried."""
 
 
-def choose_precisions(gflop: Mapping[str, float], workshop: Workshop, say: Say) -> Choice:
+def choose_precisions(
+    gflop: Mapping[str, float], workshop: Workshop, say: Say, *, unquantised: Collection[str] = ()
+) -> Choice:
     """The fastest combination of FP16 and INT8 whose parity gate holds; FP32 where not even FP16's does.
 
-    gflop: of each network. say: hears one line a decision.
+    gflop: of each network. say: hears one line a decision. unquantised: networks that INT8 is not for.
     Raises ExportError where no precision of a network can be built.
     """
     networks = {name: _Network(cost, ["int8", "fp16"]) for name, cost in gflop.items()}
+    for name in unquantised:
+        networks[name].drop("int8", "this network is not quantised: its model says so")
     for name, network in networks.items():
         _build(name, network, workshop, say)
         _time(name, network, workshop, say)

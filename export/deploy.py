@@ -25,6 +25,7 @@ from bench.report import verdict
 from bench.scored import find_sequences
 from bench.stream import Stream, parity_stream
 from bench.torch_baseline import torch_modules, torch_pipeline
+from calib.accuracy_control import AccuracyControl
 from calib.stored_set import FACTS, CalibrationSet, load_calibration_set
 from edgebs.backends import Backend, open_backend
 from edgebs.backends.openvino import require_compute
@@ -37,6 +38,7 @@ from edgebs.manifest import CleanupSettings, Manifest, NetworkFacts
 from edgebs.pipeline import Pipeline
 from engines.build import EngineFacts, build_engine
 from engines.targets import Target, target_named
+from export.auto_precision import AUTO, Combination, choose_precisions
 from export.model_table import MODELS
 from export.models import PRECISIONS, ModelRequest, NetworkOrigin, build_networks, network_origins
 from export.samples import (
@@ -98,9 +100,14 @@ class ExportRequest:
     def __post_init__(self) -> None:
         target_named(self.target)
         wanted = {*self.precisions, *filter(None, (self.flow_precision,))}
-        unknown = sorted(wanted - set(PRECISIONS))
+        unknown = sorted(wanted - {*PRECISIONS, AUTO})
         if unknown or not self.precisions:
-            raise ExportError(f"unknown precision '{', '.join(unknown)}'; known: {', '.join(PRECISIONS)}")
+            known = ", ".join((*PRECISIONS, AUTO))
+            raise ExportError(f"unknown precision '{', '.join(unknown)}'; known: {known}")
+        if self.flow_precision and AUTO in wanted:
+            raise ExportError(
+                "precision auto chooses that of the flow network too: leave --flow-precision out."
+            )
         if self.compute != "f32" and self.target != "cpu":
             raise ExportError(
                 f"compute {self.compute} is for target cpu (OpenVINO); target {self.target} computes as its "
@@ -117,7 +124,7 @@ class ExportRequest:
                 f"{self.model.model} cannot be calibrated on rendered scenes: it is not trained on them. "
                 "Make a set of your own scene with: edgebs calibrate VIDEO --out calibration"
             )
-        if "int8" in wanted and self.calibration is None and not self.calibrates_on_scenes:
+        if self.needs_int8 and self.calibration is None and not self.calibrates_on_scenes:
             raise CalibrationError(
                 "INT8 needs a calibration set of your own scene, and none was named. Make one with: "
                 "edgebs calibrate VIDEO --out calibration, then add: --calib calibration"
@@ -131,6 +138,11 @@ class ExportRequest:
             speck_px=shipped.speck_px if self.speck_px is None else self.speck_px,
             hole_px=shipped.hole_px if self.hole_px is None else self.hole_px,
         )
+
+    @property
+    def needs_int8(self) -> bool:
+        """Whether a network is quantised, if only to see what it gains."""
+        return bool({"int8", AUTO}.intersection({*self.precisions, self.flow_precision}))
 
     @property
     def calibrates_on_scenes(self) -> bool:
@@ -168,6 +180,8 @@ class _Job:
     origins: dict[str, NetworkOrigin] = field(default_factory=dict)
     onnx: dict[tuple[str, str], Path] = field(default_factory=dict)
     """By network and precision."""
+    engines: dict[tuple[str, str], EngineFacts] = field(default_factory=dict)
+    """By the same, until a bundle takes them."""
     feeds: dict[str, list[Feed]] = field(default_factory=dict)
     calibration: CalibrationSet | None = None
 
@@ -255,7 +269,7 @@ def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sampl
         if "cue" in graphs:
             network = open_backend("onnxruntime", job.onnx["cue", "fp32"])
             stack.callback(network.close)
-        if job.request.calibrates_on_scenes and "int8" in job.request.precisions:
+        if job.request.calibrates_on_scenes and job.request.needs_int8:
             with job.bar("rendering scenes for the calibration") as progress:
                 model = job.request.model
                 job.feeds |= scene_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress, network)
@@ -281,24 +295,30 @@ def _export_one(job: _Job, name: str, graph: Graph) -> None:
 
 def _reference(job: _Job, graphs: Mapping[str, Graph], stream: Stream) -> list[ReferenceFrame]:
     started = time.perf_counter()
-    manifest = _manifest(job, "fp32", {})
+    manifest = _manifest(job, "fp32", dict.fromkeys(job.origins, "fp32"), {})
     with job.bar("PyTorch reference") as progress:
         reference = record_reference(torch_pipeline(manifest, graphs), stream, progress)
     job.say(f"reference: {len(reference)} frames in PyTorch FP32 ({time.perf_counter() - started:.0f} s)")
     return reference
 
 
-def _bundle(job: _Job, precision: str, reference: Sequence[ReferenceFrame]) -> Bundle:
+def _bundle(job: _Job, asked: str, reference: Sequence[ReferenceFrame]) -> Bundle:
     """One precision: its ONNX files, engines, bundle folder and parity result."""
-    engines = {name: _engine(job, name, job.request.precision_of(name, precision)) for name in job.origins}
-    manifest = _manifest(job, precision, engines)
+    precisions: Combination = {name: job.request.precision_of(name, asked) for name in job.origins}
+    why = None
+    if asked == AUTO:
+        precisions, why = _chosen(job, reference)
+    engines = {name: _engine(job, name, precision) for name, precision in precisions.items()}
+    manifest = _manifest(job, asked, precisions, engines, why)
     files = {manifest.networks[name].file: facts.file for name, facts in engines.items()}
-    bundle = write_bundle(manifest, files, job.request.bundle_path(precision), force=job.request.force)
+    bundle = write_bundle(manifest, files, job.request.bundle_path(asked), force=job.request.force)
+    for name, precision in precisions.items():
+        del job.engines[name, precision]  # its file was moved
     try:
-        parity = _parity(job, bundle, reference)
+        parity = _parity(job, manifest, {name: bundle.file(name) for name in precisions}, reference)
     except EdgebsError as cause:
         # The bundle exists: it must say that nothing was proved.
-        rewrite_manifest(bundle, parity={**UNPROVED, "precision": precision, "reason": str(cause)})
+        rewrite_manifest(bundle, parity={**UNPROVED, "precision": manifest.precision, "reason": str(cause)})
         raise
     bundle = rewrite_manifest(bundle, parity=parity)
     result = bundle.manifest.parity or {}
@@ -308,9 +328,64 @@ def _bundle(job: _Job, precision: str, reference: Sequence[ReferenceFrame]) -> B
     return bundle
 
 
+def _chosen(job: _Job, reference: Sequence[ReferenceFrame]) -> tuple[Combination, Mapping[str, Any]]:
+    """The precisions that `auto` chooses, and why."""
+    from export.workshop import ExportWorkshop
+
+    def judged(combination: Combination) -> Mapping[str, Any]:
+        files = {name: job.engines[name, precision].file for name, precision in combination.items()}
+        return _parity(job, _manifest(job, AUTO, combination, {}), files, reference)
+
+    workshop = ExportWorkshop(
+        target=job.target,
+        compute=job.request.compute,
+        onnx=job.onnx,
+        engines=job.engines,
+        feeds=job.feeds,
+        make_engine=lambda name, precision: _engine(job, name, precision),
+        judge=judged,
+        control=lambda name: _control(job, name),
+        quantise=lambda name, file, control: _quantise(job, name, file, control),
+    )
+    gflop = {name: origin.gflop for name, origin in job.origins.items()}
+    unquantised = [name for name in gflop if job.request.precision_of(name, "int8") != "int8"]
+    choice = choose_precisions(gflop, workshop, job.say, unquantised=unquantised)
+    return choice.precisions, choice.why
+
+
+def _control(job: _Job, name: str) -> AccuracyControl:
+    """What judges a network while its layers are given back: F where there is a truth, else masks."""
+    from export.validation import (
+        CASES,
+        control_by_cue_masks,
+        control_by_masks,
+        control_by_truth,
+        scene_cases,
+        scored_cases,
+    )
+
+    manifest = _manifest(job, "fp32", dict.fromkeys(job.origins, "fp32"), {})
+    data = job.request.data
+    segment, feeds = job.onnx["segment", "fp32"], job.feeds["segment"][:CASES]
+    if name == "cue":
+        return control_by_cue_masks(
+            job.feeds["cue"][:CASES], feeds, job.onnx["cue", "fp32"], segment, manifest
+        )
+    if data is not None:
+        with job.bar("frames to judge layers by"):
+            original = torch_pipeline(manifest, torch_modules(manifest))
+            return control_by_truth(scored_cases(original, data), manifest.threshold)
+    if _is_judged_on_scenes(job, manifest):
+        with job.bar("scenes to judge layers by"):
+            return control_by_truth(scene_cases(manifest), manifest.threshold)
+    return control_by_masks(feeds, segment, manifest)
+
+
 def _engine(job: _Job, name: str, precision: str) -> EngineFacts:
     from export.onnx_lint import require_clean
 
+    if (name, precision) in job.engines:
+        return job.engines[name, precision]
     started = time.perf_counter()
     onnx_file = _onnx_in(job, name, precision)
     require_clean(onnx_file, for_tensorrt=job.target.for_tensorrt)
@@ -319,6 +394,7 @@ def _engine(job: _Job, name: str, precision: str) -> EngineFacts:
         facts = build_engine(onnx_file, job.target, out, progress=progress)
     seconds = time.perf_counter() - started
     job.say(f"{name} {precision}: {job.target.value} engine ({_size(facts.file)}, {seconds:.0f} s)")
+    job.engines[name, precision] = facts
     return facts
 
 
@@ -333,36 +409,64 @@ def _onnx_in(job: _Job, name: str, precision: str) -> Path:
             with job.bar(f"{name}: to FP16"):
                 fp16_from_fp32(fp32, file, feeds[:CHECK_SAMPLES])
         else:
-            from calib.quantize import int8_from_fp32
-
-            with job.bar(f"{name}: to INT8, samples") as progress:
-                int8_from_fp32(fp32, file, feeds, signed=job.target.for_tensorrt, progress=progress)
+            _quantise(job, name, file, None)
         job.onnx[name, precision] = file
     return job.onnx[name, precision]
 
 
-def _manifest(job: _Job, precision: str, engines: Mapping[str, EngineFacts]) -> Manifest:
+def _quantise(job: _Job, name: str, file: Path, control: AccuracyControl | None) -> None:
+    from calib.quantize import int8_from_fp32
+
+    title = "to INT8, samples" if control is None else "INT8 layers back to floating point"
+    with job.bar(f"{name}: {title}") as progress:
+        int8_from_fp32(
+            job.onnx[name, "fp32"],
+            file,
+            job.feeds[name],
+            signed=job.target.for_tensorrt,
+            control=control,
+            progress=progress,
+        )
+
+
+def _manifest(
+    job: _Job,
+    asked: str,
+    precisions: Combination,
+    engines: Mapping[str, EngineFacts],
+    why: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """asked: the precision that names the bundle. why: where that was `auto`."""
     request, model = job.request, job.request.model
-    is_int8 = any(request.precision_of(name, precision) == "int8" for name in job.origins)
-    builds = [facts.plan.to_json() for facts in engines.values() if facts.plan]
     return Manifest(
-        name=request.bundle_path(precision).name,
+        name=request.bundle_path(asked).name,
         model=model.model,
         target=job.target.value,
-        precision=precision,
+        precision=_narrowest(precisions) if asked == AUTO else asked,
         size=model.size,
         threshold=model.mask_threshold,
         cleanup=request.cleanup,
         cue=model.cue,
-        networks={
-            name: _network_facts(job, name, request.precision_of(name, precision)) for name in job.origins
-        },
+        networks={name: _network_facts(job, name, precision) for name, precision in precisions.items()},
         weights={name: origin.origin for name, origin in job.origins.items()},
-        calibration=_calibration_facts(job) if is_int8 else None,
+        calibration=_calibration_facts(job) if "int8" in precisions.values() else None,
         tools=installed_versions(),
-        build=builds[0] if builds else None,
+        build=_build_facts(engines),
+        choice=why,
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
+
+
+def _narrowest(precisions: Combination) -> str:
+    """The precision that a bundle of several is judged as."""
+    return next(each for each in ("int8", "fp16", "fp32") if each in precisions.values())
+
+
+def _build_facts(engines: Mapping[str, EngineFacts]) -> dict[str, Any] | None:
+    """What the plans were built for, and per network how; None without plans."""
+    plans = [facts.plan for facts in engines.values() if facts.plan]
+    options = {name: facts.options_json() for name, facts in engines.items() if facts.options_json()}
+    return {**plans[0].to_json(), **({"networks": options} if options else {})} if plans else None
 
 
 def _calibration_facts(job: _Job) -> dict[str, Any]:
@@ -377,15 +481,17 @@ def _network_facts(job: _Job, name: str, precision: str) -> NetworkFacts:
     return job.origins[name].facts(file, job.target.backend, precision, compute)
 
 
-def _parity(job: _Job, bundle: Bundle, reference: Sequence[ReferenceFrame]) -> dict[str, Any]:
-    manifest = bundle.manifest
+def _parity(
+    job: _Job, manifest: Manifest, files: Mapping[str, Path], reference: Sequence[ReferenceFrame]
+) -> dict[str, Any]:
+    """The parity result of engine `files`, by network."""
     with ExitStack() as stack:
         # A plan for another GPU cannot run here; the ONNX file that it was built from can.
-        is_plan = job.target.for_tensorrt
+        is_elsewhere = job.target.for_tensorrt and not job.target.needs_gpu
         engines: dict[str, Backend] = {}
         for name, facts in manifest.networks.items():
-            file = job.onnx[name, facts.precision] if is_plan else bundle.file(name)
-            runtime = "onnxruntime" if is_plan else facts.backend
+            file = job.onnx[name, facts.precision] if is_elsewhere else files[name]
+            runtime = "onnxruntime" if is_elsewhere else facts.backend
             engines[name] = open_backend(runtime, file, compute=facts.compute)
             stack.callback(engines[name].close)
         cue = open_cue(manifest.cue, manifest.size, engines.get("cue"))
@@ -397,15 +503,21 @@ def _parity(job: _Job, bundle: Bundle, reference: Sequence[ReferenceFrame]) -> d
             with job.bar("parity of F, frames") as progress:
                 original = torch_pipeline(manifest, torch_modules(manifest))
                 task = compare_task(original, pipeline, job.request.data, progress)
-        elif job.request.source is None and manifest.trained and MODELS[manifest.model].is_trained_on_scenes:
+        elif _is_judged_on_scenes(job, manifest):
             # Thin masks on a short stream judge badly; what it was trained on has an exact truth.
             from export.scene_parity import compare_on_scenes
 
             with job.bar("parity of F, rendered sequences") as progress:
                 original = torch_pipeline(manifest, torch_modules(manifest))
                 task = compare_on_scenes(original, pipeline, progress)
-        checked = "onnx file of the plan, in ONNX Runtime" if is_plan else "engine"
+        checked = "onnx file of the plan, in ONNX Runtime" if is_elsewhere else "engine"
         return {**judge(manifest, levels, task), "checked": checked, "engines": pipeline.descriptions()}
+
+
+def _is_judged_on_scenes(job: _Job, manifest: Manifest) -> bool:
+    """Whether rendered scenes are the truth: where none was given, and the networks were trained on such."""
+    is_default = job.request.source is None and job.request.data is None
+    return is_default and manifest.trained and MODELS[manifest.model].is_trained_on_scenes
 
 
 def _spoken(origins: Mapping[str, NetworkOrigin]) -> str:

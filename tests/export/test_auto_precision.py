@@ -158,6 +158,14 @@ def test_what_a_builder_refuses_is_not_chosen_and_the_reason_is_kept() -> None:
     assert "segment: no int8: segment int8 is refused by the builder" in said
 
 
+def test_a_network_that_its_model_does_not_quantise_stays_out_of_int8() -> None:
+    workshop = Pretended([("int8", "fp16")])
+    choice = choose_precisions(GFLOP, workshop, str, unquantised=["cue"])
+    assert choice.precisions == {"segment": "int8", "cue": "fp16"}
+    assert ("cue", "int8") not in workshop.built
+    assert "not quantised" in choice.why["networks"]["cue"]["not_chosen"]["int8"]
+
+
 def test_fp32_is_taken_where_not_even_fp16_holds() -> None:
     workshop = Pretended([("fp32",)], {"segment": {"int8": 2.0, "fp16": 5.0}})
     precisions, why, _ = choose(workshop)
