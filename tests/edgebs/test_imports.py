@@ -23,7 +23,17 @@ sys.meta_path.insert(0, Blocked())
 """
 
 FORBIDDEN = ("torch", "onnx", "onnxsim", "nncf")
-EXTRAS = (*FORBIDDEN, "cv2", "openvino", "onnxruntime", "tensorrt", "tensorrt_rtx", "cuda", "safetensors")
+EXTRAS = (
+    *FORBIDDEN,
+    "cv2",
+    "openvino",
+    "onnxruntime",
+    "tensorrt",
+    "tensorrt_rtx",
+    "cuda",
+    "safetensors",
+    "tensorflow",
+)
 
 
 def python(code, *arguments):
@@ -64,7 +74,8 @@ def test_help_needs_no_extra():
 
 
 @pytest.mark.parametrize(
-    "command", ["export", "calibrate", "bench", "parity", "run", "inspect", "doctor", "models"]
+    "command",
+    ["export", "import-weights", "calibrate", "bench", "parity", "run", "inspect", "doctor", "models"],
 )
 def test_the_help_of_every_command_needs_no_extra(command):
     code = BLOCK.format(blocked=EXTRAS) + "import sys; from edgebs.cli import main; main()"

@@ -130,3 +130,20 @@ def test_the_shuffled_head_is_equal() -> None:
     shuffled = shuffle_head(network)
     assert not isinstance(shuffled.head, type(network.head))
     torch.testing.assert_close(shuffled(*inputs()), network(*inputs()), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_activated_skips_are_skips_through_leaky_relu_and_survive_every_rewriting():
+    plain, active = seeded(norm="layer"), seeded(norm="layer", activated_skips=True)
+    active.load_state_dict(plain.state_dict())
+    fed = inputs()
+    expected = active(*fed)
+    assert (expected - plain(*fed)).abs().max() > 0.1
+    deployed = fit_kernels(shuffle_head(fold_norms(active)))
+    torch.testing.assert_close(deployed(*fed), expected, rtol=0, atol=1e-5)
+    for block in active.blocks:  # by hand: the same block without the switch, fed with what the switch makes
+        block.activated_skips = False
+        block.register_forward_pre_hook(
+            lambda _, given: (given[0], torch.where(given[1] > 0, 1.0, 0.2) * given[1])
+        )
+    torch.testing.assert_close(active(*fed), expected, rtol=0, atol=1e-5)

@@ -10,7 +10,7 @@ import torch
 
 from export.crossnet import CrossNet
 from export.description import description_of, module_from_description
-from export.graphs import HopGraph, SegmentGraph, deployed
+from export.graphs import HopGraph, SegmentGraph, deployed, standardised
 from export.selflow import SelFlow
 from export.weights import init_weights
 
@@ -169,3 +169,19 @@ def test_unknown_network_is_refused_with_the_known_ones() -> None:
 
     with pytest.raises(ExportError, match="crossnet, edge, flow-net, selflow"):
         module_from_description({"network": "unet"})
+
+
+def test_standardised_channels_have_mean_0_and_deviation_1_each_and_a_flat_one_is_0():
+    images = torch.tensor([[1.0, 3.0], [2.0, 2.0], [0.0, 10.0]]).reshape(1, 3, 1, 2)
+    torch.testing.assert_close(
+        standardised(images).reshape(3, 2), torch.tensor([[-1.0, 1.0], [0.0, 0.0], [-1.0, 1.0]])
+    )
+
+
+@torch.no_grad()
+def test_a_deployed_graph_still_standardises_its_frames():
+    frames = [frame(1), frame(2)]
+    plain = HopGraph(selflow("published"), (1,)).eval()
+    graph = HopGraph(plain.network, (1,), standardise=True).eval()
+    torch.testing.assert_close(deployed(graph)(*frames), graph(*frames), rtol=0, atol=1e-3)
+    assert (graph(*frames) - plain(*frames)).abs().mean() > 0.1
