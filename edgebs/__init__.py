@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import EdgebsError
 from edgebs.version import __version__
 
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
     from edgebs.bundle import Bundle
     from edgebs.pipeline import Pipeline
 
-__all__ = ["EdgebsError", "__version__", "load"]
+__all__ = ["DeviceOptions", "EdgebsError", "__version__", "load"]
 
 
 def load(
-    bundle: str | Path | Bundle, *, threads: int = 0, threshold: float | None = None, cleanup: bool = True
+    bundle: str | Path | Bundle,
+    *,
+    threads: int = 0,
+    threshold: float | None = None,
+    cleanup: bool = True,
+    device: DeviceOptions | None = None,
 ) -> Pipeline:
     """A pipeline from a bundle folder or the name of a shipped model; see `edgebs.loading.load`."""
     from edgebs.extras import require_opencv
@@ -31,4 +37,4 @@ def load(
     require_opencv()
     from edgebs.loading import load as load_bundle_or_model
 
-    return load_bundle_or_model(bundle, threads=threads, threshold=threshold, cleanup=cleanup)
+    return load_bundle_or_model(bundle, threads=threads, threshold=threshold, cleanup=cleanup, device=device)

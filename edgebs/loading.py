@@ -9,8 +9,9 @@ from pathlib import Path
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle import Bundle, load_bundle
 from edgebs.cues import open_cue
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
-from edgebs.manifest import CleanupSettings
+from edgebs.manifest import CleanupSettings, Manifest
 from edgebs.pipeline import Pipeline
 from edgebs.shipped import bundle_path
 
@@ -18,16 +19,34 @@ logger = logging.getLogger(__name__)
 
 
 def load(
-    bundle: str | Path | Bundle, *, threads: int = 0, threshold: float | None = None, cleanup: bool = True
+    bundle: str | Path | Bundle,
+    *,
+    threads: int = 0,
+    threshold: float | None = None,
+    cleanup: bool = True,
+    device: DeviceOptions | None = None,
 ) -> Pipeline:
     """Verify a bundle, load its engines, and return the pipeline. Use it as a context manager.
 
     bundle: a folder, or the name of a shipped model. threads: CPU threads per engine; 0 uses every core.
     threshold: probability above which a pixel is foreground; None takes the bundle's own. cleanup: whether
-    specks are removed from masks and holes filled, where the bundle says below which size.
+    specks are removed from masks and holes filled, where the bundle says below which size. device: how plans
+    run on an NVIDIA GPU; nothing to bundles for the CPU.
     Raises BundleError, EngineMismatch, BackendError or MissingDependency; see edgebs.errors. Raises
     ValueError for a threshold outside [0, 1].
     """
+    verified = verified_bundle(bundle, threshold=threshold, cleanup=cleanup)
+    if runs_on_device(verified.manifest):
+        from edgebs.device_loading import open_device_path
+
+        return Pipeline(verified.manifest, open_device_path(verified, device or DeviceOptions()))
+    return _on_host(verified, threads)
+
+
+def verified_bundle(
+    bundle: str | Path | Bundle, *, threshold: float | None = None, cleanup: bool = True
+) -> Bundle:
+    """The bundle with the user's threshold and clean-up in its manifest. Raises as `load`."""
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be a probability from 0 to 1, got {threshold}")
     verified = bundle if isinstance(bundle, Bundle) else load_bundle(bundle_path(bundle))
@@ -38,10 +57,20 @@ def load(
         manifest = replace(manifest, cleanup=CleanupSettings())
     if manifest.parity is not None and not manifest.parity.get("passed", False):
         logger.warning("%s failed its parity gate (%s)", verified.path, manifest.parity.get("gate"))
+    return Bundle(verified.path, manifest)
+
+
+def runs_on_device(manifest: Manifest) -> bool:
+    """Whether the segmentation network is a plan, so that frames stay on the GPU."""
+    return manifest.networks["segment"].backend in ("tensorrt", "tensorrt_rtx")
+
+
+def _on_host(bundle: Bundle, threads: int) -> Pipeline:
+    manifest = bundle.manifest
     engines: dict[str, Backend] = {}
     try:
         for network in manifest.networks:
-            engines[network] = _open_network(verified, network, threads)
+            engines[network] = _open_network(bundle, network, threads)
         cue = open_cue(manifest.cue, manifest.size, engines.get("cue"))
         return Pipeline(manifest, engines["segment"], cue)
     except BaseException:

@@ -31,8 +31,10 @@ class Begun:
 class NetworkPath(Protocol):
     """Both networks of one camera. `begin` is called by one thread at a time, and `finish` by one."""
 
-    cue: Cue | None
-    """What computes the cue on the host; None where it never comes there."""
+    @property
+    def cue(self) -> Cue | None:
+        """What computes the cue on the host; None where it never comes there."""
+        ...
 
     def begin(self, small: Frame, captured_s: float | None) -> Begun:
         """Take the next frame, (h, w, 3) uint8 at network size, and start on it.

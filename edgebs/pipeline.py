@@ -39,8 +39,12 @@ class Pipeline:
         """
         self.manifest = manifest
         self.counters = Counters()
-        self._path = cast(NetworkPath, segment) if cue is None else HostPath(cast(Backend, segment), cue)
-        self._cue = self._path.cue
+        self._path: NetworkPath
+        if cue is None:
+            self._path = cast(NetworkPath, segment)
+        else:
+            self._path = HostPath(cast(Backend, segment), cue)
+        self._cue: Cue | None = self._path.cue
         self._running = threading.Lock()
         self._next_index = 0
         self._run: weakref.ref[Run] | None = None
@@ -149,12 +153,13 @@ class Pipeline:
 
     def require_background_cue(self) -> KeepsBackground:
         """The cue, where it keeps a background. Raises BundleError where it does not."""
-        if not isinstance(self._cue, KeepsBackground):
+        cue: object = self._cue
+        if not isinstance(cue, KeepsBackground):
             raise BundleError(
                 f"the cue '{self.manifest.cue.kind}' of {self.manifest.name} keeps no background: it looks "
                 "back a few frames only. Leave --background out, or use a bundle of another model."
             )
-        return self._cue
+        return cue
 
     def _known_background(self) -> Mapping[str, Array]:
         background = self.require_background_cue().background()

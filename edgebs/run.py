@@ -42,8 +42,8 @@ class Result:
     latency_ms: float
     """From the frame's arrival from the source to its mask, waiting between stages included."""
     stages_ms: Mapping[str, float]
-    """read (source), pre (resize), cue, segment, post. On a GPU `cue` is the CPU's part until all is queued, and
-    `segment` its wait; device_upload, device_cue, ... are the GPU's own, where DeviceOptions.timed asks."""
+    """read (source), pre (resize), cue, segment, post. On a GPU `cue` is the CPU's part until all is queued,
+    and `segment` its wait; device_upload, device_cue, ... are the GPU's own, if DeviceOptions.timed asks."""
     warming_up: bool
     """Whether the history was still shorter than the longest interval."""
 

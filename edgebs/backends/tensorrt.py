@@ -42,8 +42,8 @@ class TensorRTBackend:
         options = options or DeviceOptions()
         self._device = options.device
         import_tensorrt(module)
+        cuda.revive_device(self._device)
         cuda.require_device()
-        cuda.revive_device(self._device, held=cuda.held())
         with cuda.on_device(self._device), ExitStack() as owned:
             engine = TensorRTEngine(file, module=module, options=options, build=build)
             owned.callback(engine.close)
@@ -102,4 +102,5 @@ class TensorRTBackend:
 def check_plan_fits_here(build: Mapping[str, object], *, where: str, target: str) -> None:
     """Raise EngineMismatch unless a plan with the facts `build` (a manifest's) can be loaded here."""
     facts = PlanFacts.from_json(build)
+    cuda.revive_device()
     check_plan_fits(facts, plan_facts_here(facts.module), where=where, target=target)

@@ -13,7 +13,6 @@ from edgebs.cuda.devices import (
     memory_info,
     on_device,
     require_device,
-    revive_device,
     use_device,
 )
 from edgebs.cuda.graph import Graph, capture
@@ -29,6 +28,7 @@ from edgebs.cuda.owners import (
     copy_to_host,
     held,
 )
+from edgebs.cuda.revive import revive_device
 from edgebs.cuda.status import check, runtime
 
 __all__ = [

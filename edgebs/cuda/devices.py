@@ -10,7 +10,7 @@ from typing import Any
 from edgebs.cuda.calls import Calls, DeviceFacts, Devices, Memory
 from edgebs.cuda.over_bindings import BindingsCalls
 from edgebs.cuda.status import runtime
-from edgebs.errors import BackendError, DeviceLost, MissingDependency
+from edgebs.errors import BackendError, MissingDependency
 
 
 def calls() -> Calls:
@@ -79,26 +79,6 @@ def on_device(index: int = 0, *, to_close: bool = False) -> Iterator[None]:
         yield
     finally:
         made.leave()
-
-
-def revive_device(index: int = 0, *, held: int) -> None:
-    """Make sure that GPU `index` works, after work that broke it was given up.
-
-    held: streams, buffers, ... that this process still holds. A broken context is destroyed only when nothing
-    lies in it. Raises DeviceLost where it stays broken.
-    """
-    made = calls()
-    try:
-        with on_device(index):
-            made.synchronize()
-    except DeviceLost as error:
-        if held:
-            raise DeviceLost(
-                f"{error}. {held} streams and buffers of pipelines that are still open lie on it: close them"
-            ) from error
-        made.reset()
-        with on_device(index):
-            made.synchronize()
 
 
 def _pycuda_driver() -> Any:

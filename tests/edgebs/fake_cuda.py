@@ -153,6 +153,8 @@ class FakeCuda:
     # Devices
 
     def cudaGetDeviceCount(self) -> Answer:
+        if self.lost:
+            return self.lost, None
         return (Status.cudaSuccess, self.devices) if self.devices else (Status.cudaErrorNoDevice, None)
 
     def cudaDriverGetVersion(self) -> Answer:
@@ -163,6 +165,8 @@ class FakeCuda:
         return (self._status("cudaSetDevice"),)
 
     def cudaGetDeviceProperties(self, index: int) -> Answer:
+        if self.lost:
+            return self.lost, None
         assert index < self.devices
         major, minor = map(int, self.capability.split("."))
         return Status.cudaSuccess, SimpleNamespace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import numpy as np
@@ -229,15 +230,16 @@ def test_a_lost_device_is_told_from_other_failures(fake: FakeCuda) -> None:
 
 
 def test_a_broken_context_is_destroyed_when_nothing_lies_in_it(fake: FakeCuda) -> None:
+    gc.collect()
     buffer = cuda.DeviceBuffer(8)
-    cuda.revive_device(held=1)
+    cuda.revive_device()
     assert fake.resets == 0
     fake.lost = Status.cudaErrorLaunchFailure
     with pytest.raises(DeviceLost, match="1 streams and buffers of pipelines that are still open"):
-        cuda.revive_device(held=1)
+        cuda.revive_device()
     assert fake.resets == 0
     buffer.close()
-    cuda.revive_device(held=0)
+    cuda.revive_device()
     assert fake.resets == 1
     cuda.DeviceBuffer(8).close()
 
@@ -245,9 +247,15 @@ def test_a_broken_context_is_destroyed_when_nothing_lies_in_it(fake: FakeCuda) -
 def test_a_device_that_a_reset_does_not_bring_back_is_lost(fake: FakeCuda) -> None:
     fake.lost, fake.is_broken = Status.cudaErrorLaunchFailure, True
     with pytest.raises(DeviceLost, match="end the process"):
-        cuda.revive_device(held=0)
+        cuda.revive_device()
 
 
 def test_memory_info_tells_free_from_total(fake: FakeCuda) -> None:
     fake.free_bytes = 123
     assert cuda.memory_info() == cuda.Memory(123, 1 << 30)
+
+
+def test_where_there_is_no_gpu_there_is_nothing_to_revive(fake: FakeCuda) -> None:
+    fake.fails["cudaSetDevice"] = Status.cudaErrorNoDevice
+    cuda.revive_device()
+    assert fake.resets == 0

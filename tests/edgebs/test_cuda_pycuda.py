@@ -86,8 +86,9 @@ def test_errors_have_the_same_names(pycuda: FakePycuda) -> None:
         pycuda.broken = LaunchError("launch failed")
         with pytest.raises(DeviceLost, match="cudaErrorLaunchFailure: launch failed"):
             stream.synchronize()
-        with pytest.raises(DeviceLost, match="cannot reset"):
-            cuda.revive_device(held=0)
+        stream.close()
+    with pytest.raises(DeviceLost, match="cannot reset"):
+        cuda.revive_device()
 
 
 def test_it_is_used_only_without_cuda_bindings(pycuda: FakePycuda, monkeypatch: pytest.MonkeyPatch) -> None:
