@@ -137,7 +137,10 @@ def _parity(parity: Mapping[str, Any] | None) -> str:
 
 def _weights(origin: Mapping[str, Any]) -> str:
     where = origin["file"] or f"random, seed {origin['seed']}"
-    return f"{where}, {'trained' if origin['trained'] else 'untrained'}, SHA-256 {origin['sha256'][:16]}…"
+    note = f"; {origin['note']}" if origin.get("note") else ""
+    return (
+        f"{where}, {'trained' if origin['trained'] else 'untrained'}, SHA-256 {origin['sha256'][:16]}…{note}"
+    )
 
 
 def _calibration(facts: Mapping[str, Any] | None) -> str:

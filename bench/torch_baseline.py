@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebs.backends import Backend
 from edgebs.cues import open_cue
 from edgebs.errors import ExportError, MissingDependency
 from edgebs.manifest import Manifest, NetworkFacts
@@ -14,6 +16,10 @@ from edgebs.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
     import torch
+
+
+BROUGHT = "user-flow"
+"""What the description of a network says that the user brought as ONNX: there is none in PyTorch."""
 
 
 class TorchBackend:
@@ -44,6 +50,7 @@ class TorchBackend:
 def torch_modules(manifest: Manifest) -> dict[str, Any]:
     """Every network of a manifest built again in PyTorch with its weights, verified by their hash.
 
+    A network that the user brought is read again from its file, and stays ONNX.
     Raises ExportError where the weights found are not those that the bundle was made from.
     """
     try:
@@ -56,6 +63,9 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
 
     modules: dict[str, Any] = {}
     for name, facts in manifest.networks.items():
+        if facts.description["network"] == BROUGHT:
+            modules[name] = _brought(manifest, name)
+            continue
         module = module_from_description(facts.description)
         origin = manifest.weights[name]
         file = origin.get("file")
@@ -74,6 +84,19 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
     return modules
 
 
+def _brought(manifest: Manifest, name: str) -> Any:
+    from export.user_flow import user_flow_from_description
+
+    facts = manifest.networks[name]
+    file = Path(manifest.weights[name]["file"])
+    return user_flow_from_description(facts.description, file, facts.weights_sha256)
+
+
+def _reference(module: Any, facts: NetworkFacts) -> Backend:
+    """What came as ONNX is its own reference."""
+    return module.reference() if facts.description["network"] == BROUGHT else TorchBackend(module, facts)
+
+
 def torch_pipeline(manifest: Manifest, modules: Mapping[str, Any], threads: int = 0) -> Pipeline:
     """The bundle's pipeline with PyTorch in place of its engines.
 
@@ -83,5 +106,5 @@ def torch_pipeline(manifest: Manifest, modules: Mapping[str, Any], threads: int 
         import torch
 
         torch.set_num_threads(threads)
-    backends = {name: TorchBackend(modules[name], facts) for name, facts in manifest.networks.items()}
+    backends = {name: _reference(modules[name], facts) for name, facts in manifest.networks.items()}
     return Pipeline(manifest, backends["segment"], open_cue(manifest.cue, manifest.size, backends.get("cue")))

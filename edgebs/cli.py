@@ -223,8 +223,16 @@ def export(
         str, typer.Option(help="A .safetensors file, random, or shipped; by default shipped if there is one.")
     ] = "",
     flow: Annotated[
-        str, typer.Option(help="dis, net or selflow.", autocompletion=lambda: ["dis", "net", "selflow"])
+        str,
+        typer.Option(
+            help="dis, net, selflow, or the .onnx file of any two-frame flow network.",
+            autocompletion=lambda: ["dis", "net", "selflow"],
+        ),
     ] = "dis",
+    flow_sidecar: Annotated[
+        Path | None,
+        typer.Option(help="What that file does not say of itself, as JSON; default FILE.json beside it."),
+    ] = None,
     flow_weights: Annotated[
         str, typer.Option(help="A .safetensors file, random, or shipped; by default shipped for net.")
     ] = "",
@@ -301,6 +309,7 @@ def export(
             model=model,
             weights=weights,
             flow=flow,
+            flow_sidecar=flow_sidecar,
             flow_weights=flow_weights,
             seed=seed,
             width=width,

@@ -24,7 +24,7 @@ from bench.parity import (
 from bench.report import verdict
 from bench.scored import find_sequences
 from bench.stream import Stream, parity_stream
-from bench.torch_baseline import torch_modules, torch_pipeline
+from bench.torch_baseline import BROUGHT, torch_modules, torch_pipeline
 from calib.accuracy_control import AccuracyControl
 from calib.stored_set import FACTS, CalibrationSet, load_calibration_set
 from edgebs.backends import Backend, open_backend
@@ -47,6 +47,7 @@ from export.samples import (
     cue_feeds,
     samples_from_calibration,
     samples_from_stream,
+    scene_cue_feeds,
     scene_facts,
     scene_feeds,
     segment_feeds,
@@ -153,7 +154,7 @@ class ExportRequest:
 
     def bundle_path(self, precision: str) -> Path:
         """The folder of one precision's bundle."""
-        flow = f"-{self.model.flow}" if self.model.facts.flows else ""
+        flow = f"-{self.model.provider}" if self.model.facts.flows else ""
         if self.flow_precision not in ("", precision):
             flow = f"{flow}_{self.flow_precision}"
         compute = "" if self.compute_for(precision) == "f32" else f"-{self.compute}"
@@ -223,6 +224,8 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
             graphs = build_networks(request.model)
             job.origins = network_origins(request.model, graphs)
         say(f"built {_spoken(job.origins)}")
+        if request.model.foreign_flow:
+            say(f"note: {request.model.foreign_flow}")
         _export_fp32(job, graphs, _samples(job, stream))
         reference = _reference(job, graphs, stream)
         graphs.clear()  # gigabytes at full width, and INT8 needs the room
@@ -260,8 +263,13 @@ def _samples(job: _Job, stream: Stream) -> list[Sample]:
 
 
 def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sample]) -> None:
+    on_scenes = job.request.calibrates_on_scenes and job.request.needs_int8
+    model = job.request.model
     if "cue" in graphs:
         job.feeds["cue"] = cue_feeds(samples)
+        if on_scenes and model.facts.flows:
+            with job.bar("rendering scenes for the calibration of the flow") as progress:
+                job.feeds["cue"] = scene_cue_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress)
         _export_one(job, "cue", graphs["cue"])
     # The segmenter is fed the cue that it will get, so the cue network has to run first.
     with ExitStack() as stack:
@@ -278,19 +286,30 @@ def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sampl
     _export_one(job, "segment", graphs["segment"])
 
 
-def _export_one(job: _Job, name: str, graph: Graph) -> None:
-    from export.graphs import deployed
-    from export.to_onnx import onnx_from_module
-
+def _export_one(job: _Job, name: str, graph: Any) -> None:
     started = time.perf_counter()
     file = job.folder / f"{name}.fp32.onnx"
     origin = job.origins[name]
     feeds = job.feeds[name][:CHECK_SAMPLES]
+    if origin.description["network"] == BROUGHT:
+        with job.bar(f"{name}: HOP around {origin.description['name']}"):
+            graph.write(file, feeds)
+        original = "the file itself"
+    else:
+        _onnx_from_graph(job, name, graph, feeds, file)
+        original = "PyTorch"
+    job.onnx[name, "fp32"] = file
+    job.say(f"{name}: ONNX agrees with {original} ({_size(file)}, {time.perf_counter() - started:.0f} s)")
+
+
+def _onnx_from_graph(job: _Job, name: str, graph: Graph, feeds: Sequence[Feed], file: Path) -> None:
+    from export.graphs import deployed
+    from export.to_onnx import onnx_from_module
+
+    origin = job.origins[name]
     form = deployed(graph, job.request.model.size, for_tensorrt=job.target.for_tensorrt)
     with job.bar(f"{name}: PyTorch to ONNX"):
         onnx_from_module(form, origin.inputs, list(origin.outputs), feeds, file)
-    job.onnx[name, "fp32"] = file
-    job.say(f"{name}: ONNX agrees with PyTorch ({_size(file)}, {time.perf_counter() - started:.0f} s)")
 
 
 def _reference(job: _Job, graphs: Mapping[str, Graph], stream: Stream) -> list[ReferenceFrame]:

@@ -14,6 +14,7 @@ from edgebs.manifest import CueSettings, Manifest, NetworkFacts
 from edgebs.shipped import WEIGHTS_PREFIX, weights_file
 from edgebs.tensors import TensorSpec
 from export.model_table import FLOWS, HOP, MODELS, ModelFacts
+from export.user_flow_sidecar import FlowSidecar, read_sidecar
 
 if TYPE_CHECKING:
     from export.graphs import Graph
@@ -37,6 +38,9 @@ class ModelRequest:
     weights: str = ""
     """A safetensors file, "random", or "shipped"; "" for shipped where the model has such, else random."""
     flow: str = "dis"
+    """One of `FLOWS`, or the .onnx file of a flow network."""
+    flow_sidecar: Path | None = None
+    """What that file does not say of itself; None for the file of its name that ends in .json."""
     flow_weights: str = ""
     """As `weights`, of the flow network."""
     seed: int = 0
@@ -72,7 +76,8 @@ class ModelRequest:
     def __post_init__(self) -> None:
         """Raise ExportError for what no network can be, before the first of 173 million weights is made."""
         _require_known("model", self.model, MODELS)
-        _require_known("flow", self.flow, FLOWS)
+        if not self.brings_flow:
+            _require_known("flow", self.flow, FLOWS)
         from export.crossnet import NORMS
         from export.selflow import WARPS
 
@@ -113,13 +118,28 @@ class ModelRequest:
 
     def _require_flow(self) -> None:
         flows = self.facts.flows
-        if flows and self.flow not in flows:
+        if flows and self.brings_flow:
+            self._require_own_flow()
+        elif self.flow_sidecar is not None:
+            raise ExportError(f"--flow-sidecar {self.flow_sidecar} goes with --flow FILE.onnx.")
+        elif flows and self.flow not in flows:
             raise ExportError(
-                f"{self.model} was trained on the flow of {', '.join(flows)}; it cannot take that of "
-                f"'{self.flow}'. Leave --flow out."
+                f"{self.model} takes the flow of {', '.join(flows)} or of an .onnx file, not that of "
+                f"'{self.flow}'. Choose one of them for --flow."
             )
         if not flows and self.flow != "dis":
             raise ExportError(f"{self.model} has no flow: leave --flow {self.flow} out.")
+
+    def _require_own_flow(self) -> None:
+        if self.flow_weights:
+            raise ExportError(f"{self.flow} holds its own weights: leave --flow-weights out.")
+        if not Path(self.flow).is_file():
+            raise ExportError(f"no flow network at {self.flow}. Name another file, or {', '.join(FLOWS)}.")
+        if self.provider in FLOWS:
+            raise ExportError(
+                f"{self.flow} calls itself '{self.provider}', which is one of our own flows. Give its "
+                "sidecar another 'name'."
+            )
 
     def _require_options_of_cue(self) -> None:
         for name in self.given_cue.keys() - self.facts.cue.keys():
@@ -133,8 +153,34 @@ class ModelRequest:
     @property
     def network_names(self) -> tuple[str, ...]:
         """Of the bundle: `segment`, then `cue` where a network computes it."""
-        flow = ("cue",) if FLOWS[self.flow].network else ()
+        flow = ("cue",) if self.brings_flow or FLOWS[self.flow].network else ()
         return (*self.facts.networks, *flow)
+
+    @property
+    def brings_flow(self) -> bool:
+        """Whether `flow` is a file."""
+        return self.flow.endswith(".onnx")
+
+    @property
+    def sidecar(self) -> FlowSidecar:
+        """That of the file `flow`. Raises ExportError where it is missing or wrong."""
+        return read_sidecar(Path(self.flow), self.flow_sidecar)
+
+    @property
+    def provider(self) -> str:
+        """The name of the flow in the manifest and in the bundle's."""
+        return self.sidecar.name if self.brings_flow else self.flow
+
+    @property
+    def foreign_flow(self) -> str:
+        """What to know where the weights were trained on another flow; "" where they were not."""
+        preset = self.trained_cue.get("preset")
+        if not preset or self.provider == "dis":
+            return ""
+        return (
+            f"weights and threshold are of a training on the flow of OpenCV's DIS (preset {preset}), "
+            f"not of {self.provider}"
+        )
 
     def origin_of(self, network: str) -> str:
         """`weights_origin` or `flow_weights_origin`, whichever is that of `segment` or `cue`."""
@@ -221,7 +267,7 @@ class ModelRequest:
     @property
     def cue(self) -> CueSettings:
         """The cue as the manifest describes it."""
-        provider: dict[str, Any] = {"provider": self.flow} if self.facts.flows else {}
+        provider: dict[str, Any] = {"provider": self.provider} if self.facts.flows else {}
         settings = {**self.facts.cue, **self.trained_cue, **self.given_cue, "preset": self.preset}
         return CueSettings(**provider, **settings)
 
@@ -271,14 +317,24 @@ def _option(name: str) -> str:
 def build_networks(request: ModelRequest) -> dict[str, Graph]:
     """The request's networks in PyTorch, weights loaded: `segment`, then `cue` where a network computes it.
 
-    Raises ExportError for a size or setting that a network cannot have, WeightsError for unfit weights.
+    A flow network that the user brings is a UserFlow, and stays ONNX. Raises ExportError for a size or
+    setting that a network cannot have, WeightsError for unfit weights.
     """
-    graphs = {
-        name: built(network_form(request, name), request.origin_of(name)) for name in request.network_names
-    }
-    for name, graph in graphs.items():
-        load_or_seed(graph, request.origin_of(name), request.seed, part=name)
+    graphs: dict[str, Any] = {}
+    for name in request.network_names:
+        if request.brings_flow and name not in request.facts.networks:
+            graphs[name] = _user_flow(request)
+            continue
+        graphs[name] = built(network_form(request, name), request.origin_of(name))
+        load_or_seed(graphs[name], request.origin_of(name), request.seed, part=name)
     return graphs
+
+
+def _user_flow(request: ModelRequest) -> Any:
+    from export.user_flow import UserFlow
+
+    output = "flow" if request.facts.takes_vectors else "cue"
+    return UserFlow(Path(request.flow), request.sidecar, request.size, request.cue.intervals, output)
 
 
 def built(form: Mapping[str, Any], origin: str) -> Any:
@@ -292,30 +348,49 @@ def built(form: Mapping[str, Any], origin: str) -> Any:
 
 def network_origins(request: ModelRequest, graphs: Mapping[str, Graph]) -> dict[str, NetworkOrigin]:
     """What there is to say of each network that `build_networks` built."""
+    is_brought = {"cue"} if request.brings_flow else set()
+    return {
+        name: _brought_origin(graph) if name in is_brought else _origin(request, name, graph)
+        for name, graph in graphs.items()
+    }
+
+
+def _brought_origin(flow: Any) -> NetworkOrigin:
+    inputs, outputs = flow.specs
+    return NetworkOrigin(
+        inputs=inputs,
+        outputs=outputs,
+        description=flow.description,
+        origin=flow.origin,
+        parameters=flow.parameters,
+        gflop=flow.gflop,
+    )
+
+
+def _origin(request: ModelRequest, name: str, graph: Graph) -> NetworkOrigin:
     from export.cost import gflop, parameters
     from export.description import description_of
     from export.weights import weights_sha256
 
-    origins = {}
-    for name, graph in graphs.items():
-        inputs, outputs = _tensors(name, graph, request)
-        weights = request.origin_of(name)
-        is_random = weights == RANDOM
-        is_shipped = weights.startswith(WEIGHTS_PREFIX)
-        origins[name] = NetworkOrigin(
-            inputs=inputs,
-            outputs=outputs,
-            description=description_of(graph),
-            origin={
-                "file": None if is_random else weights if is_shipped else str(Path(weights).resolve()),
-                "seed": request.seed if is_random else None,
-                "trained": not is_random,
-                "sha256": weights_sha256(graph.network),
-            },
-            parameters=parameters(graph),
-            gflop=gflop(graph, *_examples(inputs)),
-        )
-    return origins
+    inputs, outputs = _tensors(name, graph, request)
+    weights = request.origin_of(name)
+    is_random = weights == RANDOM
+    is_shipped = weights.startswith(WEIGHTS_PREFIX)
+    note = {"note": request.foreign_flow} if name == "segment" and request.foreign_flow else {}
+    return NetworkOrigin(
+        inputs=inputs,
+        outputs=outputs,
+        description=description_of(graph),
+        origin={
+            "file": None if is_random else weights if is_shipped else str(Path(weights).resolve()),
+            "seed": request.seed if is_random else None,
+            "trained": not is_random,
+            "sha256": weights_sha256(graph.network),
+            **note,
+        },
+        parameters=parameters(graph),
+        gflop=gflop(graph, *_examples(inputs)),
+    )
 
 
 def network_form(request: ModelRequest, name: str) -> dict[str, Any]:
@@ -326,7 +401,8 @@ def network_form(request: ModelRequest, name: str) -> dict[str, Any]:
         of_cue, of_request = own.of_cue, own.of_request
     else:
         flow = FLOWS[request.flow]
-        form = {"network": flow.network, **flow.form}
+        vectors = {"output": "flow"} if request.facts.takes_vectors else {}
+        form = {"network": flow.network, **flow.form, **vectors}
         of_cue, of_request = ("intervals",), flow.options
     cue = {key: getattr(request.cue, key) for key in of_cue}
     given = {key: value for key in of_request if (value := getattr(request, key)) not in (None, "")}
@@ -365,7 +441,9 @@ def _tensors(
     if name == "segment":
         frame = TensorSpec((1, *size, 3), "uint8")
         return {"frame": frame, "cue": cue}, {"probability": TensorSpec((1, *size), "float32")}
-    return graph.inputs(size), {"cue": cue}
+    if request.facts.takes_vectors:
+        return graph.inputs(size), {"flow": TensorSpec((1, 2 * len(request.cue.intervals), *size), "float32")}
+    return graph.inputs(size), graph.outputs(size) if hasattr(graph, "outputs") else {"cue": cue}
 
 
 def _examples(inputs: Mapping[str, TensorSpec]) -> list[Any]:
