@@ -26,7 +26,7 @@ class TorchBackend:
     """Runs a PyTorch module behind the same seam as an engine, so that one pipeline measures both."""
 
     def __init__(self, module: torch.nn.Module, facts: NetworkFacts) -> None:
-        """`module` takes the network's inputs in the manifest's order and returns its one output."""
+        """`module` takes the network's inputs, and returns its outputs, in the manifest's order."""
         import torch
 
         self._module = module.eval()
@@ -39,9 +39,9 @@ class TorchBackend:
         import torch
 
         with torch.inference_mode():
-            output = self._module(*(torch.from_numpy(feed[name]) for name in self.inputs))
-        (name,) = self.outputs
-        return {name: output.numpy()}
+            found = self._module(*(torch.from_numpy(feed[name]) for name in self.inputs))
+        tensors = found if isinstance(found, tuple) else (found,)
+        return {name: tensor.numpy() for name, tensor in zip(self.outputs, tensors, strict=True)}
 
     def close(self) -> None:
         """Nothing is held beyond the module."""

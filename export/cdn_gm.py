@@ -178,7 +178,8 @@ class StepGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         dense = functional.conv2d(features, old, bias) + functional.conv2d(feature, kernel[:, :, -1:, None])
         heads = dense.reshape(1, bias.shape[0], 1, height * width)
         mean, weight, sigma = heads.split([COMPONENTS * COLOURS, COMPONENTS, COMPONENTS], dim=1)
-        return mixture_from(mean, weight, sigma).background().reshape(1, COLOURS, height, width) * 255
+        # Scaled first: OpenVINO would give the output another name, of what stands before the scaling.
+        return (mixture_from(mean, weight, sigma).background() * 255).reshape(1, COLOURS, height, width)
 
 
 def _time_kernel(weight: Tensor) -> Tensor:

@@ -162,7 +162,8 @@ class ExportRequest:
 
     def precision_of(self, network: str, precision: str) -> str:
         """The precision of one network in the bundle of a precision."""
-        return (self.flow_precision or precision) if network == "cue" else precision
+        asked = (self.flow_precision or precision) if network == "cue" else precision
+        return "fp32" if asked == "int8" and network not in self.model.facts.quantised else asked
 
     def compute_for(self, precision: str) -> str:
         """FP32 means float32: bf16 is for what was reduced already."""
@@ -266,7 +267,7 @@ def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sampl
     on_scenes = job.request.calibrates_on_scenes and job.request.needs_int8
     model = job.request.model
     if "cue" in graphs:
-        job.feeds["cue"] = cue_feeds(samples)
+        job.feeds["cue"] = cue_feeds(samples, job.origins["cue"].inputs)
         if on_scenes and model.facts.flows:
             with job.bar("rendering scenes for the calibration of the flow") as progress:
                 job.feeds["cue"] = scene_cue_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress)

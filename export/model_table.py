@@ -49,7 +49,7 @@ class ModelFacts:
     is_trained_on_scenes: bool = False
     """Whether its training sees rendered scenes alone: such scenes may then calibrate and judge it."""
     quantised: tuple[str, ...] = ("segment", "cue")
-    """Networks that INT8 narrows; the others stay in FP32, where 256 levels are too few for what they give."""
+    """Networks that INT8 narrows; the others stay FP32: 256 levels are too few for what they give."""
     trained_as: str = ""
     """Of export.description.NETWORKS: the network that is trained where it is not `segment` alone."""
 
@@ -150,7 +150,7 @@ MODELS: Mapping[str, ModelFacts] = {
     "cdn-medal": ModelFacts(
         what="CDN-MEDAL-net: CDN-GM makes a background image of 245 frames, MEDAL-net compares it with one",
         parameters=3_510,
-        gflop=0.0,
+        gflop=0.26,
         size=(240, 320),
         side_multiple=4,
         cue={
