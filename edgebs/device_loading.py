@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from edgebs import cuda
 from edgebs.backends import Backend
 from edgebs.backends.tensorrt import TensorRTBackend
-from edgebs.backends.tensorrt_engine import TensorRTEngine
+from edgebs.backends.tensorrt_engine import TensorRTEngine, module_of
 from edgebs.backends.tensorrt_module import import_tensorrt
 from edgebs.bundle import Bundle
 from edgebs.cues import Cue, open_cue
@@ -26,7 +26,7 @@ def open_device_path(bundle: Bundle, options: DeviceOptions, *, cameras: int = 1
 
     Raises BackendError, EngineMismatch or MissingDependency; nothing is held then.
     """
-    import_tensorrt(bundle.manifest.networks["segment"].backend)
+    import_tensorrt(module_of(bundle.manifest.networks["segment"].backend, options))
     cuda.revive_device(options.device)
     cuda.require_device()
     with cuda.on_device(options.device), ExitStack() as owned:

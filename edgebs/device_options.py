@@ -32,11 +32,15 @@ class DeviceOptions:
     host_code: bool = False
     """Whether plans may bring native code for the CPU, as version-compatible plans do that carry their own
     lean runtime. Only for plans that you built yourself."""
+    lean: bool = False
+    """Whether the package tensorrt_lean loads the plans instead of tensorrt: version-compatible ones only."""
     lean_runtime: Path | None = None
     """Shared library of TensorRT's lean runtime (libnvinfer_lean.so.10, say) that loads version-compatible
     plans of that version; None for the installed TensorRT."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graphs", Graphs(self.graphs))  # also from the word
+        if self.lean and self.lean_runtime is not None:
+            raise ValueError("choose one lean runtime: the package (lean), or a library (lean_runtime)")
         if self.device < 0:
             raise ValueError(f"device is the position of a GPU, from 0, got {self.device}")

@@ -1,11 +1,13 @@
 """What a TensorRT plan was built for, and whether that is what is here.
 
-A plan loads only in the same TensorRT (to the build number), on the same operating system and on a GPU of
-the same compute capability, and loading it runs native code: compare before reading it.
+A plan loads only in the same TensorRT (to the build number; a version-compatible plan also in later ones),
+on the same operating system and on a GPU of the same compute capability, and loading it runs native code:
+compare before reading it.
 """
 
 from __future__ import annotations
 
+import itertools
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -31,12 +33,15 @@ class PlanFacts:
     """ "linux-x86_64" """
     gpu: str = ""
     """The GPU's name; empty if the plan was built without one."""
+    version_compatible: bool = False
+    """Whether the plan was built to be loaded by later versions too, by their lean runtime."""
     no_gpu: str = ""
     """Why there is no GPU here; says nothing about a plan."""
 
     def to_json(self) -> dict[str, Any]:
         """The form written into manifest.json under `build`."""
-        return {key: value for key, value in asdict(self).items() if key != "no_gpu"}
+        dropped = {"no_gpu"} if self.version_compatible else {"no_gpu", "version_compatible"}
+        return {key: value for key, value in asdict(self).items() if key not in dropped}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PlanFacts:
@@ -47,7 +52,11 @@ class PlanFacts:
             raise BundleError(
                 f"the manifest does not say for what its plan was built: no {', '.join(missing)}"
             )
-        return cls(**{key: str(data[key]) for key in keys}, gpu=str(data.get("gpu") or ""))
+        return cls(
+            **{key: str(data[key]) for key in keys},
+            gpu=str(data.get("gpu") or ""),
+            version_compatible=bool(data.get("version_compatible", False)),
+        )
 
 
 def platform_name() -> str:
@@ -68,11 +77,25 @@ def check_plan_fits(build: PlanFacts, here: PlanFacts, *, where: str, target: st
 
 
 def _same(build: PlanFacts, here: PlanFacts) -> bool:
-    return (build.tensorrt, build.compute_capability, build.platform) == (
-        here.tensorrt,
-        here.compute_capability,
-        here.platform,
+    if (build.compute_capability, build.platform) != (here.compute_capability, here.platform):
+        return False
+    return build.tensorrt == here.tensorrt or (
+        build.version_compatible and _is_later(numbers(build.tensorrt), numbers(here.tensorrt))
     )
+
+
+def _is_later(built: tuple[int, ...], here: tuple[int, ...]) -> bool:
+    """Whether TensorRT `here` loads version-compatible plans of `built`: up to the next major version."""
+    majors = [8, 10, 11]
+    if not here or built < (8, 6) or here < built or not {built[0], here[0]} <= set(majors):
+        return False
+    return majors.index(here[0]) - majors.index(built[0]) <= 1
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """ "10.3.0.30" as (10, 3, 0, 30); empty for no version, and up to what is no number."""
+    parts = itertools.takewhile(str.isdigit, version.split("."))
+    return tuple(int(part) for part in parts)
 
 
 def _spoken(facts: PlanFacts) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgebs import cuda
 from edgebs.backends.feed import check_feed, existing_file
-from edgebs.backends.tensorrt_engine import TensorRTContext, TensorRTEngine
+from edgebs.backends.tensorrt_engine import TensorRTContext, TensorRTEngine, module_of
 from edgebs.backends.tensorrt_module import import_tensorrt, plan_facts_here
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
@@ -41,7 +41,7 @@ class TensorRTBackend:
         self._file = existing_file(file)
         options = options or DeviceOptions()
         self._device = options.device
-        import_tensorrt(module)
+        import_tensorrt(module_of(module, options))
         cuda.revive_device(self._device)
         cuda.require_device()
         with cuda.on_device(self._device), ExitStack() as owned:
@@ -103,4 +103,7 @@ def check_plan_fits_here(build: Mapping[str, object], *, where: str, target: str
     """Raise EngineMismatch unless a plan with the facts `build` (a manifest's) can be loaded here."""
     facts = PlanFacts.from_json(build)
     cuda.revive_device()
-    check_plan_fits(facts, plan_facts_here(facts.module), where=where, target=target)
+    here = plan_facts_here(facts.module)
+    if facts.version_compatible and not here.tensorrt:
+        here = plan_facts_here("tensorrt_lean")
+    check_plan_fits(facts, here, where=where, target=target)

@@ -48,6 +48,7 @@ class TensorRTEngine:
         """
         options = options or DeviceOptions()
         self.file = existing_file(file)
+        module = module_of(module, options)
         self.trt = import_tensorrt(module)
         if build is not None:
             target = "gpu" if module == "tensorrt" else "sm"
@@ -131,6 +132,11 @@ class TensorRTEngine:
                     f"Build it again: edgebs export ... --batch {self._batch}"
                 )
         return self._batch
+
+
+def module_of(module: str, options: DeviceOptions) -> str:
+    """The Python module that loads plans of `module`: that, or tensorrt_lean where the user chose it."""
+    return "tensorrt_lean" if options.lean and module == "tensorrt" else module
 
 
 class TensorRTContext:

@@ -11,11 +11,12 @@ from edgebs import cuda
 from edgebs.errors import BackendError, MissingDependency
 from edgebs.plan import PlanFacts, platform_name
 
-MODULES = ("tensorrt", "tensorrt_rtx")
+MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_lean")
 
 INSTALL = {
     "tensorrt": "needs TensorRT: pip install 'edgebs[trt]' (on Jetson it comes with JetPack)",
     "tensorrt_rtx": "needs TensorRT-RTX: pip install 'edgebs[rtx]'",
+    "tensorrt_lean": "needs TensorRT's lean runtime: pip install 'edgebs[lean]'",
 }
 
 # By name: the numbers differ between versions, and trt.nptype of 8.6 fails with numpy 1.24 and later.

@@ -11,9 +11,9 @@ from typing import Any
 
 def scratch_bytes(engine: Any) -> int:
     """Device memory that one context of `engine` needs while it runs."""
-    # 11 has only _v2 (64 bits); 8.6 and 10.0 only the other.
-    name = "device_memory_size_v2" if hasattr(engine, "device_memory_size_v2") else "device_memory_size"
-    return int(getattr(engine, name))
+    if hasattr(engine, "device_memory_size_v2"):
+        return int(engine.device_memory_size_v2)
+    return int(engine.device_memory_size)  # 8.6 and 10.0; gone in 11
 
 
 def create_context(trt: Any, engine: Any, *, is_user_managed: bool) -> Any:

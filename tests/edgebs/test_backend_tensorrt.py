@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -291,7 +292,9 @@ def test_no_gpu_and_no_tensorrt_are_told_apart(
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     with pytest.raises(MissingDependency, match=r"pip install 'edgebs\[rtx\]'"):
         TensorRTBackend(file, module="tensorrt_rtx")
-    with pytest.raises(BackendError, match="unknown TensorRT module 'trt'; known: tensorrt, tensorrt_rtx"):
+    with pytest.raises(
+        BackendError, match="unknown TensorRT module 'trt'; known: tensorrt, tensorrt_rtx, tensorrt_lean"
+    ):
         import_tensorrt("trt")
 
 
@@ -329,6 +332,51 @@ def test_a_mismatch_says_what_was_built_what_is_here_and_the_repair(
 ) -> None:
     with pytest.raises(EngineMismatch, match=message):
         check_plan_fits(build, here, where="bundle", target="gpu")
+
+
+@pytest.mark.parametrize(
+    ("built", "here", "fits"),
+    [
+        ("8.6.1", "10.3.0.30", True),
+        ("10.3.0.30", "10.16.2", True),
+        ("10.3.0.30", "11.4.0.106", True),
+        ("8.6.1", "11.4.0.106", False),
+        ("10.16.2", "10.3.0.30", False),
+        ("8.5.2", "8.6.1", False),
+        ("10.3.0.30", "", False),
+        ("12.0", "13.0", False),
+    ],
+)
+def test_a_version_compatible_plan_fits_later_versions_up_to_the_next_major(
+    built: str, here: str, fits: bool
+) -> None:
+    compatible = replace(facts(tensorrt=built), version_compatible=True)
+    assert PlanFacts.from_json(compatible.to_json()) == compatible
+    if fits:
+        check_plan_fits(compatible, facts(tensorrt=here), where="bundle", target="gpu")
+        with pytest.raises(EngineMismatch):
+            check_plan_fits(
+                replace(compatible, compute_capability="8.6"), facts(tensorrt=here), where="", target="gpu"
+            )
+    else:
+        with pytest.raises(EngineMismatch):
+            check_plan_fits(compatible, facts(tensorrt=here), where="bundle", target="gpu")
+    with pytest.raises(EngineMismatch):
+        check_plan_fits(facts(tensorrt=built), facts(tensorrt=here), where="bundle", target="gpu")
+
+
+def test_the_lean_package_loads_plans_where_it_is_chosen(
+    gpu: FakeCuda, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt_lean", FakeTensorRT(gpu, name="tensorrt_lean"))
+    engine = TensorRTEngine(file, options=DeviceOptions(lean=True))
+    assert engine.description.startswith("tensorrt_lean 10.3.0.30")
+    monkeypatch.setitem(sys.modules, "tensorrt_lean", None)
+    with pytest.raises(MissingDependency, match=r"lean runtime: pip install 'edgebs\[lean\]'"):
+        TensorRTEngine(file, options=DeviceOptions(lean=True))
+    with pytest.raises(ValueError, match="choose one lean runtime"):
+        DeviceOptions(lean=True, lean_runtime=file)
 
 
 def test_the_repair_for_an_rtx_plan_names_the_target_of_this_gpu() -> None:
