@@ -54,10 +54,10 @@ class TfCheckpoint:
 
     @contextmanager
     def _said(self, what: str = "") -> Iterator[None]:
-        # Beside its own errors TensorFlow lets ValueError and RuntimeError through.
+        # Beside its own errors TensorFlow lets Python's through: IndexError for a file that ends early.
         try:
             yield
-        except (self._tensorflow.errors.OpError, RuntimeError, ValueError) as cause:
+        except (self._tensorflow.errors.OpError, LookupError, RuntimeError, ValueError) as cause:
             reason = str(cause).strip().splitlines()[0][:200] if str(cause).strip() else type(cause).__name__
             raise WeightsError(
                 f"checkpoint {self.prefix}{what} cannot be read ({reason}). {REPAIR}"
