@@ -18,9 +18,10 @@ from edgebs.version import __version__
 
 if TYPE_CHECKING:
     from edgebs.bundle import Bundle
+    from edgebs.cameras import Cameras
     from edgebs.pipeline import Pipeline
 
-__all__ = ["DeviceOptions", "EdgebsError", "__version__", "load"]
+__all__ = ["DeviceOptions", "EdgebsError", "__version__", "load", "load_cameras"]
 
 
 def load(
@@ -38,3 +39,20 @@ def load(
     from edgebs.loading import load as load_bundle_or_model
 
     return load_bundle_or_model(bundle, threads=threads, threshold=threshold, cleanup=cleanup, device=device)
+
+
+def load_cameras(
+    bundle: str | Path | Bundle,
+    count: int,
+    *,
+    threshold: float | None = None,
+    cleanup: bool = True,
+    device: DeviceOptions | None = None,
+) -> Cameras:
+    """A bundle of TensorRT plans over several cameras at once; see `edgebs.loading.load_cameras`."""
+    from edgebs.extras import require_opencv
+
+    require_opencv()
+    from edgebs.loading import load_cameras as load_for_cameras
+
+    return load_for_cameras(bundle, count, threshold=threshold, cleanup=cleanup, device=device)

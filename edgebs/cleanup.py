@@ -5,8 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgebs.manifest import CleanupSettings
+from edgebs.manifest import CleanupSettings, Manifest
+from edgebs.preprocess import mask_from_probability
 from edgebs.tensors import Array, Frame
+
+
+def mask_at(probability: Array, size: tuple[int, int], manifest: Manifest) -> Frame:
+    """A frame's mask at its own `size` (H, W), cut at the bundle's threshold and cleaned as it says.
+
+    probability: (h, w) float32 in [0, 1], at network size.
+    """
+    mask = mask_from_probability(probability, size, manifest.threshold)
+    return clean(mask, manifest.cleanup) if manifest.cleanup.is_on else mask
 
 
 def clean(mask: Frame, settings: CleanupSettings) -> Frame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle import Bundle, load_bundle
@@ -14,6 +15,9 @@ from edgebs.errors import BackendError
 from edgebs.manifest import CleanupSettings, Manifest
 from edgebs.pipeline import Pipeline
 from edgebs.shipped import bundle_path
+
+if TYPE_CHECKING:
+    from edgebs.cameras import Cameras
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,34 @@ def load(
 
         return Pipeline(verified.manifest, open_device_path(verified, device or DeviceOptions()))
     return _on_host(verified, threads)
+
+
+def load_cameras(
+    bundle: str | Path | Bundle,
+    count: int,
+    *,
+    threshold: float | None = None,
+    cleanup: bool = True,
+    device: DeviceOptions | None = None,
+) -> Cameras:
+    """Verify a bundle of TensorRT plans, and run it over `count` cameras in one call per network.
+
+    The plans need a profile for that many frames. The other arguments, and what is raised, are those of
+    `load`; BackendError also for a bundle for the CPU.
+    """
+    if count < 1:
+        raise ValueError(f"count is a number of cameras, at least 1, got {count}")
+    verified = verified_bundle(bundle, threshold=threshold, cleanup=cleanup)
+    if not runs_on_device(verified.manifest):
+        raise BackendError(
+            f"{verified.path} is for the CPU, where one call for several cameras saves nothing: load it once "
+            "per camera. For a GPU: edgebs export ... --target gpu"
+        )
+    from edgebs.cameras import Cameras
+    from edgebs.device_loading import open_device_path
+
+    path = open_device_path(verified, device or DeviceOptions(), cameras=count)
+    return Cameras(verified.manifest, path)
 
 
 def verified_bundle(

@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import cast, overload
 
 from edgebs.backends import Backend
-from edgebs.cleanup import clean
+from edgebs.cleanup import mask_at
 from edgebs.cues import Cue
 from edgebs.errors import BundleError
 from edgebs.kept_background import KeepsBackground, damaged, load_background, save_background
 from edgebs.manifest import Manifest
 from edgebs.path import HostPath, NetworkPath
-from edgebs.preprocess import check_frame, mask_from_probability, network_frame
+from edgebs.preprocess import check_frame, network_frame
 from edgebs.run import Clock, Counters, Result, Run, Stages, Work
 from edgebs.sources import Source, SourceFrame, open_source
 from edgebs.tensors import Array, Frame
@@ -200,9 +200,7 @@ class Pipeline:
         work.stages_ms["segment"] = clock.lap()
         work.stages_ms.update(work.begun.device_ms)
         height, width = work.source.image.shape[:2]
-        mask = mask_from_probability(probability, (height, width), self.manifest.threshold)
-        if self.manifest.cleanup.is_on:
-            mask = clean(mask, self.manifest.cleanup)
+        mask = mask_at(probability, (height, width), self.manifest)
         work.stages_ms["post"] = clock.lap()
         return Result(
             index=work.index,

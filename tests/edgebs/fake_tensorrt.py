@@ -16,6 +16,8 @@ from fake_cuda import FakeCuda
 
 from edgebs.tensors import Array
 
+SCRATCH_BYTES = 1 << 14
+
 
 class DataType(IntEnum):
     """Numbers differ from version to version: only names count."""
@@ -223,7 +225,7 @@ class Engine:
         self.module, self.log, self.tensors = module, log, facts["tensors"]
         self.num_io_tensors = len(self.tensors)
         self.most = facts.get("most", 1)
-        self.scratch = 4096
+        self.scratch = SCRATCH_BYTES
 
     def get_tensor_name(self, index: int) -> str:
         """By position."""

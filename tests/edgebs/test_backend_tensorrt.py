@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_cuda import FakeCuda, Status, install
-from fake_tensorrt import FakeTensorRT, batched, plan
+from fake_tensorrt import SCRATCH_BYTES, FakeTensorRT, batched, plan
 
 from edgebs import cuda
 from edgebs.backends import open_backend
@@ -123,7 +123,7 @@ def test_contexts_share_scratch_memory_in_every_tensorrt(
     monkeypatch.setitem(sys.modules, name, FakeTensorRT(gpu, name=name, version=version))
     file.write_bytes(plan(version=version))
     engine = TensorRTEngine(file, module=name)
-    assert engine.scratch_bytes == 4096
+    assert engine.scratch_bytes == SCRATCH_BYTES
     spec = {**engine.inputs, **engine.outputs}
     with cuda.Stream() as stream, cuda.DeviceBuffer(engine.scratch_bytes) as scratch, ExitStack() as owned:
         buffers = {

@@ -10,6 +10,7 @@ import pytest
 from device_bundle import plan_bundle
 from device_scenarios import LEVELS, World, expected_of_network
 from fake_cuda import Status
+from fake_tensorrt import SCRATCH_BYTES
 from fakes import grey_frame
 
 import edgebs
@@ -240,5 +241,5 @@ def test_without_overlap_both_stages_share_stream_and_scratch_memory(world: Worl
     beside.close()
     together = world.open(network=True, overlap=False)
     assert len(world.cuda.streams) == apart[0] - 1
-    assert sum(len(memory) for memory in world.cuda.device.values()) == apart[1] - 4096
+    assert sum(len(memory) for memory in world.cuda.device.values()) == apart[1] - SCRATCH_BYTES
     together.close()

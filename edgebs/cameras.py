@@ -1,0 +1,151 @@
+"""Several cameras whose frames go through the networks in one call: more frames a second, each a bit later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from edgebs.cleanup import mask_at
+from edgebs.device_path import DevicePath
+from edgebs.errors import StageError
+from edgebs.manifest import Manifest
+from edgebs.path import Begun
+from edgebs.preprocess import check_frame, network_frame
+from edgebs.run import Clock, Result
+from edgebs.sources import Source, SourceFrame, open_source
+from edgebs.tensors import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One frame of each camera, on its way; None for a camera that has ended."""
+
+    index: int
+    items: list[SourceFrame | None]
+    begun: list[Begun]
+    arrived_s: float
+    stages_ms: dict[str, float]
+
+
+class Cameras:
+    """As many cameras as the engines take frames at once. Each has its own history and its own frame size."""
+
+    def __init__(self, manifest: Manifest, path: DevicePath) -> None:
+        """Use `edgebs.load_cameras`. Owns `path`."""
+        self.manifest = manifest
+        self.count = path.cameras
+        self._path = path
+        self._next_index = 0
+        self._nothing = np.zeros((*manifest.size, 3), np.uint8)
+
+    def process(self, frames: Sequence[Frame], times: Sequence[float | None] | None = None) -> list[Result]:
+        """Segment one frame of each camera now, (H, W, 3) uint8 BGR, with the histories of those before.
+
+        times: capture times in seconds. Raises ValueError for another number of frames, SourceError.
+        """
+        if len(frames) != self.count:
+            raise ValueError(f"there are {self.count} cameras, and {len(frames)} frames")
+        index, self._next_index = self._next_index, self._next_index + 1
+        captured = times or [None] * self.count
+        items = [
+            SourceFrame(image=frame, captured_s=captured_s, index=index)
+            for frame, captured_s in zip(frames, captured, strict=True)
+        ]
+        results = self._finish(self._begin(index, list(items)))
+        return [result for result in results if result is not None]
+
+    def run(
+        self, sources: Sequence[str | Path | int | Source | Iterable[Frame]]
+    ) -> Iterator[list[Result | None]]:
+        """One list per round of frames, a result per camera, None for one that has ended, until all have.
+
+        While the GPU works on a round the next one is read, in turn, in the caller's thread: sources that run
+        at different speeds are held to the slowest. The histories start empty. A source that cannot be opened
+        is SourceError; one that fails later, StageError with camera and frame.
+        """
+        if len(sources) != self.count:
+            raise ValueError(f"there are {self.count} cameras, and {len(sources)} sources")
+        self.reset()
+        with ExitStack() as stack:
+            opened = [stack.enter_context(closing(open_source(source))) for source in sources]
+            before: _Round | None = None
+            while True:
+                items = [self._read(place, source) for place, source in enumerate(opened)]
+                has_frames = any(item is not None for item in items)
+                this = self._begin(self._next_index, items) if has_frames else None
+                self._next_index += 1
+                if before is not None:
+                    yield self._finish(before)
+                if this is None:
+                    return
+                before = this
+
+    def reset(self) -> None:
+        """Forget the histories, as between scenes."""
+        self._path.reset()
+        self._next_index = 0
+
+    def descriptions(self) -> dict[str, str]:
+        """What runs each stage, for reports."""
+        return self._path.descriptions()
+
+    def close(self) -> None:
+        """Free the engines. May be called twice."""
+        self._path.close()
+
+    def __enter__(self) -> Cameras:
+        """The cameras themselves."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _read(self, place: int, source: Source) -> SourceFrame | None:
+        try:
+            return next(source, None)
+        except Exception as cause:
+            raise StageError(f"source of camera {place}", self._next_index, cause) from cause
+
+    def _begin(self, index: int, items: list[SourceFrame | None]) -> _Round:
+        clock, arrived_s = Clock(), time.perf_counter()
+        smalls = [
+            self._nothing if item is None else network_frame(check_frame(item.image), self.manifest.size)
+            for item in items
+        ]
+        stages_ms = {"pre": clock.lap()}
+        begun = self._path.begin_all(smalls, [None if item is None else item.captured_s for item in items])
+        stages_ms["cue"] = clock.lap()
+        return _Round(index, items, begun, arrived_s, stages_ms)
+
+    def _finish(self, this: _Round) -> list[Result | None]:
+        clock = Clock()
+        probabilities = self._path.finish_all(this.begun).copy()
+        waited = {**this.stages_ms, "segment": clock.lap(), **this.begun[0].device_ms}
+        results: list[Result | None] = []
+        for item, begun, probability in zip(this.items, this.begun, probabilities, strict=True):
+            if item is None:
+                results.append(None)
+                continue
+            mask = mask_at(probability, item.image.shape[:2], self.manifest)
+            results.append(
+                Result(
+                    index=this.index,
+                    frame=item.image,
+                    mask=mask,
+                    probability=probability,
+                    captured_s=item.captured_s,
+                    latency_ms=(time.perf_counter() - this.arrived_s) * 1e3,
+                    stages_ms={**waited, "post": clock.lap()},
+                    warming_up=begun.warming_up,
+                )
+            )
+        return results
