@@ -10,7 +10,7 @@ the network's exact answer for the 245 frames that ended at most six frames ago.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -27,6 +27,7 @@ SUM_BLOCKS = 6
 FEATURE_AGES = (28, 21, 14, 7)
 """... and how many blocks ago those ended whose `feature` it reads, oldest first."""
 INPUTS, OUTPUTS = {"frames", "sums", "features"}, {"cue", "sum", "feature"}
+Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 CLOCK_CORRECTED_S = 2.0
 """A step back of a clock by at most this is a correction; a larger one is another recording."""
 
@@ -50,7 +51,11 @@ class BackgroundImage:
         self.description = f"{backend.description}, a seventh of the background each frame"
         rows = band_rows(size[0])
         _require_bands(backend, rows, size)
-        self._bands = [_Band(min(band * rows, size[0] - rows), backend) for band in range(BLOCK)]
+        sums, features = (
+            np.zeros(backend.inputs[name].shape, backend.inputs[name].dtype) for name in ("sums", "features")
+        )
+        tops = [min(band * rows, size[0] - rows) for band in range(BLOCK)]
+        self._bands = [_Band(top, backend.infer, sums, features) for top in tops]
         self._image = np.zeros((1, 3, *size), np.float32)
         self._ring = TensorRing(self._image.shape)
         self._frames: list[Frame] = []
@@ -148,20 +153,15 @@ class BackgroundImage:
 class _Band:
     """A seventh of the rows: what is kept of its blocks."""
 
-    def __init__(self, top: int, backend: Backend) -> None:
-        self._infer = backend.infer
-        self._sums = np.zeros(backend.inputs["sums"].shape, backend.inputs["sums"].dtype)
-        self._features = np.zeros(backend.inputs["features"].shape, backend.inputs["features"].dtype)
-        height, width = self._sums.shape[2:]
-        self.rows = slice(top, top + height)
-        self._past_sums = _Past(SUM_BLOCKS, (self._sums.shape[1] // SUM_BLOCKS, height, width), self._sums)
-        channels = self._features.shape[1] // len(FEATURE_AGES)
-        self._past_features = _Past(max(FEATURE_AGES), (channels, height, width), self._features)
-
-    @property
-    def nbytes(self) -> int:
-        """Of the past, and of the copies that the network reads."""
-        return self._past_sums.nbytes + self._past_features.nbytes + self._sums.nbytes + self._features.nbytes
+    def __init__(self, top: int, infer: Infer, sums: Array, features: Array) -> None:
+        """sums, features: what the network reads, (1, channels, rows, W); of all bands, one at a time."""
+        self._infer = infer
+        self._sums, self._features = sums, features
+        rows = sums.shape[2]
+        self.rows = slice(top, top + rows)
+        self._past_sums = _Past(SUM_BLOCKS, SUM_BLOCKS, sums)
+        self._past_features = _Past(max(FEATURE_AGES), len(FEATURE_AGES), features)
+        self.nbytes = self._past_sums.nbytes + self._past_features.nbytes
 
     def clear(self) -> None:
         self._past_sums.clear()
@@ -201,8 +201,10 @@ class _Band:
 class _Past:
     """The last results of a layer, (slots, channels, rows, W); what was before the first repeats them."""
 
-    def __init__(self, slots: int, shape: tuple[int, ...], like: Array) -> None:
-        self._slots = np.zeros((slots, *shape), like.dtype)
+    def __init__(self, slots: int, read: int, stacked: Array) -> None:
+        """stacked: (1, channels, rows, W), `read` of the slots side by side."""
+        _, channels, rows, width = stacked.shape
+        self._slots = np.zeros((slots, channels // read, rows, width), stacked.dtype)
         self._count = 0
         self.nbytes = self._slots.nbytes
 

@@ -40,7 +40,7 @@ class Network:
         self._graph = StepGraph(self.network)
         size = (BLOCK * rows, width)
         self.inputs: Mapping[str, TensorSpec] = {
-            name: replace(spec, dtype=dtype) if spec.dtype == "float32" else spec
+            name: spec if name == "frames" else replace(spec, dtype=dtype)
             for name, spec in self._graph.inputs(size).items()
         }
         self.outputs: Mapping[str, TensorSpec] = self._graph.outputs(size)
@@ -216,6 +216,14 @@ def test_an_image_that_cannot_be_one_is_refused(image: Array) -> None:
     cue, _ = opened()
     with pytest.raises(ValueError, match="image float32"):
         cue.restore({"image": image})
+
+
+@pytest.mark.parametrize(("size", "megabytes"), [((240, 320), 67), ((480, 640), 132)])
+def test_it_keeps_what_the_model_card_says(size: tuple[int, int], megabytes: int) -> None:
+    dtype = StepGraph(CdnGm()).inputs(size)["sums"].dtype
+    cue, _ = opened(size, dtype)
+    frames_bytes = BLOCK * size[0] * size[1] * 3
+    assert round((cue.nbytes - frames_bytes) / 1e6) == megabytes
 
 
 def test_closing_closes_the_network() -> None:
