@@ -121,6 +121,8 @@ class _Run:
             self.file(FINAL).unlink(missing_ok=True)
         for name in there if self.options.force else ():
             self.file(name).unlink()
+        for kept in self.options.out.glob(kept_name("*")) if self.options.force else ():
+            kept.unlink()
         self._record(self._new_record())
 
     def _new_record(self) -> dict[str, Any]:
@@ -253,6 +255,8 @@ class _Run:
         if self.best_score is None or score > self.best_score:
             self.best_score, self.best_step = score, self.step
             self._write_weights(BEST)
+        if self.options.keep_validated:
+            self._write_weights(kept_name(self.step))
         said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
         self.say(f"step {self.step}: validation {said} (best {self.best_score:.4f}, step {self.best_step})")
 
@@ -311,6 +315,11 @@ class _Run:
             "files": [str(self.file(name)) for name in FILES if self.file(name).exists()],
             "schedule": asdict(self.options.schedule),
         }
+
+
+def kept_name(step: int | str) -> str:
+    """File of the weights of one validated step."""
+    return f"step-{step}.safetensors"
 
 
 def _device(name: str) -> Any:

@@ -44,6 +44,8 @@ class LoopOptions:
     """Minutes between checkpoints; 0 for none but by steps."""
     validate_every: int = 500
     """Steps between validations."""
+    keep_validated: bool = False
+    """Keep the weights of each validated step as well, for export.average."""
     log_every: int = 25
     """Steps of one row of curves.csv."""
     resume: bool = False

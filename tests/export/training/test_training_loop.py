@@ -87,6 +87,16 @@ def test_best_and_final_are_moving_averages_with_the_description_inside(whole):
             assert torch.equal(tensor, ema[name])
 
 
+def test_the_weights_of_each_validated_step_are_kept_where_asked(tmp_path):
+    run(tmp_path, steps=50, keep_validated=True)
+    kept = sorted(file.name for file in tmp_path.glob("step-*"))
+    assert kept == ["step-20.safetensors", "step-40.safetensors", "step-50.safetensors"]
+    assert weights_description(tmp_path / kept[0])["training"]["step"] == 20
+    assert (tmp_path / kept[2]).read_bytes() == (tmp_path / "final.safetensors").read_bytes()
+    run(tmp_path, steps=20, force=True)
+    assert not list(tmp_path.glob("step-*"))
+
+
 def test_weights_say_the_cue_that_they_were_trained_with_and_settings_stay_as_they_were(tmp_path):
     task = toy_task()
     plain = task.settings
