@@ -1,4 +1,4 @@
-"""Several cameras whose frames go through the networks in one call: more frames a second, each a bit later."""
+"""Several cameras whose frames go through the networks in one call: more frames a second, each later."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from edgebs import cuda
-from edgebs.backends.tensorrt_engine import TensorRTEngine
 from edgebs.cues import Cue
+from edgebs.device_engine import DeviceEngine
 from edgebs.device_history import DeviceHistory
 from edgebs.device_options import Graphs
 from edgebs.device_slots import Slot
@@ -73,7 +73,7 @@ class NetworkCues:
 
     def __init__(
         self,
-        engine: TensorRTEngine,
+        engine: DeviceEngine,
         settings: CueSettings,
         stream: cuda.Stream,
         scratch: cuda.DeviceBuffer,

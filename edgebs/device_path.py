@@ -21,9 +21,9 @@ from contextlib import ExitStack, suppress
 import numpy as np
 
 from edgebs import cuda
-from edgebs.backends.tensorrt_engine import TensorRTEngine
 from edgebs.cues import Cue
 from edgebs.device_cues import HostCues, NetworkCues
+from edgebs.device_engine import DeviceEngine
 from edgebs.device_options import DeviceOptions
 from edgebs.device_slots import SLOTS, Slot
 from edgebs.device_stage import DeviceStage, GraphCount
@@ -40,8 +40,8 @@ class DevicePath:
 
     def __init__(
         self,
-        segment: TensorRTEngine,
-        cue: TensorRTEngine | Sequence[Cue],
+        segment: DeviceEngine,
+        cue: DeviceEngine | list[Cue],
         settings: CueSettings,
         options: DeviceOptions,
     ) -> None:
@@ -57,34 +57,31 @@ class DevicePath:
         self._results = np.zeros(segment.outputs["probability"].shape, np.float32)
         with cuda.on_device(self._device), ExitStack() as owned:
             owned.callback(segment.close)
-            if isinstance(cue, TensorRTEngine):
-                owned.callback(cue.close)
-            else:
-                for each in cue:
-                    owned.callback(each.close)
+            for each in cue if isinstance(cue, list) else [cue]:
+                owned.callback(each.close)
             self._open(segment, cue, settings, owned)
             self._owned = owned.pop_all()
 
     def _open(
         self,
-        segment: TensorRTEngine,
-        cue: TensorRTEngine | Sequence[Cue],
+        segment: DeviceEngine,
+        cue: DeviceEngine | list[Cue],
         settings: CueSettings,
         owned: ExitStack,
     ) -> None:
         options = self._options
         self._upload, self._download, self._segment = (owned.enter_context(cuda.Stream()) for _ in range(3))
-        beside = isinstance(cue, TensorRTEngine) and options.overlap
+        beside = not isinstance(cue, list) and options.overlap
         self._cue_stream = owned.enter_context(cuda.Stream()) if beside else self._segment
         self._slots = [_slot(segment, cue, owned, timed=options.timed) for _ in range(SLOTS)]
         scratch_bytes = segment.scratch_bytes
-        if isinstance(cue, TensorRTEngine) and not beside:
+        if not isinstance(cue, list) and not beside:
             scratch_bytes = max(scratch_bytes, cue.scratch_bytes)
         scratch = owned.enter_context(cuda.DeviceBuffer(max(scratch_bytes, 1)))
         buffers: list[Mapping[str, cuda.DeviceBuffer]] = [slot.device for slot in self._slots]
         self._stage = DeviceStage(segment, self._segment, scratch, buffers, options.graphs, owned)
         self._cues: HostCues | NetworkCues
-        if not isinstance(cue, TensorRTEngine):
+        if isinstance(cue, list):
             self._cues = HostCues(cue)
             return
         if beside:
@@ -261,12 +258,10 @@ class DevicePath:
                 stream.synchronize()
 
 
-def _slot(
-    segment: TensorRTEngine, cue: TensorRTEngine | Sequence[Cue], owned: ExitStack, *, timed: bool
-) -> Slot:
+def _slot(segment: DeviceEngine, cue: DeviceEngine | list[Cue], owned: ExitStack, *, timed: bool) -> Slot:
     device: dict[str, TensorSpec] = {**segment.inputs, **segment.outputs}
     host = dict(device)
-    if isinstance(cue, TensorRTEngine):
+    if not isinstance(cue, list):
         del host["cue"]
         device |= {**cue.inputs, **cue.outputs}
     return Slot(owned, host, device, timed=timed)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from edgebs import cuda
-from edgebs.backends.tensorrt_engine import TensorRTContext, TensorRTEngine
+from edgebs.device_engine import DeviceEngine
 from edgebs.device_options import Graphs
 from edgebs.errors import CaptureFailed
 
@@ -41,7 +41,7 @@ class DeviceStage:
 
     def __init__(
         self,
-        engine: TensorRTEngine,
+        engine: DeviceEngine,
         stream: cuda.Stream,
         scratch: cuda.DeviceBuffer,
         slots: Sequence[Buffers],
@@ -55,7 +55,7 @@ class DeviceStage:
         names = (*engine.inputs, *engine.outputs)
         self._engine, self._stream = engine, stream
         self._slots = [{name: slot[name] for name in names} for slot in slots]
-        self._context = TensorRTContext(engine, scratch)
+        self._context = engine.context(scratch)
         owned.callback(self._context.close)
         self._graphs: dict[int, cuda.Graph] = {}
         self._reason = ""
@@ -96,4 +96,4 @@ class DeviceStage:
                     raise
                 self._reason = self._reason or str(error)
         if self._reason:
-            log.warning("%s runs call by call: %s", self._engine.file, self._reason)
+            log.warning("%s runs call by call: %s", self._engine.name, self._reason)

@@ -48,6 +48,7 @@ class TensorRTEngine:
         """
         options = options or DeviceOptions()
         self.file = existing_file(file)
+        self.name = str(file)
         module = module_of(module, options)
         self.trt = import_tensorrt(module)
         if build is not None:
@@ -65,6 +66,10 @@ class TensorRTEngine:
         self.outputs = {name: spec for name, spec in specs.items() if not is_input[name]}
         self.scratch_bytes = scratch_bytes(self.engine)
         self.description = f"{module} {self.trt.__version__} on {cuda.device_facts(options.device).name}"
+
+    def context(self, scratch: cuda.DeviceBuffer | None = None) -> TensorRTContext:
+        """A context. scratch: memory of `scratch_bytes` that it works in; without it, its own."""
+        return TensorRTContext(self, scratch)
 
     def share(self) -> TensorRTEngine:
         """The same engine for one owner more."""

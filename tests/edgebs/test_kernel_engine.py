@@ -1,0 +1,20 @@
+"""The kernels that stand in for engines on a GPU compile, for every target, without one."""
+
+from __future__ import annotations
+
+import pytest
+from kernel_engine import compiled
+
+from edgebs.plan import AHEAD_OF_TIME
+
+
+@pytest.mark.parametrize("capability", [*AHEAD_OF_TIME, "9.0"])
+def test_the_kernels_compile(capability: str) -> None:
+    nvrtc = pytest.importorskip("cuda.bindings.nvrtc")
+    try:
+        nvrtc.nvrtcVersion()
+    except RuntimeError as error:
+        pytest.skip(f"NVRTC is not installed (pip install nvidia-cuda-nvrtc): {error}")
+    code = compiled(capability)
+    assert code.startswith(b"\x7fELF")
+    assert all(f".text.{name}".encode() in code for name in ("segment", "past", "bring", "broken"))
