@@ -18,12 +18,23 @@ before the name of a shipped .safetensors file."""
 def weights_file(origin: str, network: str = "segment") -> Path:
     """The file that a manifest's origin of weights means: a path, or the weights shipped with a model.
 
+    Those are MODEL.safetensors where there is such a file, else the shipped FP32 bundle's ONNX file.
+
     network: `segment` or `cue`, whichever of the model's own is wanted.
     """
     name = origin.removeprefix(WEIGHTS_PREFIX)
     if name == origin:
         return Path(origin)
-    return SHIPPED / (name if name.endswith(".safetensors") else f"{name}-fp32/{network}.onnx")
+    if name.endswith(".safetensors"):
+        return SHIPPED / name
+    # Of networks whose graphs hold their weights in another form than training does.
+    whole = SHIPPED / f"{name}.safetensors"
+    return whole if whole.is_file() else reference_bundle(name) / f"{network}.onnx"
+
+
+def reference_bundle(model: str) -> Path:
+    """Where the FP32 bundle of a shipped model is, or would be."""
+    return SHIPPED / f"{model}-fp32"
 
 
 def shipped_models() -> dict[str, Path]:

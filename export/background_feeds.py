@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from edgebs.backends import Backend
 from edgebs.cues.background_image import BackgroundImage
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame, TensorSpec
+
+if TYPE_CHECKING:
+    from export.cdn_gm import CdnGm
+    from export.training.workers import Sample
 
 KIND = "background-image"
 Feed = Mapping[str, Array]
@@ -64,6 +69,32 @@ def scene_feeds(
         feeds.append({"frame": frame[np.newaxis], "cue": background})
         progress(index + 1, count)
     return feeds
+
+
+def scenes_through_torch(
+    network: CdnGm, settings: CueSettings, size: tuple[int, int]
+) -> Callable[[int, int], list[Sample]]:
+    """Rendered scenes, by seed and number, through a network in PyTorch."""
+    from bench.torch_baseline import TorchBackend
+    from edgebs.manifest import NetworkFacts
+    from export.cdn_gm import StepGraph
+    from export.training.background_samples import samples_through
+    from export.training.rendering import picture_bank
+
+    graph = StepGraph(network)
+    facts = NetworkFacts(
+        file="",
+        backend="",
+        precision="fp32",
+        inputs=graph.inputs(size),
+        outputs=graph.outputs(size),
+        description=graph.description(),
+        weights_sha256="",
+        parameters=0,
+        gflop=0.0,
+    )
+    cue = BackgroundImage(settings, size, TorchBackend(graph, facts))
+    return lambda seed, index: samples_through(cue, seed, index, size, picture_bank(None))
 
 
 def scene_samples(

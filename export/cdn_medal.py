@@ -23,6 +23,9 @@ class CdnMedal(nn.Module):  # type: ignore[misc, unused-ignore]
 class CdnMedalGraph(nn.Module):  # type: ignore[misc, unused-ignore]
     """What the training loop sees: a segmenter whose weights also hold the network of its cue."""
 
+    weights_in_onnx = False
+    """The step's graph holds CDN-GM's kernels combined: its weights cannot be read from it."""
+
     def __init__(self, network: CdnMedal) -> None:
         """Of these weights."""
         super().__init__()
@@ -40,3 +43,7 @@ class CdnMedalGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         """See `export.description.description_of`."""
         parts = {"segment": {"network": "medal-net"}, "cue": {"network": "cdn-gm"}}
         return {"network": "cdn-medal", "parts": parts}
+
+    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> CdnMedalGraph:  # noqa: ARG002
+        """The graph itself: nothing folds."""
+        return self

@@ -11,7 +11,7 @@ from edgebs.bundle import read_manifest
 from edgebs.cues import PRESETS
 from edgebs.errors import ExportError
 from edgebs.manifest import CueSettings, Manifest, NetworkFacts
-from edgebs.shipped import WEIGHTS_PREFIX, weights_file
+from edgebs.shipped import WEIGHTS_PREFIX, reference_bundle, weights_file
 from edgebs.tensors import TensorSpec
 from export.model_table import FLOWS, HOP, MODELS, ModelFacts
 from export.user_flow_sidecar import FlowSidecar, read_sidecar
@@ -142,7 +142,9 @@ class ModelRequest:
             )
 
     def _require_options_of_cue(self) -> None:
-        for name in self.given_cue.keys() - self.facts.cue.keys():
+        for name in self.given_cue:
+            if self.facts.cue.get(name) not in (None, ()):
+                continue
             raise ExportError(f"{self.model} has no {name} in its cue: leave {_option(name)} out.")
 
     @property
@@ -216,7 +218,7 @@ class ModelRequest:
     def shipped(self) -> Manifest | None:
         """That of the shipped bundle whose weights these are; None for others."""
         origin = self.weights_origin
-        return read_manifest(weights_file(origin).parent) if origin.startswith(WEIGHTS_PREFIX) else None
+        return read_manifest(reference_bundle(self.model)) if origin.startswith(WEIGHTS_PREFIX) else None
 
     @property
     def trained_cue(self) -> dict[str, Any]:
