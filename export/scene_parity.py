@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.parity import task_change
 from bench.scored import UNKNOWN, Counts
+from edgebs.cues.background_image import BackgroundImage
 from edgebs.pipeline import Pipeline
 from edgebs.preprocess import mask_from_probability
 from edgebs.tensors import Array
@@ -45,6 +46,7 @@ def _compare_backgrounds(
     """Count two frames of a scene. Both segmenters are given the reference's background image."""
     manifest = reference.manifest
     cue = reference.require_background_cue()
+    assert isinstance(cue, BackgroundImage)
     for frame, background, labels in scene_samples(cue, SEED, index, manifest.size)[::3]:
         for count, pipeline in zip(counts, (reference, bundle), strict=True):
             probability = pipeline.segment(frame, {"cue": background})

@@ -80,7 +80,7 @@ def samples_through(
 
 def _watch(scene: Any, cue: BackgroundImage) -> float:
     """Show the cue the series that lies before the scene's start; returns the time of its first frame."""
-    since = -cue.references / scene.fps
+    since: float = -cue.references / scene.fps
     for block in range(cue.references // BLOCK):
         image, _ = scene.frame(since + block * BLOCK / scene.fps)
         for _ in range(BLOCK):

@@ -36,6 +36,8 @@ CUE_SHARE = 0.5
 CUE_RATE = 2e-3
 """Of Adam, falling to zero; the paper's 1e-4 is for much longer trainings on each sequence."""
 CUE_BATCH = 8
+CUE_VALIDATION = 16
+"""Scenes held back, at most: each is eight samples of 128 pixels."""
 
 
 def cdn_medal_task(request: TrainRequest, bar: Bar) -> SegmentationTask:
@@ -102,7 +104,12 @@ def _train_cue(request: TrainRequest, network: CdnGm, bar: Bar) -> None:
         force=loop.force,
     )
     feed = Feed(per_sequence=SAMPLES, replay=4, reservoir=1024, workers=request.feed.workers)
-    task = CdnTask(start_at_the_mean(loop.seed), render=RenderedSeries(images=request.images), feed=feed)
+    task = CdnTask(
+        start_at_the_mean(loop.seed),
+        render=RenderedSeries(images=request.images),
+        feed=feed,
+        validation_sequences=min(request.validation_sequences, CUE_VALIDATION),
+    )
     done = train(task, options, say=logger.info, bar=bar)
     if done["interrupted"]:
         raise ExportError(
