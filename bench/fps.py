@@ -20,11 +20,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from bench.gpu_bench import TIMED, cuda_baselines, runs_on_gpu, trtexec_times, watched_gpu
 from bench.machine import machine_facts
 from edgebs.atomic import atomic_file
 from edgebs.bundle import Bundle, load_bundle
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import EdgebsError, EngineMismatch, SourceError
 from edgebs.latency import latency_percentiles
 from edgebs.loading import load
@@ -40,6 +42,8 @@ PAPER = {
     "what": "CrossNet with SelFlow HOP, 256x256, two GTX 2080 Ti, TensorFlow 1.13 (HOFAM paper, IV-F)",
 }
 STAGES = ("read", "pre", "cue", "segment", "post")
+DEVICE = "device_"
+"""Before the name of a stage whose time is the GPU's own."""
 WARM_UP = 12
 """Frames run before counting: the longest default history, 11 frames, and one more."""
 TAIL = 3
@@ -53,6 +57,14 @@ SPREAD = 1.25
 """Repeats that differ by more were disturbed: something else ran on the machine."""
 
 
+class _Baseline(NamedTuple):
+    """PyTorch with the networks of some bundles, run in one way."""
+
+    networks: str
+    """What `_baseline_key` says of them."""
+    way: str = "eager"
+
+
 @dataclass(slots=True)
 class _Samples:
     """What the repeats of one bundle in one mode gave."""
@@ -60,6 +72,8 @@ class _Samples:
     fps: list[float] = field(default_factory=list)
     latency_ms: list[float] = field(default_factory=list)
     stages_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    device_ms: dict[str, list[float]] = field(default_factory=dict)
+    """Of the stages on a GPU, by events; empty where there is none."""
     frames_in: int = 0
     frames_out: int = 0
     frames_dropped: int = 0
@@ -69,6 +83,9 @@ class _Samples:
         self.latency_ms.append(result.latency_ms)
         for stage in STAGES:
             self.stages_ms[stage].append(read_ms if stage == "read" else result.stages_ms[stage])
+        for stage, ms in result.stages_ms.items():
+            if stage.startswith(DEVICE):
+                self.device_ms.setdefault(stage.removeprefix(DEVICE), []).append(ms)
 
     def add_repeat(self, frames: int, elapsed_s: float, counters: Counters) -> None:
         """One repeat: counted frames and their wall time, and what went in and out, warm-up included."""
@@ -92,7 +109,8 @@ def bench_fps(
     """Measure bundles on a video, looped when it is short; the JSON object of architecture.md section 6.
 
     frames: counted frames per bundle and mode, spread over `repeats`. baseline: also run each distinct set of
-    networks in PyTorch FP32 eager, sequentially. cleanup: as of `edgebs.load`, here for both.
+    networks in PyTorch FP32 eager, sequentially; of plans on the GPU, eager, with CUDA graphs and compiled,
+    where PyTorch has it. cleanup: as of `edgebs.load`, here for both.
     Raises EdgebsError where a bundle or the source is unusable.
     """
     if frames < repeats or repeats < 1:
@@ -103,10 +121,12 @@ def bench_fps(
     chunk = -(-frames // repeats)
     size = _source_size(source)
     with ExitStack() as stack:
-        pipelines = [stack.enter_context(load(bundle, threads=threads)) for bundle in loaded]
+        timed = DeviceOptions(timed=True)
+        pipelines = [stack.enter_context(load(bundle, threads=threads, device=timed)) for bundle in loaded]
         baselines = _baselines([bundle.manifest for bundle in loaded], threads) if baseline else {}
         samples = {(index, mode): _Samples() for index in range(len(loaded)) for mode in MODES}
         reference = {key: _Samples() for key in baselines}
+        watch = stack.enter_context(watched_gpu([bundle.manifest for bundle in loaded]))
         total = repeats * (len(samples) + len(reference))
         done = 0
         for repeat in range(repeats):
@@ -121,6 +141,8 @@ def bench_fps(
                 done += 1
                 _tell(progress, done, total)
         engines = [pipeline.descriptions() for pipeline in pipelines]
+        gpu = {} if watch is None else {"gpu": watch.to_json()}
+        doubts = [] if watch is None else watch.warnings()
     runs = [
         _run_record(loaded[index], mode, taken, engines[index], reference)
         for (index, mode), taken in samples.items()
@@ -137,7 +159,10 @@ def bench_fps(
         "warm_up_frames": WARM_UP,
         "runs": runs,
         "baseline": base,
-        "warnings": _warnings(runs, base),
+        "warnings": [*_warnings(runs, base), *doubts],
+        **gpu,
+        **({"trtexec": tool} if (tool := trtexec_times(loaded)) else {}),
+        "timed": TIMED,
         "paper": PAPER,
         "machine": machine_facts(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -234,13 +259,24 @@ def _baseline_key(manifest: Manifest) -> str:
     return json.dumps([networks, manifest.cue.to_json(), manifest.size], sort_keys=True)
 
 
-def _baselines(manifests: Sequence[Manifest], threads: int) -> dict[str, Pipeline]:
+def _baselines(manifests: Sequence[Manifest], threads: int) -> dict[_Baseline, Pipeline]:
     from bench.torch_baseline import torch_modules, torch_pipeline
 
-    distinct = {_baseline_key(manifest): manifest for manifest in manifests}
-    return {
-        key: torch_pipeline(manifest, torch_modules(manifest), threads) for key, manifest in distinct.items()
-    }
+    distinct = {(_baseline_key(manifest), runs_on_gpu(manifest)): manifest for manifest in manifests}
+    pipelines: dict[_Baseline, Pipeline] = {}
+    for (key, is_on_gpu), manifest in distinct.items():
+        ways = cuda_baselines(manifest) if is_on_gpu else {}
+        pipelines |= {_Baseline(key, f"{way} on the GPU"): pipeline for way, pipeline in ways.items()}
+        if not ways:
+            pipelines[_Baseline(key)] = torch_pipeline(manifest, torch_modules(manifest), threads)
+    return pipelines
+
+
+def _baseline_of(manifest: Manifest, reference: Mapping[_Baseline, _Samples]) -> _Samples | None:
+    """PyTorch FP32 eager, the paper's way: on the GPU where the bundle runs there and PyTorch has it."""
+    key = _baseline_key(manifest)
+    on_gpu = reference.get(_Baseline(key, "eager on the GPU")) if runs_on_gpu(manifest) else None
+    return on_gpu or reference.get(_Baseline(key))
 
 
 def _is_the_papers(manifest: Manifest) -> bool:
@@ -271,11 +307,12 @@ def _run_record(
     mode: str,
     samples: _Samples,
     engines: dict[str, str],
-    reference: dict[str, _Samples],
+    reference: dict[_Baseline, _Samples],
 ) -> dict[str, Any]:
     manifest = bundle.manifest
     fps = statistics.median(samples.fps)
-    base = reference.get(_baseline_key(manifest))
+    base = _baseline_of(manifest, reference)
+    device = {stage: statistics.median(values) for stage, values in samples.device_ms.items()}
     return {
         "bundle": bundle.path.name,
         "model": manifest.model,
@@ -289,6 +326,7 @@ def _run_record(
         "fps_repeats": samples.fps,
         "latency_ms": latency_percentiles(samples.latency_ms),
         "stages_ms": {stage: statistics.median(values) for stage, values in samples.stages_ms.items()},
+        **({"device_ms": device} if device else {}),
         "frames_in": samples.frames_in,
         "frames_out": samples.frames_out,
         "frames_dropped": samples.frames_dropped,
@@ -297,10 +335,12 @@ def _run_record(
     }
 
 
-def _baseline_record(baselines: dict[str, Pipeline], reference: dict[str, _Samples]) -> dict[str, Any] | None:
+def _baseline_record(
+    baselines: dict[_Baseline, Pipeline], reference: dict[_Baseline, _Samples]
+) -> dict[str, Any] | None:
     records = [
         {
-            "name": f"PyTorch FP32 eager, {_networks(pipeline.manifest)}",
+            "name": f"PyTorch FP32 {key.way}, {_networks(pipeline.manifest)}",
             "what": f"{pipeline.manifest.model}, cue {pipeline.manifest.cue.provider}, "
             f"{pipeline.descriptions()['segment']}, sequential",
             "fps": statistics.median(reference[key].fps),

@@ -14,6 +14,8 @@ from edgebs.tensors import Array, TensorSpec
 if TYPE_CHECKING:
     import torch
 
+Tensors = Any
+"""What a module returns: a torch.Tensor, or a tuple of them."""
 WAYS = ("eager", "graphs", "compile")
 """Eager is the paper's way: a Python call a layer."""
 WARM_UP = 3
@@ -52,8 +54,7 @@ class CudaTorchBackend:
             self._run = self._prepared(way)
         except RuntimeError as error:
             raise BackendError(f"PyTorch cannot run this network with {way}: {error}") from error
-        what = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
-        self.description = f"PyTorch {torch.__version__} {what} FP32 {way}"
+        self.description = f"PyTorch {torch.__version__} {_spoken(self._device)} {way}"
 
     def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
         """Copy in, run, copy out; see `Backend.infer`. The returned arrays are fresh."""
@@ -62,16 +63,16 @@ class CudaTorchBackend:
         with torch.inference_mode():
             for name, static in self._static.items():
                 static.copy_(torch.from_numpy(np.ascontiguousarray(feed[name])))
-            output = self._timed() if self._device.type == "cuda" else self._run()
-            (name,) = self.outputs
-            return {name: output.cpu().numpy()}
+            found = self._timed() if self._device.type == "cuda" else self._run()
+            tensors = found if isinstance(found, tuple) else (found,)
+            return {name: tensor.cpu().numpy() for name, tensor in zip(self.outputs, tensors, strict=True)}
 
     def close(self) -> None:
         """Let the device's memory go. May be called twice."""
         self._static.clear()
         self._run = _closed
 
-    def _timed(self) -> torch.Tensor:
+    def _timed(self) -> Tensors:
         import torch
 
         before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -82,15 +83,14 @@ class CudaTorchBackend:
         self.device_ms.append(before.elapsed_time(after))
         return output
 
-    def _prepared(self, way: str) -> Callable[[], torch.Tensor]:
+    def _prepared(self, way: str) -> Callable[[], Tensors]:
         import torch
 
         module: Any = torch.compile(self._module) if way == "compile" else self._module
         static = list(self._static.values())
 
-        def run() -> torch.Tensor:
-            output: torch.Tensor = module(*static)
-            return output
+        def run() -> Tensors:
+            return module(*static)
 
         with torch.inference_mode():
             if way == "graphs":
@@ -100,8 +100,8 @@ class CudaTorchBackend:
         return run
 
 
-def _captured(run: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
-    """`run` as one CUDA graph over the same inputs; its output is overwritten by the next replay."""
+def _captured(run: Callable[[], Tensors]) -> Callable[[], Tensors]:
+    """`run` as one CUDA graph over the same inputs; its outputs are overwritten by the next replay."""
     import torch
 
     # Beside the default stream, as capture demands.
@@ -115,12 +115,22 @@ def _captured(run: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
     with torch.cuda.graph(graph):
         output = run()
 
-    def replay() -> torch.Tensor:
+    def replay() -> Tensors:
         graph.replay()
         return output
 
     return replay
 
 
-def _closed() -> torch.Tensor:
+def _spoken(device: torch.device) -> str:
+    """Where, and in what arithmetic: PyTorch's float32 convolutions round to TF32 where the GPU has it."""
+    import torch
+
+    if device.type != "cuda":
+        return "CPU FP32"
+    has_tf32 = torch.cuda.get_device_capability(device) >= (8, 0) and torch.backends.cudnn.allow_tf32
+    return f"{torch.cuda.get_device_name(device)} {'FP32, TF32 convolutions,' if has_tf32 else 'FP32'}"
+
+
+def _closed() -> Tensors:
     raise BackendError("the PyTorch baseline is closed")

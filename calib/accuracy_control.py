@@ -70,8 +70,7 @@ class Validator:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
         def run(feed: Feed) -> Array:
-            (output,) = session.run(None, dict(feed))
-            result: Array = output
+            result: Array = session.run(None, dict(feed))[0]
             return result
 
         return run

@@ -295,12 +295,23 @@ def export(
     compute: Annotated[
         Compute, typer.Option(help="CPU arithmetic of what FP16 and INT8 leave in floating point.")
     ] = Compute.F32,
+    batch: Annotated[
+        str, typer.Option(help="Plans: frames a call, for several cameras: 4, 1,4 or 1,2,4 (usual second).")
+    ] = "",
+    workspace_mb: Annotated[
+        int | None,
+        typer.Option(min=1, help="Plans: scratch memory in MB; default half of what the weights leave free."),
+    ] = None,
+    dla_core: Annotated[
+        int | None, typer.Option(min=0, help="Plans: a Jetson's deep learning accelerator, by number.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Take a model from PyTorch to ONNX and engines, one bundle a precision, with parity proved."""
     require_export()
+    from engines.build_options import BatchRange, BuildOptions
     from export.deploy import ExportRequest, export_bundles
     from export.models import MODELS_OWN, ModelRequest
 
@@ -336,6 +347,11 @@ def export(
         speck_px=speck_px,
         hole_px=hole_px,
         compute=compute.value,
+        build=BuildOptions(
+            batch=BatchRange.from_numbers(_numbers(batch, "--batch")) if batch else None,
+            workspace_bytes=None if workspace_mb is None else workspace_mb * 1_000_000,
+            dla_core=dla_core,
+        ),
         force=force,
     )
     bundles = export_bundles(request, say=note, bar=progress_bar)

@@ -26,10 +26,12 @@ class BatchRange:
 
     @classmethod
     def from_numbers(cls, numbers: tuple[int, ...]) -> BatchRange:
-        """From one number (always that many), two (smallest, largest) or three. Raises ExportError."""
+        """From one number (one frame to that many), two (smallest, largest) or three. Raises ExportError."""
         if len(numbers) not in (1, 2, 3):
             raise ExportError(f"a batch range is one to three numbers, got {len(numbers)}. Name it like 1,4.")
-        return cls(numbers[0], numbers[-1] if len(numbers) < 3 else numbers[1], numbers[-1])
+        if len(numbers) == 3:
+            return cls(*numbers)
+        return cls(1 if len(numbers) == 1 else numbers[0], numbers[-1], numbers[-1])
 
     def to_json(self) -> list[int]:
         """For manifests."""

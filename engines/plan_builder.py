@@ -23,7 +23,7 @@ from engines.timing_cache import TimingCache, timing_facts
 
 _REPAIRS = {
     "FP32 GEMM is not supported": ". Build precision fp16 or int8 for this target",
-    "no optimization profile": ". Name the frames of one call: --batch 1,4",
+    "no optimization profile": ". Name the frames of one call: --batch 4",
     "type UInt8": ". TensorRT reads uint8 only in Cast: cast frames to float before anything else",
     "input type of UINT8": ". TensorRT reads uint8 only in Cast: cast frames to float before anything else",
 }

@@ -37,6 +37,7 @@ from edgebs.errors import BundleError, CalibrationError, EdgebsError, ExportErro
 from edgebs.manifest import CleanupSettings, Manifest, NetworkFacts
 from edgebs.pipeline import Pipeline
 from engines.build import EngineFacts, build_engine
+from engines.build_options import BuildOptions
 from engines.targets import Target, target_named
 from export.auto_precision import AUTO, Combination, choose_precisions
 from export.model_table import MODELS
@@ -94,6 +95,8 @@ class ExportRequest:
     """Arithmetic of what FP16 and INT8 files leave in floating point, on the CPU: f32 or bf16."""
     flow_precision: str = ""
     """Precision of the flow network where it differs from the bundle's; "" for the same."""
+    build: BuildOptions = field(default_factory=BuildOptions)
+    """Of TensorRT plans."""
     parity_frames: int = 24
     """Frames of the stream that every bundle is compared on."""
     force: bool = False
@@ -113,6 +116,11 @@ class ExportRequest:
             raise ExportError(
                 f"compute {self.compute} is for target cpu (OpenVINO); target {self.target} computes as its "
                 "file says. Leave --compute out."
+            )
+        if self.build != BuildOptions() and not target_named(self.target).for_tensorrt:
+            raise ExportError(
+                f"scratch memory, batch and DLA are of TensorRT plans; target {self.target} has none. Leave "
+                "--workspace-mb, --batch and --dla-core out."
             )
         self.model.require_trained_cue()
         if self.calibration == RENDERED and (Path(RENDERED) / FACTS).exists():
@@ -409,13 +417,25 @@ def _engine(job: _Job, name: str, precision: str) -> EngineFacts:
     started = time.perf_counter()
     onnx_file = _onnx_in(job, name, precision)
     require_clean(onnx_file, for_tensorrt=job.target.for_tensorrt)
+    if job.request.build.batch is not None:
+        onnx_file = _with_free_batch(job, name, onnx_file)
     out = job.folder / f"{precision}-{name}{job.target.file_suffix}"
     with job.bar(f"{name} {precision}: engine for {job.target.value}") as progress:
-        facts = build_engine(onnx_file, job.target, out, progress=progress)
+        facts = build_engine(onnx_file, job.target, out, options=job.request.build, progress=progress)
     seconds = time.perf_counter() - started
     job.say(f"{name} {precision}: {job.target.value} engine ({_size(facts.file)}, {seconds:.0f} s)")
+    if facts.gpu_layers:
+        job.say(f"{name} {precision}: the DLA leaves to the GPU: {', '.join(facts.gpu_layers)}")
     job.engines[name, precision] = facts
     return facts
+
+
+def _with_free_batch(job: _Job, name: str, onnx_file: Path) -> Path:
+    from export.free_batch import free_batch
+
+    freed = onnx_file.with_name(f"batch-{onnx_file.name}")
+    free_batch(onnx_file, freed, job.feeds[name][:CHECK_SAMPLES])
+    return freed
 
 
 def _onnx_in(job: _Job, name: str, precision: str) -> Path:

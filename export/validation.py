@@ -97,7 +97,7 @@ def _mask_control(
 
 def _outputs(file: Path, feeds: Sequence[Feed]) -> list[Array]:
     engine = open_backend("onnxruntime", file)
-    (name,) = engine.outputs
+    name = next(iter(engine.outputs))
     outputs = [engine.infer(feed)[name].copy() for feed in feeds]
     engine.close()
     return outputs

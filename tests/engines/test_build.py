@@ -182,7 +182,7 @@ def test_a_real_plan_takes_a_batch_where_the_network_leaves_it_free(tmp_path: Pa
     facts = build_engine(net, "sm75", tmp_path / "net.plan", options=BuildOptions(batch=BatchRange(1, 4, 4)))
     assert facts.nbytes > 1000
     assert facts.to_json()["batch"] == [1, 4, 4]
-    with pytest.raises(ExportError, match=r"no optimization profile has been defined.*--batch 1,4"):
+    with pytest.raises(ExportError, match=r"no optimization profile has been defined.*--batch 4"):
         build_engine(net, "sm75", tmp_path / "net.plan")
 
 
@@ -195,7 +195,7 @@ def test_a_target_without_a_dla_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "batch"), [((4,), (4, 4, 4)), ((1, 4), (1, 4, 4)), ((1, 2, 4), (1, 2, 4))]
+    ("numbers", "batch"), [((4,), (1, 4, 4)), ((1, 4), (1, 4, 4)), ((1, 2, 4), (1, 2, 4))]
 )
 def test_batches_are_named_by_one_to_three_numbers(numbers: tuple[int, ...], batch: tuple[int, ...]) -> None:
     assert BatchRange.from_numbers(numbers) == BatchRange(*batch)

@@ -1,0 +1,109 @@
+"""What `edgebs bench` adds where a GPU is measured: who watches it, its baselines, and NVIDIA's own tool."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.gpu_nvml import NvmlReader
+from bench.gpu_sample import GpuMonitor, GpuReader
+from bench.gpu_tegra import JtopReader, TegrastatsReader
+from bench.gpu_torch import WAYS, CudaTorchBackend
+from bench.gpu_trtexec import run_trtexec
+from bench.torch_baseline import torch_modules
+from edgebs.backends import Backend
+from edgebs.bundle import Bundle
+from edgebs.cues import open_cue
+from edgebs.errors import EdgebsError, MissingDependency
+from edgebs.manifest import Manifest
+from edgebs.pipeline import Pipeline
+from engines.free_memory import is_jetson
+
+logger = logging.getLogger(__name__)
+
+PLANS = ("tensorrt", "tensorrt_rtx")
+TIMED = {
+    "fps, latency_ms, stages_ms": "wall time by perf_counter, from the source's read to the finished mask",
+    "device_ms": "device time between CUDA events; stages overlap, so that their sum is no latency",
+    "trtexec": "device time of the engine alone, by NVIDIA's tool, without copies",
+}
+"""What each figure of a record is."""
+
+
+def runs_on_gpu(manifest: Manifest) -> bool:
+    """Whether a network of the bundle is a TensorRT plan."""
+    return any(facts.backend in PLANS for facts in manifest.networks.values())
+
+
+@contextmanager
+def watched_gpu(manifests: Sequence[Manifest]) -> Iterator[GpuMonitor | None]:
+    """Watch the GPU while the block measures; None where no plan is measured, or nothing can watch it."""
+    reader = open_reader() if any(map(runs_on_gpu, manifests)) else None
+    if reader is None:
+        yield None
+        return
+    with GpuMonitor(reader) as monitor:
+        yield monitor
+
+
+def open_reader(root: Path = Path("/")) -> GpuReader | None:
+    """What tells of this machine's GPU: jtop or tegrastats on a Jetson, NVML elsewhere.
+
+    None, and a warning that says why, where there is none: a figure without clocks is still a figure.
+    """
+    ways = (JtopReader, TegrastatsReader) if is_jetson(root) else (NvmlReader,)
+    reasons = []
+    for way in ways:
+        try:
+            return way()
+        except EdgebsError as error:
+            reasons.append(str(error))
+    logger.warning("the GPU's clocks, power and temperature are not recorded: %s", "; ".join(reasons))
+    return None
+
+
+def trtexec_times(bundles: Sequence[Bundle]) -> dict[str, dict[str, Any]]:
+    """By bundle and network what trtexec says of the same plan; without those that cannot be asked."""
+    times: dict[str, dict[str, Any]] = {}
+    for bundle in bundles:
+        for name, facts in bundle.manifest.networks.items():
+            if facts.backend not in PLANS:
+                continue
+            try:
+                said = run_trtexec(bundle.file(name), facts.backend)
+            except EdgebsError as error:
+                said = {"failure": str(error)}
+            if said is not None:
+                times.setdefault(bundle.path.name, {})[name] = said
+    return times
+
+
+def cuda_baselines(manifest: Manifest) -> dict[str, Pipeline]:
+    """The bundle's pipeline in PyTorch on the GPU, by way: eager, graphs, compile.
+
+    A way that PyTorch cannot go is left out with a warning. Empty where PyTorch has no CUDA device.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingDependency("the PyTorch baseline needs torch: pip install 'edgebs[export]'") from error
+    if not torch.cuda.is_available():
+        return {}
+    modules = torch_modules(manifest)  # of their own: they move to the device
+    pipelines = {}
+    for way in WAYS:
+        try:
+            pipelines[way] = _pipeline(manifest, modules, way)
+        except EdgebsError as error:
+            logger.warning("left out: %s", error)
+    return pipelines
+
+
+def _pipeline(manifest: Manifest, modules: Mapping[str, Any], way: str) -> Pipeline:
+    engines: dict[str, Backend] = {
+        name: CudaTorchBackend(modules[name], facts, way) for name, facts in manifest.networks.items()
+    }
+    return Pipeline(manifest, engines["segment"], open_cue(manifest.cue, manifest.size, engines.get("cue")))
