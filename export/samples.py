@@ -179,7 +179,7 @@ def scene_feeds(
     bank = PictureBank.open(images=None)
     feeds: dict[str, list[Feed]] = {"segment": [], "cue": []}
     for index in range(count):
-        samples = sequence_samples(cue, SCENE_SEED, index, size, bank)
+        samples = sequence_samples(scene_cue(cue), SCENE_SEED, index, size, bank)
         chosen = samples[index % len(samples)]
         seen = chosen.cue[np.newaxis].astype(np.float32)
         if network is not None and not cue.intervals:
