@@ -47,15 +47,14 @@ def host_memory(root: Path = Path("/")) -> FreeMemory:
 def build_memory(*, on_gpu: bool, root: Path = Path("/")) -> FreeMemory:
     """Where a plan's weights, kernels and scratch memory will lie while it is built.
 
-    on_gpu: the build measures kernels on this machine's GPU; needs cuda.use_device().
+    on_gpu: the build measures kernels on this machine's GPU.
     """
     host = host_memory(root)
     if not on_gpu:
         return host
     if is_jetson(root):
         return FreeMemory(host.nbytes, "shared by CPU and GPU")
-    free, _total = cuda.check(cuda.runtime().cudaMemGetInfo(), "cudaMemGetInfo()")
-    return FreeMemory(int(free), "of the GPU")
+    return FreeMemory(cuda.memory_info().free, "of the GPU")
 
 
 def is_jetson(root: Path = Path("/")) -> bool:

@@ -45,9 +45,16 @@ def plan_from_onnx(
 ) -> BuiltPlan:
     """Build the plan of `target` and write it to `out`. See engines.build.build_engine."""
     trt = import_tensorrt(target.module)
-    if target.needs_gpu:
-        cuda.require_device()
-        cuda.use_device()
+    if not target.needs_gpu:
+        return _built(trt, onnx_file, target, out, options, progress)
+    cuda.require_device()
+    with cuda.on_device():
+        return _built(trt, onnx_file, target, out, options, progress)
+
+
+def _built(
+    trt: Any, onnx_file: Path, target: Target, out: Path, options: BuildOptions, progress: Progress | None
+) -> BuiltPlan:
     # Before parsing, which copies the weights.
     free = build_memory(on_gpu=target.needs_gpu)
     limit = workspace_limit(onnx_file, free, options.workspace_bytes)

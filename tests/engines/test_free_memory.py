@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -55,9 +54,7 @@ def test_on_a_jetson_the_gpu_has_the_cpus_memory(tmp_path: Path) -> None:
 
 def test_elsewhere_the_gpu_has_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, proc__meminfo=MEMINFO)
-    monkeypatch.setattr(
-        cuda, "runtime", lambda: SimpleNamespace(cudaMemGetInfo=lambda: (0, 5 << 30, 8 << 30))
-    )
+    monkeypatch.setattr(cuda, "memory_info", lambda: cuda.Memory(5 << 30, 8 << 30))
     assert build_memory(on_gpu=True, root=tmp_path) == FreeMemory(5 << 30, "of the GPU")
     assert build_memory(on_gpu=False, root=tmp_path).where == "of this machine"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ INT8 = [Layer("QUANTIZE", "INT8"), Layer("CONVOLUTION", "HALF"), Layer("GRID_SAM
 def onnx_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     orin = cuda.DeviceFacts(name="Orin", compute_capability="8.7", driver="12.6", memory_bytes=1)
     monkeypatch.setattr(cuda, "require_device", lambda: None)
-    monkeypatch.setattr(cuda, "use_device", lambda: None)
+    monkeypatch.setattr(cuda, "on_device", nullcontext)
     monkeypatch.setattr(cuda, "device_facts", lambda: orin)
     monkeypatch.setattr(plan_builder, "build_memory", lambda **_: FreeMemory(4 << 30, "shared"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
