@@ -28,9 +28,30 @@ def fps_table(record: Mapping[str, Any]) -> Table:
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_average']} at the end; "
         f"{record['source']}. x paper: the same segmenter; the paper's flow is selflow."
     )
+    table.caption += "".join(f"\n{line}" for line in _gpu_lines(record))
     for warning in record["warnings"]:
         table.caption += f"\nDoubtful, {warning}."
     return table
+
+
+def _gpu_lines(record: Mapping[str, Any]) -> list[str]:
+    """What a GPU did meanwhile, and each plan's device time; nothing where none was measured."""
+    lines = [
+        f"{run['bundle']} {run['mode']}, device time by events: "
+        + ", ".join(f"{stage} {ms:.2f} ms" for stage, ms in run["device_ms"].items())
+        for run in record["runs"]
+        if "device_ms" in run
+    ]
+    for bundle, networks in record.get("trtexec", {}).items():
+        for name, said in networks.items():
+            took = f"{said['gpu_compute_ms']['p50']:.2f} ms" if "tool" in said else said["failure"]
+            lines.append(f"{bundle}, {name} by {said.get('tool', 'trtexec')}: {took}")
+    gpu = record.get("gpu")
+    if gpu is not None:
+        units = {"utilisation_percent": "% busy", "clock_mhz": "MHz", "temperature_c": "C", "power_w": "W"}
+        figures = [f"{gpu[key]['p50']:.0f} {unit}" for key, unit in units.items() if key in gpu]
+        lines.append(f"{gpu['what']}: {', '.join(figures)}")
+    return lines
 
 
 def _baselines(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -95,6 +116,8 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
             f"floating point in {network['compute']}"
         )
         rows[f"weights {name}"] = _weights(manifest["weights"][name])
+    if manifest.get("choice"):
+        rows["precision chosen"] = _choice(manifest["choice"])
     rows["calibration"] = _calibration(manifest["calibration"])
     rows["built for"] = _build(manifest["build"])
     rows["files"] = "\n".join(
@@ -119,6 +142,18 @@ def _cue(cue: Mapping[str, Any]) -> str:
         f"{by}, intervals {cue['intervals']} at {cue['nominal_fps']:g} fps, "
         f"saturates at {cue['max_magnitude']:g} px"
     )
+
+
+def _choice(why: Mapping[str, Any]) -> str:
+    """By what `auto` chose, and for each network what it is and why it is not another."""
+    lines = [f"by {why['by']}"]
+    for name, network in why["networks"].items():
+        times = ", ".join(f"{key} {ms:.2f} ms" for key, ms in (network["times_ms"] or {}).items())
+        line = f"{name} {network['chosen']}" + (f" ({times})" if times else "")
+        if network["layers_in_floating_point"]:
+            line += f", in floating point: {', '.join(network['layers_in_floating_point'])}"
+        lines += [line, *(f"  not {key}: {reason}" for key, reason in network["not_chosen"].items())]
+    return "\n".join(lines)
 
 
 def _cleanup(settings: Mapping[str, int]) -> str:
