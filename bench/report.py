@@ -196,8 +196,8 @@ def _build(facts: Mapping[str, Any] | None) -> str:
 
 def models_table(listing: Mapping[str, Any]) -> Table:
     """What can be exported and what is shipped."""
-    table = Table(title="models (GFLOP at 256x256, of shipped bundles at their own size)")
-    for column in ("name", "kind", "parameters", "GFLOP", "history", "trained", "what"):
+    table = Table(title="models (GFLOP of a frame at that size; a background that is kept is not counted)")
+    for column in ("name", "kind", "parameters", "GFLOP", "size", "history", "trained", "what"):
         table.add_column(column, justify="right" if column in ("parameters", "GFLOP") else "left")
     for kind in ("models", "flows", "shipped"):
         for name, facts in listing[kind].items():
@@ -206,6 +206,7 @@ def models_table(listing: Mapping[str, Any]) -> Table:
                 kind.removesuffix("s"),
                 f"{facts['parameters']:,}",
                 f"{facts['gflop']:.1f}",
+                "x".join(map(str, reversed(facts["size"]))),
                 f"{facts['history_frames']} frames",
                 {True: "yes", False: "no", None: "-"}[facts["trained"]],
                 _shipped(facts) if kind == "shipped" else facts["what"],
@@ -218,6 +219,5 @@ def models_table(listing: Mapping[str, Any]) -> Table:
 
 
 def _shipped(facts: Mapping[str, Any]) -> str:
-    height, width = facts["size"]
     megabytes = facts["bytes"] / 1e6
-    return f"{facts['model']}, {facts['target']}, {facts['precision']}, {width}x{height}, {megabytes:.1f} MB"
+    return f"{facts['model']}, {facts['target']}, {facts['precision']}, {megabytes:.1f} MB"

@@ -160,7 +160,7 @@ class BmnBsnGraph(nn.Module):  # type: ignore[misc, unused-ignore]
     def __init__(self, cue: MapsGraph, segment: MapsSegmentGraph) -> None:
         """The graphs whose networks are trained."""
         super().__init__()
-        self.graphs = {"cue": cue, "segment": segment}
+        self.graphs: dict[str, Any] = {"cue": cue, "segment": segment}
         self.network = nn.ModuleDict({name: graph.network for name, graph in self.graphs.items()})
 
     def logit(self, frame: Tensor, cue: Tensor) -> Tensor:
@@ -175,6 +175,11 @@ class BmnBsnGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         """See `export.graphs.Graph`."""
         parts = {name: graph.description() for name, graph in self.graphs.items()}
         return {"network": "bmn-bsn", "parts": parts}
+
+    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> BmnBsnGraph:
+        """See `export.graphs.deployed`."""
+        cue = self.graphs["cue"].deployed(size, for_tensorrt=for_tensorrt)
+        return BmnBsnGraph(cue, self.graphs["segment"].deployed(size, for_tensorrt=for_tensorrt))
 
 
 def _require_halves(size: tuple[int, int], times: int) -> None:

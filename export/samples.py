@@ -183,7 +183,7 @@ def scene_feeds(
         chosen = samples[index % len(samples)]
         seen = chosen.cue[np.newaxis].astype(np.float32)
         if network is not None and not cue.intervals:
-            feeds["cue"].append(_references_feed(frames_of(chosen.cue)))
+            feeds["cue"].append(_references_feed(list(frames_of(chosen.cue))))
             seen = network.infer(feeds["cue"][-1])["cue"].copy()
         feeds["segment"].append({"frame": chosen.frame[np.newaxis], "cue": seen})
         progress(index + 1, count)

@@ -1,8 +1,11 @@
 """From trained weights to the bundles inside the package: `python -m export.ship WEIGHTS`.
 
+Of every model that is trained on rendered scenes: which one it is stands in the weights' header.
+
 Norms are folded, the threshold is chosen on rendered scenes that no training saw, INT8 is calibrated on
-others, and both bundles prove their parity before they replace what was shipped. The FP32 bundle's ONNX file
-is at the same time the only copy of the weights: `edgebs export edge` reads them back from it.
+others, and both bundles prove their parity before they replace what was shipped. The FP32 bundle's ONNX files
+are at the same time the only copy of the weights: `edgebs export MODEL` reads them back from them. Where a
+graph combines its weights they lie beside, as MODEL.safetensors.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from bench.scored import FOREGROUND, UNKNOWN
-from edgebs.atomic import atomic_folder
+from edgebs.atomic import atomic_file, atomic_folder
 from edgebs.bundle import Bundle, rewrite_manifest, verify_files
 from edgebs.console import note, progress_bar
 from edgebs.errors import EdgebsError, ExportError
 from edgebs.manifest import CueSettings
 from edgebs.shipped import SHIPPED, WEIGHTS_PREFIX
 from export.deploy import ExportRequest, export_bundles
+from export.model_table import MODELS
 from export.models import ModelRequest
 
 THRESHOLD_SEQUENCES = 200
@@ -39,37 +43,38 @@ THRESHOLD_SEED = 2_000_000_039
 """Of those sequences: no training run may have it."""
 LARGEST_BYTES = 12_000_000
 """Of both bundles together."""
-NAMES = {"int8": "edge", "fp32": "edge-fp32"}
+NAMES = {"int8": "{}", "fp32": "{}-fp32"}
+"""Of the bundles, from the model's."""
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 def ship(
     weights: Path, out: Path = SHIPPED, *, data: Path | None = None, bar: Bar = progress_bar
 ) -> list[Bundle]:
-    """Write `out`/edge (INT8) and `out`/edge-fp32 from the safetensors file that a training wrote.
+    """Write `out`/MODEL (INT8) and `out`/MODEL-fp32 from the safetensors file that a training wrote.
 
     data: scored sequences, for parity of F. Raises EdgebsError where a gate fails; nothing is replaced then.
     """
-    from export.conv_unit import fold
     from export.description import description_of, module_from_description
-    from export.edgenet import EdgeGraph
+    from export.graphs import deployed
     from export.weights import load_weights, save_weights, weights_description
 
     stored = weights_description(weights)
-    if stored.get("network") != "edge":
-        found = stored.get("network", "no known network")
-        raise ExportError(f"{weights} holds weights of {found}, not of edge.")
+    model = str(stored.get("network", "no known network"))
+    known = [name for name, facts in MODELS.items() if facts.is_trained_on_scenes]
+    if model not in known:
+        raise ExportError(f"{weights} holds weights of {model}, not of {', '.join(known)}.")
     graph = module_from_description(stored)
     load_weights(graph.network, weights)
     with tempfile.TemporaryDirectory(prefix="edgebs-ship-") as folder:
-        plain = ModelRequest(model="edge", weights=str(weights))
+        plain = ModelRequest(model=model, weights=str(weights))
         threshold = best_threshold(graph, plain.cue, plain.size, bar)
         note(f"threshold {threshold:g}, chosen on {THRESHOLD_SEQUENCES} rendered sequences")
-        folded = EdgeGraph(fold(graph.network), graph.max_magnitude)
-        file = Path(folder) / "edge.safetensors"
+        folded = deployed(graph)
+        file = Path(folder) / f"{model}.safetensors"
         save_weights(folded.network, file, {**stored, **description_of(folded)})
         request = ExportRequest(
-            model=ModelRequest(model="edge", weights=str(file), threshold=threshold),
+            model=ModelRequest(model=model, weights=str(file), threshold=threshold),
             precisions=tuple(NAMES),
             out=Path(folder) / "bundles",
             data=data,
@@ -81,6 +86,9 @@ def ship(
         size = sum(path.stat().st_size for bundle in named for path in bundle.path.iterdir())
         if size > LARGEST_BYTES:
             raise ExportError(f"the bundles take {size} bytes; the package has room for {LARGEST_BYTES}.")
+        if not getattr(graph, "weights_in_onnx", True):
+            with atomic_file(out / file.name, ExportError) as unfinished:
+                shutil.copyfile(file, unfinished)
         return [_placed(bundle, out) for bundle in named]
 
 
@@ -93,9 +101,7 @@ def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar
     """
     import torch
 
-    from export.training.rendering import RenderedSequences
-
-    render = RenderedSequences(cue=cue, size=size)
+    render = _render(graph, cue, size)
     grid = np.arange(1, 20) / 20
     curves = []
     with bar("rendered scenes for the threshold") as progress, torch.no_grad():
@@ -115,6 +121,17 @@ def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar
     return float(grid[np.flatnonzero(mean >= mean.max() - NEARLY)[-1]])
 
 
+def _render(graph: Any, cue: CueSettings, size: tuple[int, int]) -> Any:
+    """The scenes of its training; those of a background image with its own network."""
+    if cue.kind == "background-image":
+        from export.background_feeds import scenes_through_torch
+
+        return scenes_through_torch(graph.network.cue, cue, size)
+    from export.training.rendering import RenderedSequences
+
+    return RenderedSequences(cue=cue, size=size)
+
+
 def _named(bundle: Bundle, training: dict[str, Any]) -> Bundle:
     """The bundle under its shipped name, its weights known by that name and not by a path of this machine."""
     manifest = bundle.manifest
@@ -122,7 +139,7 @@ def _named(bundle: Bundle, training: dict[str, Any]) -> Bundle:
         name: {**entry, "file": f"{WEIGHTS_PREFIX}{manifest.model}", "training": training}
         for name, entry in manifest.weights.items()
     }
-    return rewrite_manifest(bundle, name=NAMES[manifest.precision], weights=weights)
+    return rewrite_manifest(bundle, name=NAMES[manifest.precision].format(manifest.model), weights=weights)
 
 
 def _placed(bundle: Bundle, out: Path) -> Bundle:

@@ -98,7 +98,8 @@ class BackgroundMaps:
 
     def _computed(self) -> Array:
         references = self._references.stacked()[np.newaxis]
-        self._maps = maps = self._backend.infer({"references": references})["cue"].copy()
+        maps: Array = self._backend.infer({"references": references})["cue"].copy()
+        self._maps = maps
         self._computed_s, self._is_stale = self._clock.now_s, False
         return maps
 

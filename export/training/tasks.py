@@ -9,11 +9,13 @@ from typing import Any
 from torch import nn
 
 from edgebs.errors import ExportError
+from export.bmnbsn import BmnBsnGraph
 from export.models import RANDOM, build_networks
 from export.training.flow_request import FLOW, FlowTrainRequest
 from export.training.flow_task import flow_task
 from export.training.joint import joint_graph
 from export.training.loop import Bar, no_bar, require_free
+from export.training.mean_start import start_from_mean
 from export.training.medal_task import cdn_medal_task
 from export.training.mixture import Mixture, StoredSequences
 from export.training.rendering import RenderedSequences, as_it_is, flipped_and_tinted, mirrored_only
@@ -92,11 +94,13 @@ def _mixture(request: TrainRequest, scenes: RenderedSequences, store: Path) -> R
 def _graph(request: TrainRequest) -> Any:
     model = request.model
     graph: Any = joint_graph(model) if model.facts.trained_as else build_networks(model)["segment"]
-    if request.model.weights_origin == RANDOM:
+    if model.weights_origin == RANDOM:
         for layer in graph.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 # Random statistics prove that folding works; training starts from the identity.
                 layer.reset_running_stats()
+        if isinstance(graph, BmnBsnGraph):
+            start_from_mean(graph.graphs["cue"], graph.graphs["segment"])
     return graph
 
 

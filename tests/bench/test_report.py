@@ -10,7 +10,7 @@ from bench.report import models_table
 
 
 def listing(**shipped: Any) -> dict[str, Any]:
-    facts = {"parameters": 1_234_567, "gflop": 3.97, "history_frames": 11}
+    facts = {"parameters": 1_234_567, "gflop": 3.97, "size": [256, 256], "history_frames": 11}
     return {
         "models": {"edge": {**facts, "trained": True, "what": "the shipped model"}},
         "flows": {"dis": {**facts, "trained": None, "what": "no network"}},
@@ -33,9 +33,9 @@ def row(lines: list[str], kind: str) -> list[str]:
 def test_models_are_listed_with_their_cost_their_history_and_whether_they_are_trained() -> None:
     lines = printed(listing())
     assert row(lines, "model") == [
-        "edge", "model", "1,234,567", "4.0", "11 frames", "yes", "the shipped model",
+        "edge", "model", "1,234,567", "4.0", "256x256", "11 frames", "yes", "the shipped model",
     ]  # fmt: skip
-    assert row(lines, "flow")[5] == "-"
+    assert row(lines, "flow")[6] == "-"
     assert "no trained model ships with this version" in " ".join(lines)
 
 
@@ -46,6 +46,6 @@ def test_a_shipped_bundle_is_listed_with_what_it_is_and_its_size() -> None:
     }  # fmt: skip
     lines = printed(listing(edge=bundle))
     assert row(lines, "shipped")[2:] == [
-        "1,234,567", "5.0", "11 frames", "no", "edge, cpu, int8, 320x256, 2.6 MB",
+        "1,234,567", "5.0", "320x256", "11 frames", "no", "edge, cpu, int8, 2.6 MB",
     ]  # fmt: skip
     assert "no trained model" not in " ".join(lines)

@@ -25,6 +25,8 @@ def test_a_package_without_models_says_that_nothing_is_trained(package: Path) ->
     assert not package.exists()
     assert listing["shipped"] == {}
     assert {name: facts["trained"] for name, facts in listing["models"].items()} == {
+        "bmn-bsn": False,
+        "cdn-medal": False,
         "crossnet": False,
         "edge": False,
     }
