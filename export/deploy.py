@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +235,8 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
         say(f"built {_spoken(job.origins)}")
         if request.model.foreign_flow:
             say(f"note: {request.model.foreign_flow}")
+        if request.model.brings_flow and job.origins["cue"].origin["trained"]:
+            _check_flow(job, graphs["cue"])
         _export_fp32(job, graphs, _samples(job, stream))
         reference = _reference(job, graphs, stream)
         graphs.clear()  # gigabytes at full width, and INT8 needs the room
@@ -242,6 +244,15 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
     for bundle in bundles:
         require_passed(str(bundle.path), bundle.manifest.parity or {})
     return bundles
+
+
+def _check_flow(job: _Job, flow: Any) -> None:
+    """Say, and keep in the manifest, how true the flow is that the user brings: parity would not see it."""
+    with job.bar("flow on rendered scenes"):
+        check = flow.check()
+    job.say(f"flow {flow.sidecar.name}: {check}")
+    known = job.origins["cue"]
+    job.origins["cue"] = replace(known, origin={**known.origin, "check": asdict(check)})
 
 
 def _refuse_overwriting(path: Path, force: bool) -> None:

@@ -15,6 +15,7 @@ from edgebs.errors import ExportError
 from edgebs.tensors import Array, TensorSpec
 from export import onnx_cost
 from export.to_onnx import require_agreement
+from export.user_flow_check import FlowCheck, check_flow
 from export.user_flow_file import flow_file_sha256, load_flow_file, portable, require_full_precision
 from export.user_flow_form import FlowForm, decide
 from export.user_flow_graph import hop_graph, simplified, specs
@@ -87,6 +88,10 @@ class UserFlow:
     def reference(self) -> Backend:
         """What the cue network is compared with."""
         return UserFlowReference(self.file, self.form, self.intervals, self.output)
+
+    def check(self) -> FlowCheck:
+        """How far it is off the exact flow of rendered scenes."""
+        return check_flow(UserFlowReference(self.file, self.form, (1,), "flow"), self.form)
 
     def write(self, file: Path, feeds: Sequence[Mapping[str, Array]]) -> None:
         """The cue network as a simplified FP32 ONNX file that gives what the user's own gives on `feeds`.
