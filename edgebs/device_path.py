@@ -25,12 +25,12 @@ from edgebs.cues import Cue
 from edgebs.device_cues import HostCues, NetworkCues
 from edgebs.device_engine import DeviceEngine
 from edgebs.device_options import DeviceOptions
-from edgebs.device_slots import SLOTS, Slot
+from edgebs.device_slots import SLOTS, Slot, open_slots
 from edgebs.device_stage import DeviceStage, GraphCount
 from edgebs.errors import BackendError
 from edgebs.manifest import CueSettings
 from edgebs.path import Begun
-from edgebs.tensors import Array, Frame, TensorSpec
+from edgebs.tensors import Array, Frame
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ class DevicePath:
         self._upload, self._download, self._segment = (owned.enter_context(cuda.Stream()) for _ in range(3))
         beside = not isinstance(cue, list) and options.overlap
         self._cue_stream = owned.enter_context(cuda.Stream()) if beside else self._segment
-        self._slots = [_slot(segment, cue, owned, timed=options.timed) for _ in range(SLOTS)]
+        network = None if isinstance(cue, list) else cue
+        self._slots = open_slots(segment, network, owned, timed=options.timed)
         scratch_bytes = segment.scratch_bytes
         if not isinstance(cue, list) and not beside:
             scratch_bytes = max(scratch_bytes, cue.scratch_bytes)
@@ -256,12 +257,3 @@ class DevicePath:
             # What failed is reported by whoever asked for it; here only nothing may run on.
             with suppress(BackendError):
                 stream.synchronize()
-
-
-def _slot(segment: DeviceEngine, cue: DeviceEngine | list[Cue], owned: ExitStack, *, timed: bool) -> Slot:
-    device: dict[str, TensorSpec] = {**segment.inputs, **segment.outputs}
-    host = dict(device)
-    if not isinstance(cue, list):
-        del host["cue"]
-        device |= {**cue.inputs, **cue.outputs}
-    return Slot(owned, host, device, timed=timed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from edgebs import cuda
+from edgebs.device_engine import DeviceEngine
 from edgebs.tensors import TensorSpec
 
 SLOTS = 3
@@ -58,3 +59,15 @@ class Slot:
             for stage, start in self.started.items()
             if stage in ends
         }
+
+
+def open_slots(
+    segment: DeviceEngine, cue: DeviceEngine | None, owned: ExitStack, *, timed: bool
+) -> list[Slot]:
+    """The slots of a segmentation network, with a cue network before it or a cue that is uploaded."""
+    device: dict[str, TensorSpec] = {**segment.inputs, **segment.outputs}
+    host = dict(device)
+    if cue is not None:
+        del host["cue"]
+        device |= {**cue.inputs, **cue.outputs}
+    return [Slot(owned, host, device, timed=timed) for _ in range(SLOTS)]

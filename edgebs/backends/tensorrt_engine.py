@@ -123,7 +123,7 @@ class TensorRTEngine:
         elif sizes and self._batch != 1 and sizes[0] != self._batch:
             raise BackendError(
                 f"{self.file}: tensor '{name}' holds {sizes[0]} frames, not {self._batch}, and the plan has "
-                f"no profile for more. Build it with one: edgebs export ... --batch {self._batch}"
+                f"no profile for more. Build it with one: edgebs export ... --batch 1,{self._batch}"
             )
         dtype = numpy_dtype(self.engine.get_tensor_dtype(name), name)
         return TensorSpec(fixed_shape(self.file, name, sizes), dtype)
@@ -134,7 +134,7 @@ class TensorRTEngine:
             if not fewest[0] <= self._batch <= most[0]:
                 raise BackendError(
                     f"{self.file} was built for {fewest[0]} to {most[0]} frames at once, not {self._batch}. "
-                    f"Build it again: edgebs export ... --batch {self._batch}"
+                    f"Build it again: edgebs export ... --batch 1,{self._batch}"
                 )
         return self._batch
 

@@ -27,8 +27,11 @@ from edgebs.tensors import Array, Frame
 SETTINGS = CueSettings(
     kind="hop", provider="net", intervals=(1, 2, 4), max_magnitude=20.0, nominal_fps=25.0, preset=""
 )
-POLICIES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (2,), (3,), (0, 3), (1, 2), (0, 1, 2, 3))
-"""Streams that run early: 0 upload, 1 download, 2 segment, 3 cue."""
+POLICIES: tuple[tuple[int, ...], ...] = (
+    *((), (0,), (1,), (2,), (3,), (0, 3), (1, 2), (0, 1, 2, 3)),
+    *((-1,), (-2,), (-3,)),
+)
+"""Streams that run early: 0 upload, 1 download, 2 segment, 3 cue; or a seed, for as chance has it."""
 
 
 class CountingCue:

@@ -2,14 +2,15 @@
 
 Device memory cannot be read by numpy. Queued work happens in the order of its stream, and is ordered
 against other streams by events alone: streams named in `eager` run as soon as they may, all others as late
-as a wait of the CPU allows, so that a missing wait reads what is not there yet, or what is no longer there.
-Every allocation, stream, event and graph must be given back, and not while work is queued.
+as a wait of the CPU allows, or as chance has it, so that a missing wait reads what is not there yet, or what
+is no longer there. Every allocation, stream, event and graph must be given back, not while work is queued.
 """
 
 # ruff: noqa: N802, N815 (CUDA's own names)
 from __future__ import annotations
 
 import ctypes
+import random
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
@@ -95,7 +96,10 @@ class FakeCuda:
         memory_bytes: int = 1 << 30,
         eager: Collection[int] = (),
     ) -> None:
-        """eager: positions, in the order of their creation, of the streams that run as soon as they may."""
+        """eager: positions, in the order of their creation, of the streams that run as soon as they may.
+
+        A number below 0 is a seed instead: while the CPU waits, streams go on as chance has it.
+        """
         self.devices, self.capability, self.free_bytes = devices, capability, memory_bytes
         self.device: dict[int, bytearray] = {}
         self.pinned: dict[int, Any] = {}
@@ -117,6 +121,7 @@ class FakeCuda:
         self.waits = 0
         self.clock_ms = 0.0
         self._eager, self._order = set(eager), [0]
+        self._random = random.Random(min(eager)) if eager and min(eager) < 0 else None
         self._next = 0x1000
         self._lock = threading.RLock()
 
@@ -393,7 +398,10 @@ class FakeCuda:
             head = self.streams[stream][0]
             if head.waits_for is not None and not head.waits_for.done:
                 self._run_to(self._stream_of(head.waits_for), head.waits_for)
-            self._step(stream)
+            if self._random is None:
+                self._step(stream)
+            else:
+                self._step(self._random.choice(list(self.streams)))
             self._run_eager()
 
     def _stream_of(self, op: Op) -> int:

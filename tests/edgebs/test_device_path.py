@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import gc
 import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from device_scenarios import POLICIES, SCENARIOS, World, clean
+from device_scenarios import POLICIES, SCENARIOS, World, clean, stream_with_network
 
 import edgebs
 from edgebs import cuda
+from edgebs.backends.tensorrt_engine import TensorRTContext, TensorRTEngine
 
 DEVICE_FILES = sorted(Path(edgebs.__file__).parent.glob("device_*.py"))
 WAITS = {"wait": ("Stream",), "synchronize": ("Stream", "Event")}
@@ -76,3 +78,29 @@ def test_without_any_single_wait_a_result_is_wrong(
 
 def test_there_are_as_many_waits_as_this_file_thinks() -> None:
     assert len(waits()) >= 8
+
+
+def test_the_fake_notices_scratch_memory_shared_by_networks_that_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that its silence about the pipeline means something."""
+    kept: list[cuda.DeviceBuffer] = []
+
+    def one_for_all(engine: TensorRTEngine, scratch: cuda.DeviceBuffer) -> TensorRTContext:
+        kept.append(scratch)
+        return TensorRTContext(engine, kept[0])
+
+    monkeypatch.setattr(TensorRTEngine, "context", one_for_all)
+    outcomes = []
+    for policy in POLICIES:
+        with monkeypatch.context() as patch:
+            kept.clear()
+            world = World(tmp_path, patch, eager=policy)
+            try:
+                stream_with_network(world)
+                outcomes.append(True)
+            except AssertionError:
+                outcomes.append(False)
+            kept.clear()
+            gc.collect()
+    assert not all(outcomes)

@@ -19,9 +19,7 @@ BACKENDS = Path(edgebs.__file__).parent / "backends"
 ENGINES = Path(engines.__file__).parent
 
 RUNTIME_FILES = tuple(sorted(BACKENDS.glob("tensorrt_*.py")))
-BUILDER_FILES = tuple(
-    ENGINES / name for name in ("plan_builder.py", "plan_config.py", "plan_progress.py", "dla.py")
-)
+BUILDER_FILES = tuple(file for file in sorted(ENGINES.glob("*.py")) if "trt" in file.read_text())
 
 COMMON = {
     "trt": "",
@@ -40,6 +38,8 @@ RECEIVERS: dict[str, dict[str, str]] = {
         "strategies": "ExecutionContextAllocationStrategy",
         "kernels": "DynamicShapesKernelSpecializationStrategy",
     },
+    "plan_layers.py": COMMON
+    | {"runtime": "Runtime", "engine": "ICudaEngine", "inspector": "EngineInspector"},
     "tensorrt_engine.py": COMMON
     | {
         "self.engine": "ICudaEngine",
