@@ -9,7 +9,18 @@ from engines.targets import Target
 
 
 @pytest.mark.parametrize(
-    "module", ["torch", "onnx", "nncf", "openvino", "onnxruntime", "tensorrt_rtx", "cuda", "tensorflow"]
+    "module",
+    [
+        "torch",
+        "onnx",
+        "nncf",
+        "openvino",
+        "onnxruntime",
+        "tensorrt_rtx",
+        "tensorrt_lean",
+        "cuda",
+        "tensorflow",
+    ],
 )
 def test_what_the_standing_checks_need_is_installed(module):
     assert find_spec(module) is not None
