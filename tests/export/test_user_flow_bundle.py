@@ -15,6 +15,7 @@ from bench.parity import bundle_parity
 from bench.report import bundle_table
 from calib.calibration_set import make_calibration_set
 from edgebs.bundle import Bundle, load_bundle
+from edgebs.cli import main
 from edgebs.errors import ExportError
 from export.deploy import ExportRequest, export_bundles
 from export.models import ModelRequest
@@ -159,3 +160,16 @@ def test_edge_takes_the_vectors_of_a_network(tmp_path: Path, flow: str, street_v
 def test_edge_takes_no_flow_without_vectors() -> None:
     with pytest.raises(ExportError, match=r"edge takes the flow of dis, net or of an \.onnx file"):
         ModelRequest(model="edge", flow="selflow")
+
+
+def test_the_command_line_reads_the_sidecar_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.json").write_text("{}")
+    command = ["export", "crossnet", "--flow", str(toy(tmp_path)), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["edgebs", *command, "--flow-sidecar", str(tmp_path / "bad.json")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert "bad.json: 'inputs' is missing; give" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
