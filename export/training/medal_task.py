@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from edgebs.errors import ExportError
 from edgebs.shipped import weights_file
 from edgebs.tensors import Array, TensorSpec
-from export.cdn_gm import CdnGm, StepGraph
+from export.cdn_gm import COLOURS, CdnGm, StepGraph
 from export.cdn_medal import CdnMedal, CdnMedalGraph
+from export.medalnet import MedalNet
 from export.models import RANDOM
 from export.to_onnx import onnx_from_module
 from export.training.background_samples import BackgroundScenes
 from export.training.cdn_series import SAMPLES, RenderedSeries
-from export.training.cdn_task import CdnTask, start_at_the_mean
+from export.training.cdn_task import START_NOISE, CdnTask, start_at_the_mean
 from export.training.feed import Feed
 from export.training.loop import BEST, Bar, require_free, train
 from export.training.rendering import as_it_is, mirrored_only
@@ -36,6 +38,8 @@ CUE_SHARE = 0.5
 CUE_RATE = 2e-3
 """Of Adam, falling to zero; the paper's 1e-4 is for much longer trainings on each sequence."""
 CUE_BATCH = 8
+DIFFERENCE_GAIN = 4.0
+"""Of the first features: objects differ from what is behind them by a tenth of the range and more."""
 CUE_VALIDATION = 16
 """Scenes held back, at most: each is eight samples of 128 pixels."""
 
@@ -51,7 +55,7 @@ def cdn_medal_task(request: TrainRequest, bar: Bar) -> SegmentationTask:
     require_free(request.loop)  # before the minutes that follow
     network = CdnMedal()
     if model.weights_origin == RANDOM:
-        init_weights(network.segment, model.seed)
+        start_at_the_difference(network.segment, model.seed)
         _train_cue(request, network.cue, bar)
     else:
         load_weights(network, weights_file(model.weights_origin))
@@ -131,3 +135,27 @@ def step_file(network: CdnGm, size: tuple[int, int], folder: Path) -> Path:
 
 def _zeros(inputs: Mapping[str, TensorSpec]) -> dict[str, Array]:
     return {name: np.zeros(spec.shape, spec.dtype) for name, spec in inputs.items()}
+
+
+@torch.no_grad()
+def start_at_the_difference(network: MedalNet, seed: int) -> None:
+    """Random weights, but six of the first features are the frame without its background, and the reverse.
+
+    All that can be told from the two comes from where they differ; random filters take long to find that.
+    """
+    init_weights(network, seed)
+    spread, mix = network.encoder[0]
+    spread.weight *= START_NOISE
+    spread.weight[:, :, 1, 1] += 1
+    for colour in range(COLOURS):
+        for sign in (0, 1):
+            row = mix.weight[2 * colour + sign, :, 0, 0]
+            row.zero_()
+            row[colour + COLOURS * sign], row[colour + COLOURS * (1 - sign)] = (
+                DIFFERENCE_GAIN,
+                -DIFFERENCE_GAIN,
+            )
+    for block in network.encoder[1:]:
+        smooth, carry = block
+        smooth.weight += 1 / 9
+        carry.weight[:, :, 0, 0] += torch.eye(carry.out_channels)
