@@ -365,7 +365,10 @@ def export(
 @app.command()
 def train(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="crossnet, edge, or flow: the network of --flow net.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="crossnet, edge, bmn-bsn, cdn-medal, or flow: the network of --flow net."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, weights, curves.")],
     steps: Annotated[int, typer.Option(min=0, help="Steps of the whole run; 0 leaves it to --minutes.")] = 0,
     minutes: Annotated[float, typer.Option(min=0, help="Minutes of the whole run; 0 for no limit.")] = 0.0,
