@@ -11,6 +11,7 @@ left, and the picture tells which.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -89,6 +90,42 @@ class MedianBackground:
         self._older_count = 0
         self._older_s = 0.0
 
+    def saved(self) -> dict[str, Array]:
+        """What `load` needs, copied: the samples and those put by, oldest first, with their times."""
+        kept, older = self.count, min(self._older_count, OLDER_SAMPLES)
+        return {
+            "samples": np.roll(self._ring, -self._slot, axis=0)[SAMPLES - kept :].copy(),
+            "times_s": np.roll(self._times_s, -self._slot)[SAMPLES - kept :],
+            "older": np.roll(self._older_ring, -(self._older_count % OLDER_SAMPLES), axis=0)[
+                OLDER_SAMPLES - older :
+            ].copy(),
+            "watch_s": np.array([self._first_s, self._older_s]),
+        }
+
+    def load(self, saved: Mapping[str, Array]) -> None:
+        """Be what was saved. Raises ValueError or KeyError for arrays that cannot be that."""
+        samples, times_s, older = saved["samples"], saved["times_s"], saved["older"]
+        for pictures, most in ((samples, SAMPLES), (older, OLDER_SAMPLES)):
+            if pictures.dtype != np.uint8 or pictures.shape[1:] != (*self._size, 3) or len(pictures) > most:
+                raise ValueError(f"samples {pictures.dtype} {pictures.shape}")
+        first_s, older_s = (float(seconds) for seconds in saved["watch_s"])
+        if (
+            not len(samples)
+            or len(times_s) != len(samples)
+            or not np.isfinite([first_s, older_s, *times_s]).all()
+        ):
+            raise ValueError(f"{len(samples)} samples of {len(times_s)} times, since {first_s}, {older_s}")
+        self.clear()
+        for slot, picture in enumerate(older):
+            self._older_ring[slot] = picture
+        for slot, (picture, taken_s) in enumerate(zip(samples, times_s, strict=True)):
+            self._ring[slot], self._times_s[slot] = picture, float(taken_s)
+        self.count, self._slot, self._older_count = len(samples), len(samples) % SAMPLES, len(older)
+        self._first_s, self._last_s, self._older_s = first_s, float(times_s[-1]), older_s
+        self._recompute()
+        if len(older):
+            self._recompute_older()
+
     def age_s(self, now_s: float) -> float:
         """Seconds since the first frame."""
         return now_s - self._first_s if self.count else 0.0
@@ -117,6 +154,9 @@ class MedianBackground:
             return
         self._older_ring[self._older_count % OLDER_SAMPLES] = self._ring[slot]
         self._older_count, self._older_s = self._older_count + 1, left_s
+        self._recompute_older()
+
+    def _recompute_older(self) -> None:
         count = min(self._older_count, OLDER_SAMPLES)
         self.older = self._ranked(self._older_ring, count)[(count - 1) // 2].copy()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -55,6 +57,9 @@ class HopBackground:
         self._ring = TensorRing((1, settings.channels, *size))
         self._origin: Shift = (0.0, 0.0)
         self._last_s = self._now_s = 0.0
+        self._is_frozen = False
+        # Another thread may save what this one changes.
+        self._changing = threading.Lock()
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         """See `Cue.update`."""
@@ -74,17 +79,42 @@ class HopBackground:
         self._seen(frame, captured_s)
 
     def reset(self) -> None:
-        """See `Cue.reset`."""
+        """See `Cue.reset`. What is frozen stays."""
         self._history.clear()
-        self._background.clear()
-        self._shift.look_at(None)
         self._origin = (0.0, 0.0)
+        if self._is_frozen:
+            return
+        with self._changing:
+            self._background.clear()
+        self._shift.look_at(None)
         self._now_s = 0.0
 
     def close(self) -> None:
         """See `Cue.close`."""
-        self.reset()
+        self._history.clear()
         self._flow.close()
+
+    def background(self) -> Mapping[str, Array]:
+        """See `KeepsBackground.background`."""
+        with self._changing:
+            if not self._background.count:
+                return {}
+            return {**self._background.saved(), "now_s": np.array(self._now_s)}
+
+    def restore(self, background: Mapping[str, Array]) -> None:
+        """See `KeepsBackground.restore`. The time since it was saved counts as a pause."""
+        now_s = float(background["now_s"])
+        if not math.isfinite(now_s):
+            raise ValueError(f"seen for {now_s} s")
+        with self._changing:
+            self._background.load(background)
+        self._history.clear()
+        self._origin, self._now_s = (0.0, 0.0), now_s
+        self._shift.look_at(self._background.median)
+
+    def freeze(self, frozen: bool) -> None:
+        """See `KeepsBackground.freeze`. A camera that is turned away then sees foreground everywhere."""
+        self._is_frozen = frozen
 
     def _seen(self, frame: Frame, captured_s: float | None) -> tuple[Frame, Shift, Shift]:
         """Take a frame into history and background.
@@ -94,18 +124,20 @@ class HopBackground:
         self._tell_time(captured_s)
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         shift = self._shift.of(grey)
-        if math.hypot(*shift) > self._far_px:
+        if math.hypot(*shift) > self._far_px and not self._is_frozen:
             # What the frames before are off stays true against the new background: it lies here.
             self._origin = (self._origin[0] + shift[0], self._origin[1] + shift[1])
-            self._background.clear()
+            with self._changing:
+                self._background.clear()
             shift = (0.0, 0.0)
         place = (self._origin[0] + shift[0], self._origin[1] + shift[1])
         picture = self._flow.picture(frame, grey)
         self._history.push((picture, place), captured_s)
-        if self._background.is_due(self._now_s):
+        if not self._is_frozen and self._background.is_due(self._now_s):
             back = (-shift[0], -shift[1])
             known = self._background.median if self._background.count else None
-            self._background.add(moved(frame, back, known), self._now_s)
+            with self._changing:
+                self._background.add(moved(frame, back, known), self._now_s)
             self._shift.look_at(self._background.median)
         return picture, shift, place
 

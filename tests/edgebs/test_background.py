@@ -11,6 +11,7 @@ import pytest
 
 from edgebs.cues import open_cue
 from edgebs.cues.background import SAMPLES, WINDOW_S, CameraShift, MedianBackground, moved, sorting_network
+from edgebs.cues.hop_background import HopBackground
 from edgebs.errors import BundleError
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
@@ -256,3 +257,53 @@ def test_an_unknown_preset_or_kind_is_named() -> None:
         open_cue(settings(preset="quick"), SIZE, None)
     with pytest.raises(BundleError, match="kind 'smell'"):
         open_cue(settings(kind="smell"), SIZE, None)
+
+
+def last_cue(cue: HopBackground, frames: list[Frame]) -> Array:
+    """Planes behind the flow, after these frames."""
+    for picture in frames:
+        output = cue.update(picture, None)
+    return output.tensors["cue"][0, 3:].copy()
+
+
+def test_a_background_that_was_saved_goes_on_where_it_was() -> None:
+    frames = [scene(t % 120) for t in range(150)]
+    watched, restored = HopBackground(settings(), SIZE), HopBackground(settings(), SIZE)
+    last_cue(watched, frames[:100])
+    saved = watched.background()
+    assert len(saved["samples"]) == SAMPLES
+    assert len(saved["older"]) > 0
+    restored.restore(saved)
+    for count in (101, 150):
+        assert np.array_equal(last_cue(restored, frames[100:count]), last_cue(watched, frames[100:count]))
+
+
+def test_a_frozen_background_and_its_age_stay_also_after_a_reset() -> None:
+    cue = HopBackground(settings(), SIZE)
+    before = last_cue(cue, [scene(t) for t in range(40)])
+    cue.freeze(True)
+    cue.reset()
+    assert np.array_equal(last_cue(cue, [scene(39)])[:4], before[:4])
+    other = [np.full((*SIZE, 3), 200, np.uint8)] * 40
+    assert np.array_equal(last_cue(cue, other)[:3], before[:3])
+    cue.freeze(False)
+    cue.reset()
+    assert (last_cue(cue, other[:3])[:3] == 200).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"samples": np.zeros((2, 4, 4, 3), np.uint8)},
+        {"times_s": np.zeros(1)},
+        {"watch_s": np.array([0.0, np.nan])},
+        {"now_s": np.array(np.inf)},
+    ],
+)
+def test_arrays_that_cannot_be_a_background_are_refused_and_change_nothing(changes: dict[str, Array]) -> None:
+    cue = HopBackground(settings(), SIZE)
+    last_cue(cue, [scene(t) for t in range(20)])
+    before = cue.background()
+    with pytest.raises(ValueError, match=r"samples|seen for"):
+        cue.restore({**before, **changes})
+    assert all(np.array_equal(array, before[name]) for name, array in cue.background().items())
