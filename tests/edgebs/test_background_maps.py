@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from fakes import FakeCue, FakeSegment, fake_manifest
@@ -14,6 +15,7 @@ from edgebs.cues.background_maps import BackgroundMaps
 from edgebs.errors import BundleError, SinkError
 from edgebs.manifest import CueSettings, Manifest
 from edgebs.pipeline import Pipeline
+from edgebs.running import run_to_files
 from edgebs.tensors import Array, Frame, TensorSpec
 
 SIZE = (8, 16)
@@ -241,3 +243,42 @@ def test_what_cannot_be_kept_is_said(tmp_path: Path) -> None:
         pytest.raises(BundleError, match=said),
     ):
         camera.restore_background(tmp_path / "yard.npz")
+
+
+@pytest.fixture
+def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of pictures, and `run` with the pipeline of this file."""
+    monkeypatch.setattr("edgebs.running.load", lambda *_, **__: pipeline())
+    folder = tmp_path / "yard"
+    folder.mkdir()
+    for index in range(6):
+        cv2.imwrite(str(folder / f"{index}.png"), frame(40))
+    return folder
+
+
+def test_a_run_leaves_the_background_for_the_next_one_which_may_freeze_it(tmp_path: Path, yard: Path) -> None:
+    file = tmp_path / "yard.npz"
+    run_to_files("any", yard, background=file)
+    written = file.read_bytes()
+    with pipeline() as camera:
+        camera.restore_background(file)
+        assert probability(camera, 0) == pytest.approx(0.4)
+    run_to_files("any", yard, background=file, freeze_background=True)
+    assert file.read_bytes() == written
+
+
+def test_a_background_cannot_be_frozen_before_it_was_made(tmp_path: Path, yard: Path) -> None:
+    with pytest.raises(BundleError, match=r"no background to freeze.*--background FILE"):
+        run_to_files("any", yard, freeze_background=True)
+    with pytest.raises(BundleError, match="no background at"):
+        run_to_files("any", yard, background=tmp_path / "absent.npz", freeze_background=True)
+    assert not (tmp_path / "absent.npz").exists()
+
+
+def test_a_damaged_background_stops_a_run_before_it_writes(tmp_path: Path, yard: Path) -> None:
+    file = tmp_path / "yard.npz"
+    file.write_bytes(b"no background")
+    with pytest.raises(BundleError, match="damaged"):
+        run_to_files("any", yard, mask=tmp_path / "masks", background=file)
+    assert file.read_bytes() == b"no background"
+    assert not (tmp_path / "masks").exists()
