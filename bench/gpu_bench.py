@@ -13,7 +13,7 @@ from bench.gpu_sample import GpuMonitor, GpuReader
 from bench.gpu_tegra import JtopReader, TegrastatsReader
 from bench.gpu_torch import WAYS, CudaTorchBackend
 from bench.gpu_trtexec import run_trtexec
-from bench.torch_baseline import torch_modules
+from bench.torch_baseline import BROUGHT, torch_modules
 from edgebs.backends import Backend
 from edgebs.bundle import Bundle
 from edgebs.cues import open_cue
@@ -91,6 +91,9 @@ def cuda_baselines(manifest: Manifest) -> dict[str, Pipeline]:
     except ImportError as error:
         raise MissingDependency("the PyTorch baseline needs torch: pip install 'edgebs[export]'") from error
     if not torch.cuda.is_available():
+        return {}
+    if any(facts.description["network"] == BROUGHT for facts in manifest.networks.values()):
+        logger.warning("no PyTorch beside %s: its flow network came as ONNX", manifest.name)
         return {}
     modules = torch_modules(manifest)  # of their own: they move to the device
     pipelines = {}

@@ -11,6 +11,7 @@ import pytest
 from flow_toys import flow_toy
 
 import edgebs
+from bench.gpu_bench import cuda_baselines
 from bench.parity import bundle_parity
 from bench.report import bundle_table
 from calib.calibration_set import make_calibration_set
@@ -83,6 +84,14 @@ def test_every_precision_runs(bundles: dict[str, Bundle], street_video: Path) ->
     for bundle in bundles.values():
         with edgebs.load(bundle.path) as pipeline:
             assert len(list(pipeline.run(street_video, frames=3))) == 3
+
+
+def test_pytorch_on_a_gpu_is_no_baseline_of_it(
+    bundles: dict[str, Bundle], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert cuda_baselines(bundles["fp32"].manifest) == {}
+    assert "its flow network came as ONNX" in caplog.text
 
 
 def test_a_changed_file_is_refused_by_parity(bundles: dict[str, Bundle], folder: Path) -> None:
