@@ -414,7 +414,8 @@ def _control(job: _Job, name: str) -> AccuracyControl:
         with job.bar("frames to judge layers by"):
             original = torch_pipeline(manifest, torch_modules(manifest))
             return control_by_truth(scored_cases(original, data), manifest.threshold)
-    if _is_judged_on_scenes(job, manifest):
+    # A background network would have to see each scene first: its masks on the stream judge instead.
+    if _is_judged_on_scenes(job, manifest) and manifest.cue.intervals:
         with job.bar("scenes to judge layers by"):
             return control_by_truth(scene_cases(manifest), manifest.threshold)
     return control_by_masks(feeds, segment, manifest)
