@@ -23,6 +23,9 @@ def plan_config(
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
     # Names and types of the layers stay in the plan, for `edgebs inspect --layers`: kilobytes.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
+        # TensorRT-RTX: without it no run of the plan can be captured as a CUDA graph (release notes 1.2).
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     _give_target(trt, config, target)
     _give_batch(builder, network, config, options.batch, onnx_file)
     if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):

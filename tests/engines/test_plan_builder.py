@@ -49,6 +49,15 @@ def build(
     return build_engine(onnx_file, "gpu", onnx_file.with_suffix(".plan"), options=options)
 
 
+def test_a_tensorrt_that_captures_only_with_memory_of_the_user_is_told_at_build_time(
+    onnx_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeBuilder("11.4.1", [Layer("CONVOLUTION", "FLOAT")])
+    fake.BuilderFlag.REQUIRE_USER_ALLOCATION = "REQUIRE_USER_ALLOCATION"  # as in TensorRT-RTX since 1.2
+    build(fake, onnx_file, monkeypatch)
+    assert fake.builder_flags == ["REQUIRE_USER_ALLOCATION"]
+
+
 @pytest.mark.parametrize(("version", "flags"), [("8.6.2", 1 << 0), ("10.3.0.30", 1 << 1), ("11.4.1", 1 << 0)])
 def test_network_flags_go_by_name(
     version: str, flags: int, onnx_file: Path, monkeypatch: pytest.MonkeyPatch
