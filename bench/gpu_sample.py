@@ -104,8 +104,9 @@ class GpuMonitor:
         while True:
             try:
                 self._samples.append(self._reader.read())
-            except EdgebsError as error:  # the measurement itself goes on, and says what it lacks
-                self._failure = str(error)
+            except Exception as error:  # the measurement itself goes on, and says what it lacks
+                expected = isinstance(error, EdgebsError)
+                self._failure = str(error) if expected else f"{type(error).__name__}: {error}"
                 return
             if self._stop.wait(self._interval_s):
                 return

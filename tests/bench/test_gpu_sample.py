@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from typing import Any
 
 from bench.gpu_sample import GpuMonitor, GpuSample, summary
@@ -15,10 +15,15 @@ class Card:
     def __init__(self, *samples: GpuSample, lives: int = 1000) -> None:
         self.what, self.settings = "a card by a fake", {"driver": "580.1"}
         self._samples, self._lives = list(samples), lives
-        self.closed = 0
+        self.closed = self.reads = 0
+        self.looked_at = threading.Event()
+        """Set at the third look, or when the card is lost."""
 
     def read(self) -> GpuSample:
         self._lives -= 1
+        self.reads += 1
+        if self.reads == 3 or self._lives < 0:
+            self.looked_at.set()
         if self._lives < 0:
             raise BackendError("NVML: GPU is lost")
         return self._samples.pop(0) if len(self._samples) > 1 else self._samples[0]
@@ -27,9 +32,9 @@ class Card:
         self.closed += 1
 
 
-def watched(card: Card, seconds: float = 0.1) -> GpuMonitor:
-    with GpuMonitor(card, interval_seconds=0.01) as monitor:
-        time.sleep(seconds)
+def watched(card: Card) -> GpuMonitor:
+    with GpuMonitor(card, interval_seconds=0.001) as monitor:
+        assert card.looked_at.wait(60)
     return monitor
 
 
