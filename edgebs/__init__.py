@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgebs.cameras import Cameras
     from edgebs.pipeline import Pipeline
 
-__all__ = ["DeviceOptions", "EdgebsError", "__version__", "load", "load_cameras"]
+__all__ = ["DeviceOptions", "EdgebsError", "__version__", "load", "load_cameras", "load_several"]
 
 
 def load(
@@ -56,3 +56,21 @@ def load_cameras(
     from edgebs.loading import load_cameras as load_for_cameras
 
     return load_for_cameras(bundle, count, threshold=threshold, cleanup=cleanup, device=device)
+
+
+def load_several(
+    bundle: str | Path | Bundle,
+    count: int,
+    *,
+    threads: int = 0,
+    threshold: float | None = None,
+    cleanup: bool = True,
+    device: DeviceOptions | None = None,
+) -> list[Pipeline]:
+    """One pipeline per camera, engines shared on a GPU; see `edgebs.loading.load_several`."""
+    from edgebs.extras import require_opencv
+
+    require_opencv()
+    from edgebs.loading import load_several as load_for_each
+
+    return load_for_each(bundle, count, threads=threads, threshold=threshold, cleanup=cleanup, device=device)

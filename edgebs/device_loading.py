@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 from edgebs import cuda
 from edgebs.backends import Backend
@@ -21,19 +22,29 @@ from edgebs.tensors import TensorSpec
 PLANS = ("tensorrt", "tensorrt_rtx")
 
 
-def open_device_path(bundle: Bundle, options: DeviceOptions, *, cameras: int = 1) -> DevicePath:
+Opened = dict[Path, TensorRTEngine]
+"""Engines that are open already, by file."""
+
+
+def open_device_path(
+    bundle: Bundle, options: DeviceOptions, *, cameras: int = 1, opened: Opened | None = None
+) -> DevicePath:
     """Load a verified bundle's plans, and the cue beside them. cameras: frames in one call.
 
+    opened: engines to share, as long as a path that has them is open; those loaded here join them.
     Raises BackendError, EngineMismatch or MissingDependency; nothing is held then.
     """
     import_tensorrt(module_of(bundle.manifest.networks["segment"].backend, options))
     cuda.revive_device(options.device)
     cuda.require_device()
     with cuda.on_device(options.device), ExitStack() as owned:
-        segment = _engine(bundle, "segment", options, cameras, owned)
+        opened = {} if opened is None else opened
+        segment = _engine(bundle, "segment", options, cameras, opened)
+        owned.callback(segment.close)
         cue: TensorRTEngine | list[Cue]
         if _has_cue_on_device(bundle.manifest):
-            cue = _engine(bundle, "cue", options, cameras, owned)
+            cue = _engine(bundle, "cue", options, cameras, opened)
+            owned.callback(cue.close)
         else:
             cue = [_host_cue(bundle, options, owned) for _ in range(cameras)]
         # The path owns all of them from here on, also when it fails.
@@ -56,17 +67,20 @@ def _has_cue_on_device(manifest: Manifest) -> bool:
 
 
 def _engine(
-    bundle: Bundle, network: str, options: DeviceOptions, cameras: int, owned: ExitStack
+    bundle: Bundle, network: str, options: DeviceOptions, cameras: int, opened: Opened
 ) -> TensorRTEngine:
     facts, file = bundle.manifest.networks[network], bundle.file(network)
+    if file in opened and opened[file].is_shareable:
+        return opened[file].share()
     engine = TensorRTEngine(file, module=facts.backend, options=options, batch=cameras)
-    owned.callback(engine.close)
     found, said = {**engine.inputs, **engine.outputs}, {**facts.inputs, **facts.outputs}
     if found != {name: _of(spec, cameras) for name, spec in said.items()}:
+        engine.close()
         raise BackendError(
             f"{file} has tensors {_spoken(found)}; its manifest says {_spoken(said)}. "
             "Export the bundle again."
         )
+    opened[file] = engine
     return engine
 
 

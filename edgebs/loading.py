@@ -18,6 +18,7 @@ from edgebs.shipped import bundle_path
 
 if TYPE_CHECKING:
     from edgebs.cameras import Cameras
+    from edgebs.device_loading import Opened
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +41,47 @@ def load(
     ValueError for a threshold outside [0, 1].
     """
     verified = verified_bundle(bundle, threshold=threshold, cleanup=cleanup)
-    if runs_on_device(verified.manifest):
-        from edgebs.device_loading import open_device_path
+    return _opened(verified, threads, device)
 
-        return Pipeline(verified.manifest, open_device_path(verified, device or DeviceOptions()))
-    return _on_host(verified, threads)
+
+def load_several(
+    bundle: str | Path | Bundle,
+    count: int,
+    *,
+    threads: int = 0,
+    threshold: float | None = None,
+    cleanup: bool = True,
+    device: DeviceOptions | None = None,
+) -> list[Pipeline]:
+    """One pipeline per camera, independent of each other, with engines shared where they are TensorRT plans.
+
+    Close each; the last one frees the engines. The other arguments, and what is raised, are those of `load`.
+    """
+    if count < 1:
+        raise ValueError(f"count is a number of cameras, at least 1, got {count}")
+    verified = verified_bundle(bundle, threshold=threshold, cleanup=cleanup)
+    pipelines: list[Pipeline] = []
+    opened: Opened = {}
+    try:
+        for _ in range(count):
+            # One by one: those before an error must be closed.
+            pipelines.append(_opened(verified, threads, device, opened))  # noqa: PERF401
+    except BaseException:
+        for pipeline in pipelines:
+            pipeline.close()
+        raise
+    return pipelines
+
+
+def _opened(
+    bundle: Bundle, threads: int, device: DeviceOptions | None, opened: Opened | None = None
+) -> Pipeline:
+    if not runs_on_device(bundle.manifest):
+        return _on_host(bundle, threads)
+    from edgebs.device_loading import open_device_path
+
+    path = open_device_path(bundle, device or DeviceOptions(), opened=opened)
+    return Pipeline(bundle.manifest, path)
 
 
 def load_cameras(

@@ -65,6 +65,8 @@ class TensorRTEngine:
         self.inputs = {name: spec for name, spec in specs.items() if is_input[name]}
         self.outputs = {name: spec for name, spec in specs.items() if not is_input[name]}
         self.scratch_bytes = scratch_bytes(self.engine)
+        self.is_shareable = all(-1 not in tuple(self.engine.get_tensor_shape(name)) for name in self.inputs)
+        """Whether several contexts may run at once: with open shapes each would need a profile of its own."""
         self.description = f"{module} {self.trt.__version__} on {cuda.device_facts(options.device).name}"
 
     def context(self, scratch: cuda.DeviceBuffer | None = None) -> TensorRTContext:
@@ -184,7 +186,7 @@ class TensorRTContext:
         """
         engine = self._opened()
         if not is_capturable(self._context, stream.handle):
-            raise CaptureFailed(f"TensorRT says that {engine.file} cannot be captured")
+            raise CaptureFailed(f"TensorRT says that {engine.file} cannot be captured: export it again")
         return cuda.capture(stream, lambda: self.enqueue(stream))
 
     def close(self) -> None:

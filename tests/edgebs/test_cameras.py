@@ -12,7 +12,7 @@ from device_scenarios import LEVELS, POLICIES, World, clean, expected_of_network
 from fakes import grey_frame
 
 import edgebs
-from edgebs.errors import BackendError, StageError
+from edgebs.errors import BackendError, OutOfDeviceMemory, StageError
 from edgebs.tensors import Frame
 
 OTHER = (200, 10, 100, 50, 150, 40)
@@ -105,3 +105,51 @@ def test_more_cameras_than_the_profile_holds_and_bundles_for_the_cpu_are_refused
     with pytest.raises(BackendError, match="is for the CPU"):
         edgebs.load_cameras("edge", 2)
     assert world.cuda.held == 0
+
+
+def test_several_pipelines_share_their_engines_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch)
+    bundle = plan_bundle(tmp_path / "made", network=True).path
+    pipelines = edgebs.load_several(bundle, 3)
+    assert len(world.trt.host_code) == 2  # plans that were read
+    assert len(world.trt.contexts) == 6
+    runs = [
+        pipeline.run(frames(levels))
+        for pipeline, levels in zip(pipelines, (LEVELS, OTHER, SHORT), strict=True)
+    ]
+    first, second = next(runs[0]), next(runs[1])
+    pipelines[0].close()
+    assert (float(first.probability[0, 0]), float(second.probability[0, 0])) == (20, 400)
+    for run, levels, started in ((runs[1], OTHER, 1), (runs[2], SHORT, 0)):
+        found = [float(result.probability[0, 0]) for result in run]
+        np.testing.assert_allclose(found, expected_of_network(levels)[started:], rtol=1e-6)
+    for pipeline in pipelines:
+        pipeline.close()
+    assert world.cuda.held == 0
+
+
+def test_engines_with_open_shapes_are_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Path
+) -> None:
+    world = World(tmp_path, monkeypatch)
+    pipelines = edgebs.load_several(bundle, 2)
+    assert len(world.trt.host_code) == 4
+    for pipeline in pipelines:
+        pipeline.close()
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        edgebs.load_several(bundle, 0)
+
+
+def test_a_pipeline_that_does_not_fit_beside_the_others_frees_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch)
+    bundle = plan_bundle(tmp_path / "made", network=True).path
+    world.cuda.allocations_left = 200
+    with pytest.raises(OutOfDeviceMemory):
+        edgebs.load_several(bundle, 50)
+    assert world.cuda.held == 0
+    world.cuda.allocations_left = None
+    edgebs.load(bundle).close()
