@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import random
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -116,9 +116,8 @@ class FakeCuda:
         """Whether not even a reset brings the device back."""
         self.resets = 0
         self.violations: list[str] = []
-        self.skips_waits: Collection[int] = ()
-        """Positions, in the order of their queueing, of the waits between streams that are not queued."""
-        self.waits = 0
+        self.copied: Counter[str] = Counter()
+        """Bytes of queued copies by direction."""
         self.clock_ms = 0.0
         self._eager, self._order = set(eager), [0]
         self._random = random.Random(min(eager)) if eager and min(eager) < 0 else None
@@ -247,6 +246,7 @@ class FakeCuda:
                 self.at(target, nbytes)[:] = bytes(self.at(source, nbytes))
 
         self.launch(stream, copy)
+        self.copied[kind.name.removeprefix("cudaMemcpy")] += nbytes
         return (self._status("cudaMemcpyAsync"),)
 
     def at(self, address: int, nbytes: int) -> memoryview:
@@ -300,9 +300,8 @@ class FakeCuda:
 
     def cudaStreamWaitEvent(self, stream: int, event: int, flags: int) -> Answer:
         assert flags == 0
-        position, self.waits = self.waits, self.waits + 1
         record = self.events[event].record
-        if record is not None and position not in self.skips_waits:
+        if record is not None:
             self._queue(stream, Op(waits_for=record))
         return (self._status("cudaStreamWaitEvent"),)
 

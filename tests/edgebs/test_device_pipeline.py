@@ -105,6 +105,18 @@ def test_time_on_the_device_is_measured_where_asked_for(world: World, bundle: Pa
     assert world.cuda.held == 0
 
 
+def test_only_frames_go_to_the_device_and_only_probabilities_come_back(world: World, bundle: Path) -> None:
+    with load(bundle) as pipeline:
+        world.cuda.copied.clear()
+        values(pipeline)
+    frame_bytes, probability_bytes = 2 * 2 * 3, 2 * 2 * 4
+    assert world.cuda.copied == {
+        "HostToDevice": len(FRAMES) * frame_bytes,
+        "DeviceToHost": len(FRAMES) * probability_bytes,
+        "DeviceToDevice": len(FRAMES) * frame_bytes * (1 + 3),  # into the history, and a past per interval
+    }
+
+
 def test_no_frame_waits_for_memory_once_the_pipeline_is_open(world: World, bundle: Path) -> None:
     with load(bundle) as pipeline:
         held = world.cuda.held
