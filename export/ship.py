@@ -28,6 +28,7 @@ from edgebs.console import note, progress_bar
 from edgebs.errors import EdgebsError, ExportError
 from edgebs.manifest import CueSettings
 from edgebs.shipped import SHIPPED, WEIGHTS_PREFIX
+from edgebs.tensors import Array
 from export.deploy import ExportRequest, export_bundles
 from export.model_table import MODELS
 from export.models import ModelRequest
@@ -37,8 +38,6 @@ THRESHOLD_SEQUENCES = 200
 CLEANED_PX = 20
 """Area in the camera's image below which specks go and holes are filled: some three pixels of the network at
 640x360, where it can tell nothing."""
-NEARLY = 0.02
-"""F below the best that is not worth more false alarms."""
 THRESHOLD_SEED = 2_000_000_039
 """Of those sequences: no training run may have it."""
 LARGEST_BYTES = 12_000_000
@@ -93,10 +92,12 @@ def ship(
 
 
 def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar) -> float:
-    """The largest probability, of steps of 0.05, whose mean F over rendered sequences is `NEARLY` the best.
+    """The largest probability, of steps of 0.05, whose mean F over rendered sequences cannot be told from the best.
 
-    The largest, because the curve is flat, and real scenes hold more that raises false alarms. The mean over
-    sequences is what `edgebs eval` reports; over pixels, a few large objects would decide.
+    That is: by less than one standard error of the difference (Breiman et al., "Classification and Regression
+    Trees", 1984, section 3.4.3). The largest, because the curve is flat, and real scenes hold more that raises
+    false alarms. The mean over sequences is what `edgebs eval` reports; over pixels, a few large objects would
+    decide.
     size: (h, w) of the scenes. Sequences without foreground are left out: no threshold has an F there.
     """
     import torch
@@ -117,8 +118,15 @@ def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar
             progress(index + 1, THRESHOLD_SEQUENCES)
     if not curves:
         return 0.5
-    mean = np.mean(curves, axis=0)
-    return float(grid[np.flatnonzero(mean >= mean.max() - NEARLY)[-1]])
+    return float(grid[last_as_good_as_the_best(np.array(curves))])
+
+
+def last_as_good_as_the_best(curves: Array) -> int:
+    """Of curves (sequences, thresholds): the last threshold within one standard error of the best mean."""
+    best = int(np.argmax(curves.mean(axis=0)))
+    lost = curves[:, best : best + 1] - curves
+    error = lost.std(axis=0) / np.sqrt(len(curves))
+    return int(np.flatnonzero(lost.mean(axis=0) <= error)[-1])
 
 
 def _render(graph: Any, cue: CueSettings, size: tuple[int, int]) -> Any:

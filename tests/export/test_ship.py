@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bench.parity
@@ -19,7 +20,7 @@ from edgebs.shipped import bundle_path
 from export.description import description_of
 from export.edgenet import EdgeGraph, EdgeNet
 from export.models import ModelRequest, build_networks
-from export.ship import ship
+from export.ship import last_as_good_as_the_best, ship
 from export.weights import init_weights, save_weights, weights_sha256
 
 WIDTHS = (4, 4, 6, 6, 6, 6)
@@ -44,6 +45,15 @@ def placed(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
         patch.setattr(bench.parity, "INT8_MASK_IOU", 0.0)  # random weights fail it
         assert [bundle.path for bundle in ship(weights, out)] == [out / "edge", out / "edge-fp32"]
     return out
+
+
+def test_the_threshold_is_the_last_that_cannot_be_told_from_the_best() -> None:
+    best = np.array([0.5, 0.9, 0.6, 0.8])
+    noise = np.array([0.02, -0.02, 0.02, -0.02])  # of standard error 0.01
+    curves = np.stack([best - 0.3, best, best - 0.009 + noise, best - 0.011 + noise], axis=1)
+    assert last_as_good_as_the_best(curves) == 2
+    assert last_as_good_as_the_best(curves[:, :2]) == 1
+    assert last_as_good_as_the_best(curves[:1]) == 2
 
 
 @pytest.fixture
