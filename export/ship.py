@@ -92,12 +92,12 @@ def ship(
 
 
 def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar) -> float:
-    """The largest probability, of steps of 0.05, whose mean F over rendered sequences cannot be told from the best.
+    """The largest probability, of steps of 0.05, whose mean F on rendered scenes cannot be told from the best.
 
-    That is: by less than one standard error of the difference (Breiman et al., "Classification and Regression
-    Trees", 1984, section 3.4.3). The largest, because the curve is flat, and real scenes hold more that raises
-    false alarms. The mean over sequences is what `edgebs eval` reports; over pixels, a few large objects would
-    decide.
+    That is: below it by no more than one standard error of the difference (Breiman et al., "Classification
+    and Regression Trees", 1984, section 3.4.3). The largest, because the curve is flat, and real scenes hold
+    more that raises false alarms. The mean over sequences is what `edgebs eval` reports; over pixels, a few
+    large objects would decide.
     size: (h, w) of the scenes. Sequences without foreground are left out: no threshold has an F there.
     """
     import torch
