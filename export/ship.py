@@ -92,7 +92,7 @@ def ship(
 
 
 def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar) -> float:
-    """The largest probability, of steps of 0.05, whose mean F on rendered scenes cannot be told from the best.
+    """The largest probability, in steps of 0.05, whose mean F on rendered scenes is as good as the best.
 
     That is: below it by no more than one standard error of the difference (Breiman et al., "Classification
     and Regression Trees", 1984, section 3.4.3). The largest, because the curve is flat, and real scenes hold
