@@ -33,7 +33,7 @@ from edgebs.backends.tensorrt_module import import_tensorrt
 from edgebs.bundle import Bundle, rewrite_manifest, write_bundle
 from edgebs.cuda import require_device
 from edgebs.cues import open_cue
-from edgebs.errors import BundleError, CalibrationError, EdgebsError, ExportError
+from edgebs.errors import BundleError, CalibrationError, EdgebsError, ExportError, ParityError
 from edgebs.manifest import CleanupSettings, Manifest, NetworkFacts
 from edgebs.pipeline import Pipeline
 from engines.build import EngineFacts, build_engine
@@ -240,7 +240,9 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
         _export_fp32(job, graphs, _samples(job, stream))
         reference = _reference(job, graphs, stream)
         graphs.clear()  # gigabytes at full width, and INT8 needs the room
-        bundles = [_bundle(job, precision, reference) for precision in dict.fromkeys(request.precisions)]
+        # `auto` may make INT8 files again, with layers in floating point: those of a plain INT8 come first.
+        asked = sorted(dict.fromkeys(request.precisions), key=lambda precision: precision == AUTO)
+        bundles = [_bundle(job, precision, reference) for precision in asked]
     for bundle in bundles:
         require_passed(str(bundle.path), bundle.manifest.parity or {})
     return bundles
@@ -344,9 +346,9 @@ def _reference(job: _Job, graphs: Mapping[str, Graph], stream: Stream) -> list[R
 def _bundle(job: _Job, asked: str, reference: Sequence[ReferenceFrame]) -> Bundle:
     """One precision: its ONNX files, engines, bundle folder and parity result."""
     precisions: Combination = {name: job.request.precision_of(name, asked) for name in job.origins}
-    why = None
+    why, proved = None, None
     if asked == AUTO:
-        precisions, why = _chosen(job, reference)
+        precisions, why, proved = _chosen(job, reference)
     engines = {name: _engine(job, name, precision) for name, precision in precisions.items()}
     manifest = _manifest(job, asked, precisions, engines, why)
     files = {manifest.networks[name].file: facts.file for name, facts in engines.items()}
@@ -354,7 +356,8 @@ def _bundle(job: _Job, asked: str, reference: Sequence[ReferenceFrame]) -> Bundl
     for name, precision in precisions.items():
         del job.engines[name, precision]  # its file was moved
     try:
-        parity = _parity(job, manifest, {name: bundle.file(name) for name in precisions}, reference)
+        files = {name: bundle.file(name) for name in precisions}
+        parity = proved or _parity(job, manifest, files, reference)
     except EdgebsError as cause:
         # The bundle exists: it must say that nothing was proved.
         rewrite_manifest(bundle, parity={**UNPROVED, "precision": manifest.precision, "reason": str(cause)})
@@ -367,13 +370,22 @@ def _bundle(job: _Job, asked: str, reference: Sequence[ReferenceFrame]) -> Bundl
     return bundle
 
 
-def _chosen(job: _Job, reference: Sequence[ReferenceFrame]) -> tuple[Combination, Mapping[str, Any]]:
-    """The precisions that `auto` chooses, and why."""
+def _chosen(
+    job: _Job, reference: Sequence[ReferenceFrame]
+) -> tuple[Combination, Mapping[str, Any], dict[str, Any]]:
+    """The precisions that `auto` chooses, why, and the parity result of these very files."""
     from export.workshop import ExportWorkshop
+
+    results: list[dict[str, Any]] = []
 
     def judged(combination: Combination) -> Mapping[str, Any]:
         files = {name: job.engines[name, precision].file for name, precision in combination.items()}
-        return _parity(job, _manifest(job, AUTO, combination, {}), files, reference)
+        try:
+            results.append(_parity(job, _manifest(job, AUTO, combination, {}), files, reference))
+        except ParityError:  # NaN, say: another combination may do
+            results.append({})
+            return {**UNPROVED, "networks": {name: {"cosine": 0.0} for name in combination}}
+        return results[-1]
 
     workshop = ExportWorkshop(
         target=job.target,
@@ -389,7 +401,7 @@ def _chosen(job: _Job, reference: Sequence[ReferenceFrame]) -> tuple[Combination
     gflop = {name: origin.gflop for name, origin in job.origins.items()}
     unquantised = [name for name in gflop if job.request.precision_of(name, "int8") != "int8"]
     choice = choose_precisions(gflop, workshop, job.say, unquantised=unquantised)
-    return choice.precisions, choice.why
+    return choice.precisions, choice.why, results[-1]  # the last that is judged is kept
 
 
 def _control(job: _Job, name: str) -> AccuracyControl:
