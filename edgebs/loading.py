@@ -40,7 +40,7 @@ def load(
     Raises BundleError, EngineMismatch, BackendError or MissingDependency; see edgebs.errors. Raises
     ValueError for a threshold outside [0, 1].
     """
-    verified = verified_bundle(bundle, threshold=threshold, cleanup=cleanup)
+    verified = verified_bundle(bundle, device or DeviceOptions(), threshold=threshold, cleanup=cleanup)
     return _opened(verified, threads, device)
 
 
@@ -59,7 +59,7 @@ def load_several(
     """
     if count < 1:
         raise ValueError(f"count is a number of cameras, at least 1, got {count}")
-    verified = verified_bundle(bundle, threshold=threshold, cleanup=cleanup)
+    verified = verified_bundle(bundle, device or DeviceOptions(), threshold=threshold, cleanup=cleanup)
     pipelines: list[Pipeline] = []
     opened: Opened = {}
     try:
@@ -99,7 +99,7 @@ def load_cameras(
     """
     if count < 1:
         raise ValueError(f"count is a number of cameras, at least 1, got {count}")
-    verified = verified_bundle(bundle, threshold=threshold, cleanup=cleanup)
+    verified = verified_bundle(bundle, device or DeviceOptions(), threshold=threshold, cleanup=cleanup)
     if not runs_on_device(verified.manifest):
         raise BackendError(
             f"{verified.path} is for the CPU, where one call for several cameras saves nothing: load it once "
@@ -113,12 +113,18 @@ def load_cameras(
 
 
 def verified_bundle(
-    bundle: str | Path | Bundle, *, threshold: float | None = None, cleanup: bool = True
+    bundle: str | Path | Bundle,
+    device: DeviceOptions,
+    *,
+    threshold: float | None = None,
+    cleanup: bool = True,
 ) -> Bundle:
     """The bundle with the user's threshold and clean-up in its manifest. Raises as `load`."""
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be a probability from 0 to 1, got {threshold}")
-    verified = bundle if isinstance(bundle, Bundle) else load_bundle(bundle_path(bundle))
+    verified = (
+        bundle if isinstance(bundle, Bundle) else load_bundle(bundle_path(bundle), device=device.device)
+    )
     manifest = verified.manifest
     if threshold is not None:
         manifest = replace(manifest, threshold=threshold)

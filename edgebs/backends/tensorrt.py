@@ -99,11 +99,11 @@ class TensorRTBackend:
             self._owned.close()
 
 
-def check_plan_fits_here(build: Mapping[str, object], *, where: str, target: str) -> None:
-    """Raise EngineMismatch unless a plan with the facts `build` (a manifest's) can be loaded here."""
+def check_plan_fits_here(build: Mapping[str, object], *, where: str, target: str, device: int = 0) -> None:
+    """Raise EngineMismatch unless a plan with the facts `build`, of a manifest, loads here on GPU `device`."""
     facts = PlanFacts.from_json(build)
-    cuda.revive_device()
-    here = plan_facts_here(facts.module)
+    cuda.revive_device(device)
+    here = plan_facts_here(facts.module, device)
     if facts.version_compatible and not here.tensorrt:
-        here = plan_facts_here("tensorrt_lean")
+        here = plan_facts_here("tensorrt_lean", device)
     check_plan_fits(facts, here, where=where, target=target)

@@ -53,7 +53,7 @@ class TensorRTEngine:
         self.trt = import_tensorrt(module)
         if build is not None:
             target = "gpu" if module == "tensorrt" else "sm"
-            check_plan_fits(build, plan_facts_here(module), where=str(file), target=target)
+            check_plan_fits(build, plan_facts_here(module, options.device), where=str(file), target=target)
         self.logger = make_logger(self.trt)
         self._owners, self._counting = 1, threading.Lock()
         self._runtime: Any = self._opened_runtime(options)

@@ -52,21 +52,21 @@ def numpy_dtype(trt_dtype: Any, tensor: str) -> str:
         raise BackendError(f"tensor '{tensor}' has type {trt_dtype.name}, which numpy lacks") from error
 
 
-def plan_facts_here(module: str) -> PlanFacts:
-    """What is here to load a plan of `module`: its version and the first GPU. Never raises for an absence."""
+def plan_facts_here(module: str, device: int = 0) -> PlanFacts:
+    """What is here to load a plan of `module`: its version and GPU `device`. Never raises for an absence."""
     try:
         version = str(import_tensorrt(module).__version__)
     except MissingDependency:
         version = ""
     found = cuda.device_count()
-    gpu = cuda.device_facts() if found.count else None
+    gpu = cuda.device_facts(device) if found.count > device else None
     return PlanFacts(
         module=module,
         tensorrt=version,
         compute_capability=gpu.compute_capability if gpu else "",
         platform=platform_name(),
         gpu=gpu.name if gpu else "",
-        no_gpu=found.reason,
+        no_gpu=found.reason or ("" if gpu else f"there are {found.count}, and {device} was asked for"),
     )
 
 

@@ -19,6 +19,7 @@ from edgebs.errors import (
     BackendError,
     CaptureFailed,
     DeviceLost,
+    EngineMismatch,
     EnqueueRefused,
     OutOfDeviceMemory,
     StageError,
@@ -255,3 +256,13 @@ def test_without_overlap_both_stages_share_stream_and_scratch_memory(world: Worl
     assert len(world.cuda.streams) == apart[0] - 1
     assert sum(len(memory) for memory in world.cuda.device.values()) == apart[1] - SCRATCH_BYTES
     together.close()
+
+
+def test_a_gpu_that_is_not_there_is_named(world: World, bundle: Path) -> None:
+    with pytest.raises(EngineMismatch, match=r"here is no GPU \(there are 1, and 2 was asked for\)"):
+        load(bundle, device=2)
+    world.cuda.devices = 3
+    with load(bundle, device=2) as pipeline:
+        world.cuda.current.clear()
+        values(pipeline)
+    assert set(world.cuda.current) == {2}
