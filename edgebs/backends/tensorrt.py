@@ -100,7 +100,7 @@ class TensorRTBackend:
 
 
 def check_plan_fits_here(build: Mapping[str, object], *, where: str, target: str, device: int = 0) -> None:
-    """Raise EngineMismatch unless a plan with the facts `build`, of a manifest, loads here on GPU `device`."""
+    """Raise EngineMismatch unless a plan with the facts `build`, of a manifest, fits GPU `device` here."""
     facts = PlanFacts.from_json(build)
     cuda.revive_device(device)
     here = plan_facts_here(facts.module, device)
