@@ -48,11 +48,17 @@ Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 def ship(
-    weights: Path, out: Path = SHIPPED, *, data: Path | None = None, bar: Bar = progress_bar
+    weights: Path,
+    out: Path = SHIPPED,
+    *,
+    threshold: float | None = None,
+    data: Path | None = None,
+    bar: Bar = progress_bar,
 ) -> list[Bundle]:
     """Write `out`/MODEL (INT8) and `out`/MODEL-fp32 from the safetensors file that a training wrote.
 
-    data: scored sequences, for parity of F. Raises EdgebsError where a gate fails; nothing is replaced then.
+    threshold: of the masks; None chooses it. data: scored sequences, for parity of F. Raises EdgebsError
+    where a gate fails; nothing is replaced then.
     """
     from export.description import description_of, module_from_description
     from export.graphs import deployed
@@ -67,8 +73,9 @@ def ship(
     load_weights(graph.network, weights)
     with tempfile.TemporaryDirectory(prefix="edgebs-ship-") as folder:
         plain = ModelRequest(model=model, weights=str(weights))
-        threshold = best_threshold(graph, plain.cue, plain.size, bar)
-        note(f"threshold {threshold:g}, chosen on {THRESHOLD_SEQUENCES} rendered sequences")
+        if threshold is None:
+            threshold = best_threshold(graph, plain.cue, plain.size, bar)
+            note(f"threshold {threshold:g}, chosen on {THRESHOLD_SEQUENCES} rendered sequences")
         folded = deployed(graph)
         file = Path(folder) / f"{model}.safetensors"
         save_weights(folded.network, file, {**stored, **description_of(folded)})
@@ -163,10 +170,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path, help="best.safetensors of a training")
     parser.add_argument("--out", type=Path, default=SHIPPED)
+    parser.add_argument("--threshold", type=float, default=None, help="default: chosen on rendered scenes")
     parser.add_argument("--data", type=Path, default=None, help="scored sequences, for parity of F")
     options = parser.parse_args()
     try:
-        for bundle in ship(options.weights, options.out, data=options.data):
+        for bundle in ship(options.weights, options.out, threshold=options.threshold, data=options.data):
             note(f"wrote {bundle.path}")
     except EdgebsError as error:
         note(f"error: {error}")
