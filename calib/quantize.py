@@ -133,10 +133,14 @@ def _parameters(nncf: Any, folder: Path, signed: bool) -> Any:
     without VNNI; elsewhere that costs half a decibel.
     """
     from nncf.onnx.quantization.backend_parameters import BackendParameters
+    from nncf.quantization.advanced_parameters import QuantizationParameters
 
     fix = nncf.OverflowFix.DISABLE if signed else nncf.OverflowFix.FIRST_LAYER
     return nncf.AdvancedQuantizationParameters(
         overflow_fix=fix,
+        # Else one scale a channel before depthwise convolutions: TensorRT takes none such of activations,
+        # and no concatenation could be written in integers.
+        activations_quantization_params=QuantizationParameters(per_channel=False),
         backend_params={BackendParameters.EXTERNAL_DATA_DIR: str(folder)},  # the weights of model.onnx
     )
 
