@@ -45,7 +45,7 @@ def init_weights(module: nn.Module, seed: int) -> None:
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             _init_convolution(layer, _gain(name), generator)
-        elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
+        elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d):
             _init_norm(layer, generator)
 
 
@@ -75,7 +75,7 @@ def _init_convolution(layer: nn.Conv2d | nn.ConvTranspose2d, gain: float, genera
         layer.bias.normal_(0.0, 0.02, generator=generator)
 
 
-def _init_norm(layer: nn.BatchNorm2d | nn.GroupNorm, generator: torch.Generator) -> None:
+def _init_norm(layer: nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d, generator: torch.Generator) -> None:
     layer.weight.uniform_(0.8, 1.2, generator=generator)
     layer.bias.normal_(0.0, 0.05, generator=generator)
     if isinstance(layer, nn.BatchNorm2d):

@@ -99,3 +99,23 @@ def _nodes(file: Path) -> list[Any]:
     import onnx
 
     return list(onnx.load(str(file)).graph.node)
+
+
+@torch.no_grad()
+def test_the_deployed_norms_are_equal_in_value_and_exact_in_openvino(tmp_path: Path) -> None:
+    """A flat scene: what little varies is raised by each of three norms."""
+    openvino = pytest.importorskip("openvino")
+    made = graph()
+    generator = torch.Generator().manual_seed(4)
+    frame = 120 + torch.randint(0, 3, (1, 240, 320, 3), generator=generator, dtype=torch.uint8)
+    cue = torch.full((1, 3, 240, 320), 121.0)
+    exact = ((made.network.double()(made.pair(frame, cue).double()) + 1) / 2).clamp(0, 1)[:, 0]
+    form = made.deployed((240, 320), for_tensorrt=False).float()
+    assert not any(isinstance(module, torch.nn.InstanceNorm2d) for module in form.modules())
+    assert (form(frame, cue) - exact).abs().max() < 2e-5
+    file = tmp_path / "medal.onnx"
+    specs = {"frame": TensorSpec((1, 240, 320, 3), "uint8"), "cue": TensorSpec((1, 3, 240, 320), "float32")}
+    feed = {"frame": frame.numpy(), "cue": cue.numpy()}
+    onnx_from_module(form, specs, ["probability"], [feed], file)
+    engine = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert abs(engine([feed["frame"], feed["cue"]])[0] - exact.numpy()).max() < 2e-5
