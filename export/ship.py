@@ -52,13 +52,15 @@ def ship(
     out: Path = SHIPPED,
     *,
     threshold: float | None = None,
+    sequences: int | None = None,
     data: Path | None = None,
     bar: Bar = progress_bar,
 ) -> list[Bundle]:
     """Write `out`/MODEL (INT8) and `out`/MODEL-fp32 from the safetensors file that a training wrote.
 
-    threshold: of the masks; None chooses it. data: scored sequences, for parity of F. Raises EdgebsError
-    where a gate fails; nothing is replaced then.
+    threshold: of the masks; None chooses it on rendered `sequences`, `THRESHOLD_SEQUENCES` of them if not
+    given. data: scored sequences, for parity of F. Raises EdgebsError where a gate fails; nothing is
+    replaced then.
     """
     from export.description import description_of, module_from_description
     from export.graphs import deployed
@@ -74,8 +76,9 @@ def ship(
     with tempfile.TemporaryDirectory(prefix="edgebs-ship-") as folder:
         plain = ModelRequest(model=model, weights=str(weights))
         if threshold is None:
-            threshold = best_threshold(graph, plain.cue, plain.size, bar)
-            note(f"threshold {threshold:g}, chosen on {THRESHOLD_SEQUENCES} rendered sequences")
+            sequences = sequences or THRESHOLD_SEQUENCES
+            threshold = best_threshold(graph, plain.cue, plain.size, bar, sequences)
+            note(f"threshold {threshold:g}, chosen on {sequences} rendered sequences")
         folded = deployed(graph)
         file = Path(folder) / f"{model}.safetensors"
         save_weights(folded.network, file, {**stored, **description_of(folded)})
@@ -98,7 +101,7 @@ def ship(
         return [_placed(bundle, out) for bundle in named]
 
 
-def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar) -> float:
+def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar, sequences: int) -> float:
     """The largest probability, in steps of 0.05, whose mean F on rendered scenes is as good as the best.
 
     That is: below it by no more than one standard error of the difference (Breiman et al., "Classification
@@ -113,7 +116,7 @@ def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar
     grid = np.arange(1, 20) / 20
     curves = []
     with bar("rendered scenes for the threshold") as progress, torch.no_grad():
-        for index in range(THRESHOLD_SEQUENCES):
+        for index in range(sequences):
             frames, cues, labels = map(np.stack, zip(*render(THRESHOLD_SEED, index)[::3], strict=True))
             probability = graph.eval()(torch.from_numpy(frames), torch.from_numpy(cues).float()).numpy()
             is_scored, is_true = labels != UNKNOWN, labels == FOREGROUND
@@ -122,7 +125,7 @@ def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar
                 found = np.array([np.count_nonzero(mask & is_true) for mask in said])
                 total = np.array([np.count_nonzero(mask) for mask in said]) + np.count_nonzero(is_true)
                 curves.append(2 * found / total)
-            progress(index + 1, THRESHOLD_SEQUENCES)
+            progress(index + 1, sequences)
     if not curves:
         return 0.5
     return float(grid[last_as_good_as_the_best(np.array(curves))])
@@ -171,10 +174,18 @@ def main() -> None:
     parser.add_argument("weights", type=Path, help="best.safetensors of a training")
     parser.add_argument("--out", type=Path, default=SHIPPED)
     parser.add_argument("--threshold", type=float, default=None, help="default: chosen on rendered scenes")
+    parser.add_argument("--sequences", type=int, default=THRESHOLD_SEQUENCES, help="for the threshold")
     parser.add_argument("--data", type=Path, default=None, help="scored sequences, for parity of F")
     options = parser.parse_args()
     try:
-        for bundle in ship(options.weights, options.out, threshold=options.threshold, data=options.data):
+        shipped = ship(
+            options.weights,
+            options.out,
+            threshold=options.threshold,
+            sequences=options.sequences,
+            data=options.data,
+        )
+        for bundle in shipped:
             note(f"wrote {bundle.path}")
     except EdgebsError as error:
         note(f"error: {error}")
