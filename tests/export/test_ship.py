@@ -42,7 +42,7 @@ def placed(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     out = tmp_path_factory.mktemp("package") / "models"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export.ship, "THRESHOLD_SEQUENCES", 2)
-        patch.setattr(bench.parity, "INT8_MASK_IOU", 0.0)  # random weights fail it
+        patch.setattr(bench.parity, "INT8_DELTA_F", 1.0)  # random weights fail it
         assert [bundle.path for bundle in ship(weights, out)] == [out / "edge", out / "edge-fp32"]
     return out
 

@@ -17,7 +17,7 @@ from edgebs.cues import open_cue
 from export.description import module_from_description
 from export.models import ModelRequest
 from export.training import rendering
-from export.training.tasks import TRAINABLE
+from export.training.tasks import TASKS
 from export.weights import load_weights, weights_description
 
 SMALL = ("--width", "1", "--batch", "2", "--validation", "1", "--workers", "0", "--threads", "1")
@@ -141,7 +141,7 @@ def test_with_data_alone_the_fold_alone_is_validated(train, tmp_path):
         (("selflow", "--steps", 1), "unknown model 'selflow'"),
         (("crossnet",), "this training would never end: give --steps, --minutes or both"),
         (("crossnet", "--steps", 1, "--size", "200x200"), "200x200"),
-        (("crossnet", "--steps", 1, "--loss", "mse"), "--loss must be bce-dice or cs-focal"),
+        (("crossnet", "--steps", 1, "--loss", "mse"), "--loss must be bce-dice or outlines or cs-focal"),
         (("crossnet", "--steps", 1, "--precision", "fp8"), "--precision must be bf16 or fp32, got fp8"),
         (("crossnet", "--steps", 1, "--device", "tpu"), "--device must be auto or cpu or cuda, got tpu"),
         (("crossnet", "--steps", 1, "--lr", "-1"), "--lr"),
@@ -240,4 +240,4 @@ def test_the_guide_names_only_options_that_there_are():
     named = set(re.findall(r"--[a-z][a-z-]*", guide))
     assert named <= known | {"--weights", "--flow", "--flow-weights"}
     assert {"--steps", "--resume", "--replay", "--data", "--fold", "--overexposed"} <= named
-    assert set(TRAINABLE) <= set(re.findall(r"`(\w+)`", guide))
+    assert set(TASKS) <= set(re.findall(r"`([\w-]+)`", guide))
