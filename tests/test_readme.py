@@ -44,7 +44,9 @@ def test_the_commands_and_the_snippet_do_what_they_say(monkeypatch, street_video
     for arguments in wanted:
         code = run(monkeypatch, arguments + SMALLER.get(arguments[0], []))
         assert code == 0, capsys.readouterr().err
-    assert {"mask.avi", "overlay.mp4", "bundles", "calibration", "scene.npz"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"mask.avi", "overlay.mp4", "bundles", "calibration", "scene.npz"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
 
     (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(compile(snippet, "README.md", "exec"), {})
