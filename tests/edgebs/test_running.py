@@ -89,6 +89,8 @@ def test_a_source_is_never_replaced_by_its_masks(tiny_bundle, street_video, tmp_
 def test_a_run_that_is_stopped_keeps_its_masks_and_says_so(tiny_bundle, street_video, tmp_path, stop):
     masks = tmp_path / "masks"
     code = (
+        # A shell that starts tests in its background has them ignore SIGINT, and their children too.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import sys, edgebs.running as r; from edgebs.sources import open_source; "
         "r.open_source = lambda source: open_source(source, loop=True); "
         "from edgebs.cli import main; main()"
