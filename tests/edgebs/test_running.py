@@ -103,7 +103,10 @@ def test_a_run_that_is_stopped_keeps_its_masks_and_says_so(tiny_bundle, street_v
     while not list(tmp_path.glob(".*/*.png")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(stop)
-    out, err = process.communicate(timeout=30)
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()  # or it would run on, in circles
     assert process.returncode == 130, err
     summary = json.loads(out)
     assert summary["interrupted"]
