@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from export.cdn_gm import CdnGm
     from export.training.workers import Sample
 
-KIND = "background-image"
 Feed = Mapping[str, Array]
 REMEMBERED = 49
 """Frames of a scene that a cue is shown before the one that is segmented: enough for every band."""

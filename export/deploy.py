@@ -40,7 +40,6 @@ from engines.build import EngineFacts, build_engine
 from engines.build_options import BuildOptions
 from engines.targets import Target, target_named
 from export.auto_precision import AUTO, Combination, choose_precisions
-from export.model_table import MODELS
 from export.models import PRECISIONS, ModelRequest, NetworkOrigin, build_networks, network_origins
 from export.samples import (
     Feed,
@@ -288,10 +287,11 @@ def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sampl
     on_scenes = job.request.calibrates_on_scenes and job.request.needs_int8
     model = job.request.model
     if "cue" in graphs:
-        job.feeds["cue"] = cue_feeds(samples, job.origins["cue"].inputs)
         if on_scenes and model.facts.flows:
             with job.bar("rendering scenes for the calibration of the flow") as progress:
                 job.feeds["cue"] = scene_cue_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress)
+        else:
+            job.feeds["cue"] = cue_feeds(samples, job.origins["cue"].inputs)
         _export_one(job, "cue", graphs["cue"])
     # The segmenter is fed the cue that it will get, so the cue network has to run first.
     with ExitStack() as stack:
@@ -299,12 +299,11 @@ def _export_fp32(job: _Job, graphs: Mapping[str, Graph], samples: Sequence[Sampl
         if "cue" in graphs:
             network = open_backend("onnxruntime", job.onnx["cue", "fp32"])
             stack.callback(network.close)
-        if job.request.calibrates_on_scenes and job.request.needs_int8:
+        if on_scenes:
             with job.bar("rendering scenes for the calibration") as progress:
-                model = job.request.model
                 job.feeds |= scene_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress, network)
         else:
-            job.feeds["segment"] = segment_feeds(samples, job.request.model.cue, network)
+            job.feeds["segment"] = segment_feeds(samples, model.cue, network)
     _export_one(job, "segment", graphs["segment"])
 
 
@@ -581,7 +580,7 @@ def _parity(
 def _is_judged_on_scenes(job: _Job, manifest: Manifest) -> bool:
     """Whether rendered scenes are the truth: where none was given, and the networks were trained on such."""
     is_default = job.request.source is None and job.request.data is None
-    return is_default and manifest.trained and MODELS[manifest.model].is_trained_on_scenes
+    return is_default and manifest.trained and job.request.model.facts.is_trained_on_scenes
 
 
 def _spoken(origins: Mapping[str, NetworkOrigin]) -> str:

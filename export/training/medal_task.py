@@ -74,14 +74,7 @@ def cdn_medal_task(request: TrainRequest, bar: Bar) -> SegmentationTask:
         feed=request.feed,
         loss=request.loss,
         validation_sequences=request.validation_sequences,
-        settings={
-            "cue": model.cue.to_json(),
-            "size": list(model.size),
-            "weights": model.weights_origin,
-            "augment": request.augment,
-            "images": str(request.images or ""),
-            "overexposed": request.overexposed,
-        },
+        settings={**request.settings, "overexposed": request.overexposed},
     )
 
 

@@ -116,6 +116,17 @@ class TrainRequest:
                 _require_whole_frames(self.model, self.data.size)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What every task that starts from `model` adds to its settings."""
+        return {
+            "cue": self.model.cue.to_json(),
+            "size": list(self.model.size),
+            "weights": self.model.weights_origin,
+            "augment": self.augment,
+            "images": str(self.images or ""),
+        }
+
+    @property
     def data_share(self) -> float:
         """Share of the sequences that come from scored data."""
         if self.data is None:

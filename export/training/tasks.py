@@ -66,11 +66,7 @@ def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
         validation_sequences=request.validation_sequences if validates_rendered else 0,
         held=held,
         settings={
-            "cue": model.cue.to_json(),
-            "size": list(model.size),
-            "weights": model.weights_origin,
-            "augment": request.augment,
-            "images": str(request.images or ""),
+            **request.settings,
             # Left out at 0, as runs from before there was such an option have it.
             **({"overexposed": request.overexposed} if request.overexposed else {}),
             **({} if store is None else {"data": store.name, "mix": request.data_share}),
