@@ -4,6 +4,7 @@ Device memory cannot be read by numpy. Queued work happens in the order of its s
 against other streams by events alone: streams named in `eager` run as soon as they may, all others as late
 as a wait of the CPU allows, or as chance has it, so that a missing wait reads what is not there yet, or what
 is no longer there. Every allocation, stream, event and graph must be given back, not while work is queued.
+Host memory that was given back is kept and marked, so that who writes there late is found and spoils nothing.
 """
 
 # ruff: noqa: N802, N815 (CUDA's own names)
@@ -46,6 +47,8 @@ class CaptureMode(IntEnum):
     cudaStreamCaptureModeThreadLocal = 1
 
 
+_GIVEN_BACK = 0xDD
+"""Every byte of host memory that was given back."""
 _TEXT = {Status.cudaErrorMemoryAllocation: b"out of memory", Status.cudaErrorLaunchFailure: b"launch failure"}
 Answer = tuple[Any, ...]
 
@@ -115,7 +118,8 @@ class FakeCuda:
         self.is_broken = False
         """Whether not even a reset brings the device back."""
         self.resets = 0
-        self.violations: list[str] = []
+        self._violations: list[str] = []
+        self._buried: list[Any] = []
         self.copied: Counter[str] = Counter()
         """Bytes of queued copies by direction."""
         self.clock_ms = 0.0
@@ -134,6 +138,17 @@ class FakeCuda:
         """Operations that have not happened yet."""
         return sum(len(queue) for queue in self.streams.values())
 
+    @property
+    def violations(self) -> list[str]:
+        """What CUDA does not forgive and does not tell either."""
+        late = [f"{len(memory)} bytes written after they were given back" for memory in self._buried
+                if bytes(memory).strip(bytes([_GIVEN_BACK]))]  # fmt: skip
+        return self._violations + late
+
+    def _bury(self, memory: Any) -> None:
+        ctypes.memset(memory, _GIVEN_BACK, len(memory))
+        self._buried.append(memory)
+
     def _new(self) -> int:
         self._next += 1 << 20
         return self._next
@@ -151,7 +166,7 @@ class FakeCuda:
 
     def _given_back(self, call: str) -> Answer:
         if self.queued and self.lost is None:
-            self.violations.append(f"{call} while {self.queued} operations are queued")
+            self._violations.append(f"{call} while {self.queued} operations are queued")
         return (self._status(call),)
 
     # Devices
@@ -191,6 +206,8 @@ class FakeCuda:
         if self.is_broken:
             return (self._status("cudaDeviceReset"),)
         self.lost = None
+        for memory in self.pinned.values():
+            self._bury(memory)
         for kind in (self.device, self.pinned, self.streams, self.events, self.graphs, self.captures):
             kind.clear()
         return (Status.cudaSuccess,)
@@ -233,7 +250,8 @@ class FakeCuda:
         return Status.cudaSuccess, address
 
     def cudaFreeHost(self, address: int) -> Answer:
-        self.pinned.pop(address, None)
+        if address in self.pinned:
+            self._bury(self.pinned.pop(address))
         return self._given_back("cudaFreeHost")
 
     def cudaMemcpyAsync(self, target: int, source: int, nbytes: int, kind: Kind, stream: int) -> Answer:
@@ -241,13 +259,21 @@ class FakeCuda:
             if kind == Kind.cudaMemcpyHostToDevice:
                 self.at(target, nbytes)[:] = bytes(self.pinned[source])[:nbytes]
             elif kind == Kind.cudaMemcpyDeviceToHost:
-                ctypes.memmove(target, bytes(self.at(source, nbytes)), nbytes)
+                self._copy_to_host(target, bytes(self.at(source, nbytes)))
             else:
                 self.at(target, nbytes)[:] = bytes(self.at(source, nbytes))
 
         self.launch(stream, copy)
         self.copied[kind.name.removeprefix("cudaMemcpy")] += nbytes
         return (self._status("cudaMemcpyAsync"),)
+
+    def _copy_to_host(self, target: int, content: bytes) -> None:
+        # A copy that nobody waited for comes when the memory is another's: it must not reach Python's own.
+        if target not in self.pinned:
+            self._violations.append(f"{len(content)} bytes copied to host memory that was given back")
+            return
+        assert len(content) <= len(self.pinned[target]), "out of bounds in host memory"
+        ctypes.memmove(self.pinned[target], content, len(content))
 
     def at(self, address: int, nbytes: int) -> memoryview:
         """Device memory from an address that lies in an allocation."""

@@ -153,6 +153,18 @@ def test_a_stream_waits_for_what_another_recorded_and_for_nothing_else(
             there.synchronize()
 
 
+def test_the_fake_tells_of_host_memory_used_after_it_was_given_back(fake: FakeCuda) -> None:
+    with cuda.Stream() as stream, cuda.DeviceBuffer(4) as source:
+        with cuda.PinnedBuffer((4,), "uint8") as target:
+            cuda.copy_to_host(target, source, stream)
+            kept = target.array
+        assert fake.violations == ["cudaFreeHost while 1 operations are queued"]
+        stream.synchronize()
+        assert fake.violations[1:] == ["4 bytes copied to host memory that was given back"]
+        kept[1] = 0
+        assert fake.violations[2:] == ["4 bytes written after they were given back"]
+
+
 def test_events_measure_time_on_the_device(fake: FakeCuda) -> None:
     with (
         cuda.Stream() as stream,
