@@ -62,15 +62,17 @@ def compiled(capability: str) -> bytes:
     options = [f"--gpu-architecture=sm_{capability.replace('.', '')}".encode()]
     (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
     _, size = nvrtc.nvrtcGetProgramLogSize(program)
-    log = b" " * size
+    # Written in place. A bytes object of length 1, an empty log, is the interpreter's own: b" " * 1 would
+    # make every b" " of the process, and with it the number 32 in every file read after it, a zero.
+    log = bytearray(size)
     nvrtc.nvrtcGetProgramLog(program, log)
     assert int(status) == 0, log.decode()
     _, size = nvrtc.nvrtcGetCUBINSize(program)
-    code = b" " * size
+    code = bytearray(size)
     (status,) = nvrtc.nvrtcGetCUBIN(program, code)
     assert int(status) == 0, status
     nvrtc.nvrtcDestroyProgram(program)
-    return code
+    return bytes(code)
 
 
 class Kernels:
