@@ -38,6 +38,8 @@ UNPROVED: Mapping[str, Any] = {
 
 Progress = Callable[[int, int], None]
 """Told (done, total)."""
+Count = Callable[[Pipeline, Progress | None], Counts]
+"""Runs a pipeline over frames whose truth is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,34 +178,42 @@ def _mask(probability: Array, frame: ReferenceFrame, manifest: Manifest) -> Fram
     return mask_from_probability(probability, (height, width), manifest.threshold)
 
 
-def compare_task(
-    reference: Pipeline, bundle: Pipeline, root: Path, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Level 3: pooled F on every scored sequence below `root`, by the reference and by the bundle."""
-    counts = (Counts(), Counts())
-    done, sequences = 0, find_sequences(root)
+class TaskLevel:
+    """Level 3: F over all pixels with a known truth. The reference is counted once, for all its bundles."""
+
+    def __init__(self, count: Count, reference: Pipeline, progress: Progress | None = None) -> None:
+        """Count what the reference says."""
+        self._count = count
+        self._reference = count(reference, progress)
+
+    def change(self, bundle: Pipeline, progress: Progress | None = None) -> dict[str, Any]:
+        """F of both, and the change."""
+        f_reference, f_bundle = self._reference.f_measure, self._count(bundle, progress).f_measure
+        return {"F_reference": f_reference, "F_bundle": f_bundle, "delta_F": f_bundle - f_reference}
+
+
+def count_on_sequences(root: Path) -> Count:
+    """Over every labelled frame of the scored sequences below `root`. Raises SourceError without any."""
+    sequences = find_sequences(root)
     total = sum(len(sequence.inputs) for sequence in sequences)
-    for sequence in sequences:
-        for pipeline in (reference, bundle):
+
+    def count(pipeline: Pipeline, progress: Progress | None) -> Counts:
+        counts, done = Counts(), 0
+        threshold = pipeline.manifest.threshold
+        for sequence in sequences:
             pipeline.reset()
-        for image, truth, valid in scored_frames(sequence):
-            for pipeline, count in zip((reference, bundle), counts, strict=True):
+            for image, truth, valid in scored_frames(sequence):
                 # Not process(): clean-up would hide what the networks differ in.
                 _cue, probability = pipeline.trace(image, None)
                 if truth is not None and valid is not None:
                     height, width = truth.shape
-                    threshold = pipeline.manifest.threshold
-                    count.add(mask_from_probability(probability, (height, width), threshold), truth, valid)
-            done += 1
-            if progress:
-                progress(done, total)
-    return task_change(*counts)
+                    counts.add(mask_from_probability(probability, (height, width), threshold), truth, valid)
+                done += 1
+                if progress:
+                    progress(done, total)
+        return counts
 
-
-def task_change(reference: Counts, bundle: Counts) -> dict[str, Any]:
-    """What level 3 says: F of both over all pixels, and the change."""
-    f_reference, f_bundle = reference.f_measure, bundle.f_measure
-    return {"F_reference": f_reference, "F_bundle": f_bundle, "delta_F": f_bundle - f_reference}
+    return count
 
 
 def judge(manifest: Manifest, levels: Mapping[str, Any], task: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -263,7 +273,9 @@ def bundle_parity(
         original = torch_pipeline(manifest, torch_modules(manifest))
         reference = record_reference(original, stream, progress)
         levels = compare(pipeline, reference, progress)
-        task = compare_task(original, pipeline, data, progress) if data is not None else None
+        task = None
+        if data is not None:
+            task = TaskLevel(count_on_sequences(data), original, progress).change(pipeline, progress)
         return {
             **judge(manifest, levels, task),
             "checked": "engine",

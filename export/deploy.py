@@ -15,8 +15,9 @@ from bench.machine import installed_versions
 from bench.parity import (
     UNPROVED,
     ReferenceFrame,
+    TaskLevel,
     compare,
-    compare_task,
+    count_on_sequences,
     judge,
     record_reference,
     require_passed,
@@ -193,6 +194,8 @@ class _Job:
     """By the same, until a bundle takes them."""
     feeds: dict[str, list[Feed]] = field(default_factory=dict)
     calibration: CalibrationSet | None = None
+    task: TaskLevel | None = None
+    """F by PyTorch, once a bundle was judged by it."""
 
 
 def _unheard(done: int, total: int) -> None:
@@ -562,19 +565,29 @@ def _parity(
         with job.bar("parity, frames") as progress:
             levels = compare(pipeline, reference, progress)
         task = None
-        if job.request.data is not None:
-            with job.bar("parity of F, frames") as progress:
-                original = torch_pipeline(manifest, torch_modules(manifest))
-                task = compare_task(original, pipeline, job.request.data, progress)
-        elif _is_judged_on_scenes(job, manifest):
-            # Thin masks on a short stream judge badly; what it was trained on has an exact truth.
-            from export.scene_parity import compare_on_scenes
-
-            with job.bar("parity of F, rendered sequences") as progress:
-                original = torch_pipeline(manifest, torch_modules(manifest))
-                task = compare_on_scenes(original, pipeline, progress)
+        if level := _task_level(job, manifest):
+            with job.bar("parity of F") as progress:
+                task = level.change(pipeline, progress)
         checked = "onnx file of the plan, in ONNX Runtime" if is_elsewhere else "engine"
         return {**judge(manifest, levels, task), "checked": checked, "engines": pipeline.descriptions()}
+
+
+def _task_level(job: _Job, manifest: Manifest) -> TaskLevel | None:
+    """F by PyTorch on scored sequences or rendered scenes; None where neither is meant."""
+    data = job.request.data
+    if job.task is None and (data is not None or _is_judged_on_scenes(job, manifest)):
+        original = torch_pipeline(manifest, torch_modules(manifest))
+        if data is not None:
+            count = count_on_sequences(data)
+        else:
+            # Thin masks on a short stream judge badly; what it was trained on has an exact truth.
+            from export.scene_parity import count_on_scenes
+
+            with job.bar("scenes for parity of F") as progress:
+                count = count_on_scenes(original, progress)
+        with job.bar("parity of F, PyTorch") as progress:
+            job.task = TaskLevel(count, original, progress)
+    return job.task
 
 
 def _is_judged_on_scenes(job: _Job, manifest: Manifest) -> bool:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from fakes import FakeCue, FakeSegment, fake_manifest, fake_pipeline, grey_frame
 
-from bench.parity import compare, compare_task, judge, record_reference, require_passed
+from bench.parity import TaskLevel, compare, count_on_sequences, judge, record_reference, require_passed
 from edgebs.errors import ParityError
 from edgebs.pipeline import Pipeline
 
@@ -115,7 +115,9 @@ def test_the_task_level_compares_f_of_both(tmp_path):
         truth = np.full((16, 32), 255 if level == 250 else 0, np.uint8)
         cv2.imwrite(str(tmp_path / f"scene/groundtruth/gt{number:06d}.png"), truth)
     bundle = Pipeline(fake_manifest(), Shifted(0.05), FakeCue())
-    task = compare_task(fake_pipeline(), bundle, tmp_path)
+    level = TaskLevel(count_on_sequences(tmp_path), fake_pipeline())
+    task = level.change(bundle)
     assert task["F_reference"] == 1.0
     assert task["F_bundle"] == pytest.approx(2 / 3)
     assert task["delta_F"] == pytest.approx(-1 / 3)
+    assert level.change(fake_pipeline())["delta_F"] == 0

@@ -9,14 +9,15 @@ import pytest
 from fakes import fake_manifest
 
 import export.scene_parity
+from bench.parity import TaskLevel
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame
 from export.models import ModelRequest
-from export.scene_parity import compare_on_scenes
+from export.scene_parity import count_on_scenes
 
 
 class Guess:
-    """Segments by a rule, behind what compare_on_scenes needs of a pipeline."""
+    """Segments by a rule, behind what count_on_scenes needs of a pipeline."""
 
     def __init__(self, share: float) -> None:
         self.manifest = fake_manifest(cue=ModelRequest(model="edge", weights="random").cue, size=(64, 64))
@@ -27,17 +28,19 @@ class Guess:
         return np.asarray(np.clip(difference * self.share / 60, 0, 1), np.float32)
 
 
-def compare(first: float, second: float) -> dict[str, float]:
-    done: list[tuple[int, int]] = []
-    pipelines: tuple[Pipeline, Pipeline] = (Guess(first), Guess(second))  # type: ignore[assignment]
-    result = compare_on_scenes(*pipelines, lambda *told: done.append(told))
-    assert done[-1] == (4, 4)
-    return result
+def guess(share: float) -> Pipeline:
+    made: object = Guess(share)
+    return made  # type: ignore[return-value]
 
 
 def test_equal_pipelines_have_equal_f_and_worse_ones_less(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export.scene_parity, "SEQUENCES", 4)
-    same = compare(1.0, 1.0)
+    rendered: list[tuple[int, int]] = []
+    counted: list[tuple[int, int]] = []
+    count = count_on_scenes(guess(1.0), lambda *told: rendered.append(told))
+    level = TaskLevel(count, guess(1.0), lambda *told: counted.append(told))
+    assert rendered == counted == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    same = level.change(guess(1.0))
     assert same["delta_F"] == 0
     assert 0 < same["F_reference"] < 1
-    assert compare(1.0, 0.0)["F_bundle"] == 0
+    assert level.change(guess(0.0))["F_bundle"] == 0
