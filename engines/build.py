@@ -59,6 +59,8 @@ class EngineFacts:
             said["batch"] = self.options.batch.to_json()
         if self.plan and self.options.dla_core is not None:
             said |= {"dla_core": self.options.dla_core, "gpu_layers": list(self.gpu_layers)}
+        if self.plan and self.options.version_compatible is not None:
+            said["lean_runtime"] = self.options.version_compatible.value
         return said
 
 

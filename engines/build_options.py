@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import ExportError
+
+
+class LeanRuntime(str, Enum):
+    """Where a version-compatible plan finds the runtime of the TensorRT that built it."""
+
+    INSIDE = "inside"
+    """In the plan, as native code that loading runs: `DeviceOptions.host_code` must allow it."""
+    OUTSIDE = "outside"
+    """Elsewhere: the package tensorrt_lean (`DeviceOptions.lean`), or a library (`lean_runtime`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +59,16 @@ class BuildOptions:
     """Of networks whose first dimension is free; None where it is fixed."""
     dla_core: int | None = None
     """A Jetson's deep learning accelerator, by number; None for the GPU alone."""
+    version_compatible: LeanRuntime | None = None
+    """Whether later versions of TensorRT can load the plan, and with which runtime; None: its own alone. Such
+    plans may be slower."""
     timing_cache: Path | None = None
     """Folder of the measured kernels; None for $XDG_CACHE_HOME/edgebs/tensorrt."""
+
+    @property
+    def loaded_with(self) -> DeviceOptions:
+        """What whoever built such plans must say to load them."""
+        return DeviceOptions(
+            host_code=self.version_compatible is LeanRuntime.INSIDE,
+            lean=self.version_compatible is LeanRuntime.OUTSIDE,
+        )

@@ -62,6 +62,9 @@ def _built(
     builder = trt.Builder(logger)
     network = builder.create_network(network_flags(trt))
     parser = trt.OnnxParser(network, logger)
+    if options.version_compatible is not None:
+        # The default from TensorRT 10 on; in 8.6 instance norms are plugins, which the lean runtime lacks.
+        parser.set_flag(trt.OnnxParserFlag.NATIVE_INSTANCENORM)
     _parse(parser, onnx_file, logger)
     require_network(trt, network, onnx_file)
     options = replace(options, workspace_bytes=limit)
@@ -80,7 +83,7 @@ def _built(
         cache.keep(config)
     with out.open("wb") as stream:
         stream.write(memoryview(plan))
-    return BuiltPlan(_facts(trt, target), network.num_layers, gpu_layers)
+    return BuiltPlan(_facts(trt, target, options), network.num_layers, gpu_layers)
 
 
 def _watch_memory(trt: Any, config: Any, progress: Progress | None) -> list[int]:
@@ -171,7 +174,7 @@ def _repair(reason: str) -> str:
     return next((repair for sign, repair in _REPAIRS.items() if sign in reason), "")
 
 
-def _facts(trt: Any, target: Target) -> PlanFacts:
+def _facts(trt: Any, target: Target, options: BuildOptions) -> PlanFacts:
     gpu = cuda.device_facts() if target.needs_gpu else None
     return PlanFacts(
         module=target.module,
@@ -179,4 +182,5 @@ def _facts(trt: Any, target: Target) -> PlanFacts:
         compute_capability=gpu.compute_capability if gpu else target.compute_capability,
         platform=platform_name(),
         gpu=gpu.name if gpu else "",
+        version_compatible=options.version_compatible is not None,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError
-from engines.build_options import BatchRange, BuildOptions
+from engines.build_options import BatchRange, BuildOptions, LeanRuntime
 from engines.dla import use_dla
 from engines.targets import Target
 
@@ -27,6 +27,7 @@ def plan_config(
         # TensorRT-RTX: without it no run of the plan can be captured as a CUDA graph (release notes 1.2).
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     _give_target(trt, config, target)
+    _give_versions(trt, config, target, options.version_compatible)
     _give_batch(builder, network, config, options.batch, onnx_file)
     if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
         _hold_types(trt, network, config)
@@ -42,6 +43,20 @@ def _give_target(trt: Any, config: Any, target: Target) -> None:
     capability = getattr(trt.ComputeCapability, target.value.upper())
     if not config.set_compute_capability(capability, 0):
         raise ExportError(f"{target.module} {trt.__version__} cannot build for {target.value}")
+
+
+def _give_versions(trt: Any, config: Any, target: Target, lean: LeanRuntime | None) -> None:
+    """Let later versions load the plan."""
+    if lean is None:
+        return
+    if target.module != "tensorrt":
+        raise ExportError(
+            f"target {target.value} cannot be version-compatible: plans of TensorRT-RTX load in the release "
+            "that built them alone. Leave --version-compatible out, or build with --target gpu."
+        )
+    config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if lean is LeanRuntime.OUTSIDE:
+        config.set_flag(trt.BuilderFlag.EXCLUDE_LEAN_RUNTIME)
 
 
 def _give_batch(builder: Any, network: Any, config: Any, batch: BatchRange | None, onnx_file: Path) -> None:

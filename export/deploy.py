@@ -30,6 +30,7 @@ from calib.accuracy_control import AccuracyControl
 from calib.stored_set import FACTS, CalibrationSet, load_calibration_set
 from edgebs.backends import Backend, open_backend
 from edgebs.backends.openvino import require_compute
+from edgebs.backends.tensorrt_engine import module_of
 from edgebs.backends.tensorrt_module import import_tensorrt
 from edgebs.bundle import Bundle, rewrite_manifest, write_bundle
 from edgebs.cuda import require_device
@@ -119,8 +120,8 @@ class ExportRequest:
             )
         if self.build != BuildOptions() and not target_named(self.target).for_tensorrt:
             raise ExportError(
-                f"scratch memory, batch and DLA are of TensorRT plans; target {self.target} has none. Leave "
-                "--workspace-mb, --batch and --dla-core out."
+                f"scratch memory, batch, DLA and versions are of TensorRT plans; target {self.target} has "
+                "none. Leave --workspace-mb, --batch, --dla-core and --version-compatible out."
             )
         self.model.require_trained_cue()
         if self.calibration == RENDERED and (Path(RENDERED) / FACTS).exists():
@@ -221,6 +222,7 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
         require_compute(request.compute)
     if target.needs_gpu:
         import_tensorrt(target.module)
+        import_tensorrt(module_of(target.module, request.build.loaded_with))
         require_device()
     if request.data is not None:
         find_sequences(request.data)
@@ -558,7 +560,9 @@ def _parity(
         for name, facts in manifest.networks.items():
             file = job.onnx[name, facts.precision] if is_elsewhere else files[name]
             runtime = "onnxruntime" if is_elsewhere else facts.backend
-            engines[name] = open_backend(runtime, file, compute=facts.compute)
+            engines[name] = open_backend(
+                runtime, file, compute=facts.compute, device=job.request.build.loaded_with
+            )
             stack.callback(engines[name].close)
         cue = open_cue(manifest.cue, manifest.size, engines.get("cue"))
         pipeline = Pipeline(manifest, engines["segment"], cue)

@@ -81,7 +81,8 @@ class ExportWorkshop:
             if facts.plan is not None:
                 check_plan_fits_here(facts.plan.to_json(), where=facts.file.name, target=self.target.value)
             compute = self.compute if precision != "fp32" else "f32"
-            return open_backend(facts.backend, facts.file, compute=compute)
+            device = facts.options.loaded_with
+            return open_backend(facts.backend, facts.file, compute=compute, device=device)
         except (EngineMismatch, MissingDependency, BackendError):
             if facts.plan is None or self.target.needs_gpu:
                 raise  # it was built for this very machine

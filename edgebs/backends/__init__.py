@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
 from edgebs.tensors import Array, TensorSpec
 
@@ -29,11 +30,13 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(name: str, file: Path, *, compute: str = "f32", threads: int = 0) -> Backend:
+def open_backend(
+    name: str, file: Path, *, compute: str = "f32", threads: int = 0, device: DeviceOptions | None = None
+) -> Backend:
     """Load `file` (ONNX or plan) in the runtime called `name`, one of `BACKENDS`.
 
     compute: arithmetic of whatever the file leaves in floating point, "f32" or "bf16" (OpenVINO only).
-    threads: CPU threads; 0 lets the runtime use every core.
+    threads: CPU threads; 0 lets the runtime use every core. device: how plans run.
     Raises BackendError for an unknown name or an unusable file, MissingDependency where the runtime is
     not installed, EngineMismatch for a plan of another GPU or TensorRT.
     """
@@ -48,5 +51,5 @@ def open_backend(name: str, file: Path, *, compute: str = "f32", threads: int = 
     if name in ("tensorrt", "tensorrt_rtx"):
         from edgebs.backends.tensorrt import TensorRTBackend
 
-        return TensorRTBackend(file, module=name)
+        return TensorRTBackend(file, module=name, options=device)
     raise BackendError(f"unknown backend '{name}'; known: {', '.join(BACKENDS)}")

@@ -36,6 +36,9 @@ FLAGS = {
     "11.4.1": {"STRONGLY_TYPED": 0, "PREFER_JIT_PYTHON_PLUGINS": 1},
 }
 
+EVERYWHERE = ("GPU_FALLBACK", "VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME")
+"""Builder flags of every version."""
+
 
 class Layer:
     """One layer of a parsed network."""
@@ -121,6 +124,7 @@ class FakeBuilder:
     MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
     ProfilingVerbosity = SimpleNamespace(DETAILED="detailed")
     DeviceType = SimpleNamespace(DLA="DLA")
+    OnnxParserFlag = SimpleNamespace(NATIVE_INSTANCENORM="NATIVE_INSTANCENORM")
 
     def __init__(
         self,
@@ -139,13 +143,14 @@ class FakeBuilder:
         self.__version__, self.layers, self.error = version, layers, error
         self.NetworkDefinitionCreationFlag = SimpleNamespace(**FLAGS[version])
         if version.startswith("8."):
-            names = ("FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS", "GPU_FALLBACK")
+            names = ("FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS", *EVERYWHERE)
             self.BuilderFlag = SimpleNamespace(**{name: name for name in names})
         else:
-            self.BuilderFlag = SimpleNamespace(GPU_FALLBACK="GPU_FALLBACK")
+            self.BuilderFlag = SimpleNamespace(**{name: name for name in EVERYWHERE})
             self.IProgressMonitor = type("IProgressMonitor", (), {})
         self.network_flags: int | None = None
         self.builder_flags: list[str] = []
+        self.parser_flags: list[str] = []
         self.limits: dict[str, int] = {}
         self.IGridSampleLayer = Layer
 
@@ -168,6 +173,7 @@ class FakeBuilder:
             parse_from_file=lambda file: Path(file).is_file() and not self.error,
             num_errors=1,
             get_error=[error].__getitem__,
+            set_flag=self.parser_flags.append,
         )
 
     def _create_network(self, flags: int) -> Any:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from fake_builder import FakeBuilder, Layer
+from toy_onnx import conv_net
 
 from edgebs import cuda
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import ExportError
 from engines import plan_builder
 from engines.build import EngineFacts, build_engine
-from engines.build_options import BatchRange, BuildOptions
+from engines.build_options import BatchRange, BuildOptions, LeanRuntime
 from engines.free_memory import FreeMemory
 
 FP16 = [
@@ -204,6 +206,33 @@ def test_a_dla_that_is_not_there_or_takes_nothing_is_said(
         build(fake, onnx_file, monkeypatch, BuildOptions(dla_core=core))
 
 
+@pytest.mark.parametrize("version", ["8.6.2", "10.3.0.30", "11.4.1"])
+@pytest.mark.parametrize("lean", LeanRuntime)
+def test_a_plan_for_later_versions_brings_its_runtime_or_leaves_it_out(
+    version: str, lean: LeanRuntime, onnx_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeBuilder(version, [Layer("CONVOLUTION", "FLOAT")])
+    facts = build(fake, onnx_file, monkeypatch, BuildOptions(version_compatible=lean))
+    outside = ["EXCLUDE_LEAN_RUNTIME"] if lean is LeanRuntime.OUTSIDE else []
+    assert fake.builder_flags == ["VERSION_COMPATIBLE", *outside]
+    assert fake.parser_flags == ["NATIVE_INSTANCENORM"]
+    assert facts.plan is not None
+    assert facts.plan.version_compatible
+    assert facts.plan.to_json()["version_compatible"] is True
+    assert facts.options_json() == {"lean_runtime": lean.value}
+    is_inside = lean is LeanRuntime.INSIDE
+    assert facts.options.loaded_with == DeviceOptions(host_code=is_inside, lean=not is_inside)
+
+
+def test_tensorrt_rtx_has_no_plans_for_later_versions(onnx_file: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    conv_net(onnx_file)
+    options = BuildOptions(version_compatible=LeanRuntime.INSIDE)
+    with pytest.raises(ExportError, match=r"sm75 cannot be version-compatible.*--target gpu"):
+        build_engine(onnx_file, "sm75", onnx_file.with_suffix(".plan"), options=options)
+    assert not onnx_file.with_suffix(".plan").exists()
+
+
 def test_a_build_that_runs_short_of_memory_is_stopped_before_the_kernel_kills_it(
     onnx_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,10 +262,11 @@ def test_every_builder_name_used_here_exists_in_the_real_tensorrt_rtx() -> None:
         trt.IOptimizationProfile: "set_shape",
         trt.ITimingCache: "combine serialize",
         trt.DeviceType: "DLA",
-        trt.BuilderFlag: "GPU_FALLBACK",
+        trt.BuilderFlag: "GPU_FALLBACK VERSION_COMPATIBLE EXCLUDE_LEAN_RUNTIME",
+        trt.OnnxParserFlag: "NATIVE_INSTANCENORM",
         trt.ProfilingVerbosity: "DETAILED",
         trt.ITensor: "name shape",
-        trt.OnnxParser: "parse_from_file num_errors get_error",
+        trt.OnnxParser: "parse_from_file num_errors get_error set_flag",
         trt.ParserError: "desc node node_name node_operator",
         trt.INetworkDefinition: "num_layers num_outputs get_layer num_inputs get_input",
         trt.ILayer: "name type get_output_type",
