@@ -1,0 +1,72 @@
+"""The shipped networks as TensorRT plans for every GPU that can be built for without one, in every precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("tensorrt_rtx")
+
+import export.deploy
+import export.scene_parity
+from engines.build import EngineFacts, build_engine
+from engines.targets import Target
+from export.deploy import ExportRequest, export_bundles
+from export.models import ModelRequest
+
+AHEAD_OF_TIME = ("sm75", "sm86", "sm89", "sm120")
+
+# torch.onnx.export calls functions of its own that it deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning")
+
+
+class EverywhereBuilder:
+    """Builds each ONNX file that an export makes for all four GPUs, where it asks for one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.built: set[tuple[str, str]] = set()
+        """By network and precision, and GPU."""
+
+    def __call__(self, onnx_file: Path, target: Target, out: Path, **options: Any) -> EngineFacts:
+        """See build_engine."""
+        for name in AHEAD_OF_TIME:
+            facts = build_engine(onnx_file, name, self.folder / f"{name}.plan")
+            assert facts.plan is not None
+            assert facts.layers > 20
+            assert facts.nbytes > 10_000
+            self.built.add((onnx_file.stem, name))
+        return build_engine(onnx_file, target, out, **options)
+
+
+@pytest.mark.parametrize(
+    ("model", "flow", "networks"),
+    [
+        ("edge", "dis", {"segment.fp16", "segment.int8"}),
+        ("edge", "net", {"segment.fp16", "segment.int8", "cue.fp16", "cue.int8"}),
+        ("bmn-bsn", "dis", {"segment.fp16", "segment.int8", "cue.fp16", "cue.int8"}),
+        # CDN-GM stays in floating point: 256 levels are too few for its means.
+        ("cdn-medal", "dis", {"segment.fp16", "segment.int8", "cue.fp16", "cue.fp32"}),
+    ],
+)
+def test_every_shipped_network_builds_for_every_gpu(
+    model: str, flow: str, networks: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everywhere = EverywhereBuilder(tmp_path)
+    monkeypatch.setattr(export.deploy, "build_engine", everywhere)
+    monkeypatch.setattr(export.deploy, "CALIBRATION_SAMPLES", 8)
+    monkeypatch.setattr(export.scene_parity, "SEQUENCES", 8)
+    request = ExportRequest(
+        model=ModelRequest(model=model, flow=flow),
+        target="sm75",
+        precisions=("fp16", "int8", "auto"),
+        out=tmp_path / "bundles",
+        parity_frames=4,
+    )
+    bundles = export_bundles(request)
+    assert [bundle.manifest.precision for bundle in bundles][:2] == ["fp16", "int8"]
+    assert all((bundle.manifest.parity or {})["passed"] for bundle in bundles)
+    assert set((bundles[2].manifest.choice or {})["networks"]) == {name.split(".")[0] for name in networks}
+    assert everywhere.built == {(network, gpu) for network in networks for gpu in AHEAD_OF_TIME}
