@@ -43,11 +43,7 @@ def python(code, *arguments):
 
 
 def modules_of(package):
-    return sorted(
-        name
-        for _, name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-        if name[-3:] != "cli"
-    )
+    return sorted(name for _, name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}."))
 
 
 def test_every_module_that_runs_on_an_appliance_imports_without_torch_and_onnx():

@@ -1,0 +1,77 @@
+"""The application: its commands in the order of `--help`, how it starts, and how errors end it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from edgebs.cli.export import export
+from edgebs.cli.listing import doctor, inspect, models
+from edgebs.cli.measurement import bench, evaluate, parity
+from edgebs.cli.preparation import calibrate, import_weights
+from edgebs.cli.run import run
+from edgebs.cli.train import train
+from edgebs.console import note, print_line
+from edgebs.errors import EdgebsError
+from edgebs.version import __version__
+
+app = typer.Typer(
+    name="edgebs",
+    help="Background subtraction networks: PyTorch to ONNX, OpenVINO and TensorRT engines, pipelined.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command()(export)
+app.command()(train)
+app.command("import-weights")(import_weights)
+app.command()(calibrate)
+app.command()(bench)
+app.command()(parity)
+app.command("eval")(evaluate)
+app.command()(run)
+app.command()(inspect)
+app.command()(doctor)
+app.command()(models)
+
+
+def main() -> None:
+    """Run the command line; expected errors become one line on stderr and exit code 1."""
+    # systemd and docker stop with SIGTERM: it ends a command as Ctrl-C does, outputs finished.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except EdgebsError as error:
+        note(f"edgebs: error: {error}")
+        sys.exit(1)
+    except OSError as error:
+        # Whatever a library could not read or write and no function of ours foresaw.
+        where = f"{error.filename}: " if error.filename else ""
+        note(f"edgebs: error: {where}{error.strerror or error}. Check path, permissions and free space.")
+        sys.exit(1)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print_line(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step on stderr.")] = False,
+    _version_asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    import logging
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(levelname)s %(message)s",
+        stream=sys.stderr,
+    )

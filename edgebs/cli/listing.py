@@ -1,0 +1,77 @@
+"""What there is: `edgebs inspect`, `edgebs doctor` and `edgebs models`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgebs.cli.options import Json, Threads
+from edgebs.console import print_json, print_line, print_table
+
+
+def inspect(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
+    layers: Annotated[
+        bool, typer.Option("--layers", help="List each network's layers as its runtime runs and times them.")
+    ] = False,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Verify a bundle and say what is in it."""
+    from bench.report import bundle_table
+    from edgebs.bundle import verify_files
+    from edgebs.shipped import bundle_path
+
+    if layers:
+        _print_layers(bundle_path(bundle), threads, json)
+        return
+    manifest = verify_files(bundle_path(bundle)).manifest.to_json()
+    if json:
+        print_json(manifest)
+    else:
+        print_table(bundle_table(manifest))
+
+
+def _print_layers(bundle: Path, threads: int, json: bool) -> None:
+    from bench.layer_table import layer_table
+    from edgebs.bundle import load_bundle
+    from engines.layers import layers_of_network
+
+    loaded = load_bundle(bundle)  # also refuses a plan of another GPU
+    found = {
+        name: layers_of_network(loaded.file(name), facts, threads)
+        for name, facts in loaded.manifest.networks.items()
+    }
+    if json:
+        print_json({name: [layer.to_json() for layer in layers] for name, layers in found.items()})
+        return
+    for name, layers in found.items():
+        print_table(layer_table(f"{loaded.manifest.name}, network {name}", layers))
+
+
+def doctor(json: Json = False) -> None:
+    """Say what is installed, what can be built and run here, and how to get what is missing."""
+    from edgebs.doctor import diagnose, format_report
+    from engines.targets import Target
+
+    report = diagnose(Target)
+    if json:
+        print_json(report.to_json())
+    else:
+        print_line(format_report(report))
+    raise typer.Exit(report.exit_code)
+
+
+def models(json: Json = False) -> None:
+    """List the models that can be exported, the flows that feed them, and the bundles shipped inside."""
+    from export.listing import models_listing
+
+    listing = models_listing()
+    if json:
+        print_json(listing)
+        return
+    from bench.report import models_table
+
+    print_table(models_table(listing))

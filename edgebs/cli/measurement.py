@@ -1,0 +1,142 @@
+"""Speed, parity and accuracy of bundles: `edgebs bench`, `edgebs parity` and `edgebs eval`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
+from edgebs.cli.parsing import words_of
+from edgebs.console import print_json, print_line, print_table, progress_bar
+from edgebs.extras import require_export, require_opencv
+
+
+class Baseline(str, Enum):
+    """What `bench` compares with."""
+
+    TORCH = "torch"
+    NONE = "none"
+
+
+class Layout(str, Enum):
+    """How scored sequences lie on disk: the words of bench.scored.LAYOUTS, and auto."""
+
+    AUTO = "auto"
+    CDNET = "cdnet"
+    LASIESTA = "lasiesta"
+    WALLFLOWER = "wallflower"
+    FOLDERS = "folders"
+    LIMU = "limu"
+
+
+def bench(
+    bundles: Annotated[
+        list[str] | None,
+        typer.Argument(help="Bundle folders or shipped models; default all below ./bundles."),
+    ] = None,
+    fps: Annotated[bool, typer.Option("--fps", help="Measure speed, camera to mask.")] = False,
+    source: Annotated[str | None, typer.Option(help="Video; default a rendered street, 640x360.")] = None,
+    frames: Annotated[int, typer.Option(min=5, help="Counted frames per bundle and mode.")] = 300,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved repeats; the median counts.")] = 5,
+    baseline: Annotated[Baseline, typer.Option(help="Run the networks in PyTorch beside.")] = Baseline.TORCH,
+    threads: Threads = 0,
+    cleanup: Cleanup = True,
+    out: Annotated[Path | None, typer.Option(help="Keep the record in this JSON file.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure throughput, latency, stages and memory, beside PyTorch and the paper, in one run."""
+    require_opencv()
+    from bench.fps import bench_fps, bundles_here, write_record
+    from bench.report import fps_table
+    from bench.stream import video_or_rendered
+
+    if not fps:
+        raise typer.BadParameter("say what to measure", param_hint="--fps")
+    with ExitStack() as stack:
+        with progress_bar("rendering a street") as progress:
+            video = stack.enter_context(video_or_rendered(source, progress=progress))
+        progress = stack.enter_context(progress_bar("measuring"))
+        record = bench_fps(
+            bundles or bundles_here(),
+            video,
+            frames=frames,
+            repeats=min(repeats, frames),
+            baseline=baseline is Baseline.TORCH,
+            threads=threads,
+            cleanup=cleanup,
+            progress=progress,
+        )
+    if out is not None:
+        write_record(record, out)
+    if json:
+        print_json(record)
+    else:
+        print_table(fps_table(record))
+
+
+def parity(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
+    source: Annotated[str | None, typer.Option(help="Video; default a rendered street.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the video.")] = 24,
+    json: Json = False,
+) -> None:
+    """Prove a bundle against its PyTorch FP32 networks; exit code 1 when its gate fails."""
+    require_export()
+    from bench.parity import bundle_parity, require_passed
+    from bench.report import parity_table
+
+    with progress_bar("comparing") as progress:
+        result = bundle_parity(bundle, source=source, data=data, frames=frames, progress=progress)
+    if json:
+        print_json(result)
+    else:
+        print_table(parity_table(bundle, result))
+    require_passed(bundle, result)
+
+
+def evaluate(
+    bundles: Annotated[list[str], typer.Argument(help="Bundle folders or shipped models.")],
+    data: Annotated[Path, typer.Option(help="Scored sequences: a folder that holds them at any depth.")],
+    against: Annotated[str, typer.Option(help="Peers on the same frames, comma-separated: mog2, knn.")] = "",
+    layout: Annotated[
+        Layout, typer.Option(help="How sequences lie on disk; auto looks at what there is.")
+    ] = Layout.AUTO,
+    threshold: Threshold = None,
+    cleanup: Cleanup = True,
+    report: Annotated[Path | None, typer.Option(help="Write curves and pictures as one HTML file.")] = None,
+    threads: Threads = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Score bundles on sequences with ground truth, beside OpenCV's subtractors: accuracy and speed."""
+    require_opencv()
+    from bench.evaluation import evaluate as evaluate_bundles
+    from bench.evaluation_report import Report
+    from bench.evaluation_table import eval_table
+
+    page = Report(report, force=force) if report is not None else None
+    with progress_bar("scoring") as progress:
+        record = evaluate_bundles(
+            bundles,
+            data,
+            against=words_of(against),
+            layout=layout.value,
+            threads=threads,
+            threshold=threshold,
+            cleanup=cleanup,
+            progress=progress,
+            sequence_done=page.add if page is not None else None,
+        )
+    if page is not None:
+        page.write(record)
+    if json:
+        print_json(record)
+        return
+    print_table(eval_table(record))
+    if page is not None:
+        print_line(str(page.path))

@@ -1,0 +1,61 @@
+"""What is typed, as values, and what must not be typed: typer.BadParameter, which ends with exit code 2."""
+
+from __future__ import annotations
+
+import math
+
+import typer
+
+
+def finite(value: float | None) -> float | None:
+    """Of options that are real numbers: what is none, like nan, is wrong usage."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"expected a number, got {value}")
+    return value
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def counts_of(text: str, option: str) -> tuple[int, ...]:
+    """Whole numbers of at least 1 between commas."""
+    try:
+        counts = tuple(int(word) for word in words_of(text))
+    except ValueError as cause:
+        raise typer.BadParameter(
+            f"expected whole numbers like 1,5,10, got {text!r}", param_hint=option
+        ) from cause
+    if not counts or min(counts) < 1:
+        raise typer.BadParameter(f"expected frame counts of at least 1, got {text!r}", param_hint=option)
+    return counts
+
+
+def intervals_of(text: str | None) -> tuple[int, ...] | None:
+    """--intervals, where they were given."""
+    return None if text is None else counts_of(text, "--intervals")
+
+
+def size_of(text: str, option: str = "--size") -> tuple[int, int]:
+    """(height, width) of WIDTHxHEIGHT."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise typer.BadParameter(f"expected WIDTHxHEIGHT like 256x256, got {text!r}", param_hint=option)
+    return int(height), int(width)
+
+
+def fold_of(text: str) -> tuple[int, int] | None:
+    """(K, N) of K/N; None of nothing."""
+    k, _, n = text.partition("/")
+    if text and not (k.isdecimal() and n.isdecimal()):
+        raise typer.BadParameter(f"expected K/N like 1/3, got {text!r}", param_hint="--fold")
+    return (int(k), int(n)) if text else None
+
+
+def refuse_given(context: typer.Context, names: tuple[str, ...], why: str) -> None:
+    """Refuse parameters that were typed and would do nothing."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"no effect here: {why}", param_hint=f"--{name.replace('_', '-')}")
