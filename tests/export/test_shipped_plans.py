@@ -1,4 +1,4 @@
-"""The shipped networks as TensorRT plans for every GPU that can be built for without one, in every precision."""
+"""The shipped networks as TensorRT plans, in every precision, for every GPU that needs not be there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("tensorrt_rtx")
 
+import bench.parity
 import export.deploy
 import export.scene_parity
 from engines.build import EngineFacts, build_engine
@@ -58,6 +59,8 @@ def test_every_shipped_network_builds_for_every_gpu(
     monkeypatch.setattr(export.deploy, "build_engine", everywhere)
     monkeypatch.setattr(export.deploy, "CALIBRATION_SAMPLES", 8)
     monkeypatch.setattr(export.scene_parity, "SEQUENCES", 8)
+    # So few scenes say little of F; that the plans build is what counts here.
+    monkeypatch.setattr(bench.parity, "INT8_DELTA_F", 0.05)
     request = ExportRequest(
         model=ModelRequest(model=model, flow=flow),
         target="sm75",
