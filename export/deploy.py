@@ -42,7 +42,8 @@ from engines.build import EngineFacts, build_engine
 from engines.build_options import BuildOptions
 from engines.targets import Target, target_named
 from export.auto_precision import AUTO, Combination, choose_precisions
-from export.models import PRECISIONS, ModelRequest, NetworkOrigin, build_networks, network_origins
+from export.models import PRECISIONS, ModelRequest
+from export.networks import NetworkOrigin, build_networks, network_origins
 from export.samples import (
     Feed,
     Sample,

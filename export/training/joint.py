@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgebs.shipped import weights_file
-from export.models import RANDOM, ModelRequest, built, network_form
+from export.models import RANDOM, ModelRequest
+from export.networks import built, network_form
 from export.weights import init_weights, load_weights
 
 UNTRAINED = {"folded": False, "bounded": True}

@@ -10,7 +10,8 @@ from torch import nn
 
 from edgebs.errors import ExportError
 from export.bmnbsn import BmnBsnGraph
-from export.models import RANDOM, build_networks
+from export.models import RANDOM
+from export.networks import build_networks
 from export.training.flow_request import FLOW, FlowTrainRequest
 from export.training.flow_task import flow_task
 from export.training.joint import joint_graph

@@ -15,7 +15,8 @@ from edgebs.errors import MissingDependency, WeightsError
 from export.authors_weights import crossnet_names, import_crossnet, selflow_names
 from export.crossnet import CrossNet
 from export.deploy import ExportRequest, export_bundles
-from export.models import ModelRequest, build_networks
+from export.models import ModelRequest
+from export.networks import build_networks
 from export.selflow import SelFlow
 from export.weights import weights_description, weights_of
 

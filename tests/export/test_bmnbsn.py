@@ -15,7 +15,8 @@ from export.cost import gflop, parameters
 from export.description import description_of, module_from_description
 from export.graphs import deployed
 from export.model_table import MODELS
-from export.models import ModelRequest, build_networks, network_origins
+from export.models import ModelRequest
+from export.networks import build_networks, network_origins
 from export.samples import Sample, cue_feeds
 from export.to_onnx import onnx_from_module
 from export.training.joint import joint_graph

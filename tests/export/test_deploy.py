@@ -157,7 +157,7 @@ def test_a_calibration_set_that_lacks_an_interval_is_named(tmp_path, calibration
 def test_weights_of_another_width_and_with_nan_are_refused(tmp_path):
     import torch
 
-    from export.models import build_networks
+    from export.networks import build_networks
     from export.weights import save_weights
 
     graph = build_networks(ModelRequest(width=WIDTH))["segment"]
@@ -173,7 +173,7 @@ def test_weights_of_another_width_and_with_nan_are_refused(tmp_path):
 
 
 def test_weights_from_a_file_count_as_trained_and_their_bundle_proves_itself(tmp_path):
-    from export.models import build_networks
+    from export.networks import build_networks
     from export.weights import save_weights
 
     file = tmp_path / "weights.safetensors"

@@ -14,7 +14,8 @@ from export.cost import gflop, parameters
 from export.description import description_of, module_from_description
 from export.edgenet import EdgeGraph, EdgeNet, check_edge_size
 from export.graphs import deployed
-from export.models import MODELS, ModelRequest, build_networks
+from export.models import MODELS, ModelRequest
+from export.networks import build_networks
 from export.to_onnx import onnx_from_module
 from export.weights import init_weights, load_weights, save_weights, weights_sha256
 

@@ -14,7 +14,8 @@ from export.cost import gflop, parameters
 from export.description import description_of, module_from_description
 from export.flownet import FlowGraph, FlowNet, check_flow_size, match
 from export.graphs import deployed
-from export.models import FLOW_NET, FLOWS, ModelRequest, build_networks, network_origins
+from export.models import FLOW_NET, FLOWS, ModelRequest
+from export.networks import build_networks, network_origins
 from export.weights import init_weights, save_weights
 
 WIDTHS = (4, 6, 8, 8)

@@ -19,7 +19,8 @@ from edgebs.loading import load
 from edgebs.shipped import bundle_path
 from export.description import description_of
 from export.edgenet import EdgeGraph, EdgeNet
-from export.models import ModelRequest, build_networks
+from export.models import ModelRequest
+from export.networks import build_networks
 from export.ship import last_as_good_as_the_best, ship
 from export.weights import init_weights, save_weights, weights_sha256
 

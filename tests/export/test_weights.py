@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from edgebs.errors import WeightsError
 from export.crossnet import CrossNet
-from export.models import ModelRequest, build_networks
+from export.models import ModelRequest
+from export.networks import build_networks
 from export.weights import (
     form_of_weights,
     init_weights,

@@ -14,7 +14,8 @@ import torch
 
 from edgebs.errors import ExportError
 from export.medalnet import MedalNet
-from export.models import ModelRequest, build_networks
+from export.models import ModelRequest
+from export.networks import build_networks
 from export.training.feed import Feed
 from export.training.medal_task import start_at_the_difference
 from export.training.request import LoopOptions, TrainRequest

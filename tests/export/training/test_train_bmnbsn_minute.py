@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from export.models import ModelRequest, build_networks
+from export.models import ModelRequest
+from export.networks import build_networks
 from export.weights import weights_sha256
 
 SEED, STEPS = 5, 120

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from export.models import ModelRequest, build_networks
+from export.models import ModelRequest
+from export.networks import build_networks
 from export.weights import weights_sha256
 
 SEED = 21
