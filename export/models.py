@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgebs.bundle import read_manifest
 from edgebs.cues import PRESETS
@@ -14,10 +14,6 @@ from edgebs.manifest import CueSettings, Manifest
 from edgebs.shipped import WEIGHTS_PREFIX, reference_bundle, weights_file
 from export.model_table import FLOWS, HOP, MODELS, ModelFacts
 from export.user_flow_sidecar import FlowSidecar, read_sidecar
-
-if TYPE_CHECKING:
-    pass
-
 
 PRECISIONS = ("fp32", "fp16", "int8")
 RANDOM = "random"

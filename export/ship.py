@@ -29,9 +29,10 @@ from edgebs.errors import EdgebsError, ExportError
 from edgebs.manifest import CueSettings
 from edgebs.shipped import SHIPPED, WEIGHTS_PREFIX
 from edgebs.tensors import Array
-from export.deploy import ExportRequest, export_bundles
+from export.deploy import export_bundles
 from export.model_table import MODELS
 from export.models import ModelRequest
+from export.request import ExportRequest
 
 THRESHOLD_SEQUENCES = 200
 """Rendered sequences on which the threshold is chosen."""

@@ -24,7 +24,7 @@ Quantise = Callable[[str, Path, AccuracyControl], None]
 
 @dataclass(slots=True, kw_only=True)
 class ExportWorkshop:
-    """Implements export.auto_precision.Workshop over the steps of export.deploy."""
+    """Implements export.auto_precision.Workshop over the steps of an export."""
 
     target: Target
     compute: str

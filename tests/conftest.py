@@ -43,8 +43,9 @@ def street_video(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory):
     """CrossNet at width 4 with DIS flow for the CPU, FP32, random weights."""
-    from export.deploy import ExportRequest, export_bundles
+    from export.deploy import export_bundles
     from export.models import ModelRequest
+    from export.request import ExportRequest
 
     out = tmp_path_factory.mktemp("tiny")
     (bundle,) = export_bundles(ExportRequest(model=ModelRequest(width=4), out=out, parity_frames=4))

@@ -139,7 +139,8 @@ def export(
     """Take a model from PyTorch to ONNX and engines, one bundle a precision, with parity proved."""
     require_export()
     from engines.build_options import BatchRange, BuildOptions
-    from export.deploy import ExportRequest, export_bundles
+    from export.deploy import export_bundles
+    from export.request import ExportRequest
     from export.models import MODELS_OWN, ModelRequest
 
     request = ExportRequest(

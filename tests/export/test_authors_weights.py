@@ -14,9 +14,10 @@ import torch
 from edgebs.errors import MissingDependency, WeightsError
 from export.authors_weights import crossnet_names, import_crossnet, selflow_names
 from export.crossnet import CrossNet
-from export.deploy import ExportRequest, export_bundles
+from export.deploy import export_bundles
 from export.models import ModelRequest
 from export.networks import build_networks
+from export.request import ExportRequest
 from export.selflow import SelFlow
 from export.weights import weights_description, weights_of
 

@@ -7,13 +7,14 @@ import json
 import pytest
 
 import edgebs
-import export.deploy
+import export.job_parity
 from bench.parity import judge
 from calib.calibration_set import make_calibration_set
 from edgebs.bundle import load_bundle, verify_files
 from edgebs.errors import CalibrationError, ExportError, ParityError
-from export.deploy import ExportRequest, export_bundles
+from export.deploy import export_bundles
 from export.models import ModelRequest
+from export.request import ExportRequest
 
 
 def request(out, **changes):
@@ -57,7 +58,7 @@ def test_a_plan_for_another_machine_is_chosen_by_parity_alone_and_layers_go_back
             raise ParityError("frame 0: the network gives NaN")
         return {**judge(manifest, levels, task), "passed": True, "enforced": True}
 
-    monkeypatch.setattr(export.deploy, "judge", strict_once)
+    monkeypatch.setattr(export.job_parity, "judge", strict_once)
     said = []
     (bundle,) = export_bundles(request(tmp_path, calibration=calibration, target="sm75"), say=said.append)
     manifest = verify_files(bundle.path).manifest

@@ -19,8 +19,9 @@ from edgebs.errors import (
     ParityError,
     WeightsError,
 )
-from export.deploy import ExportRequest, export_bundles
+from export.deploy import export_bundles
 from export.models import FLOWS, MODELS, ModelRequest
+from export.request import ExportRequest
 
 WIDTH = 4
 
@@ -207,7 +208,7 @@ def test_a_network_that_cannot_be_compared_leaves_a_bundle_that_says_so(tmp_path
     def overflow(*_):
         raise ParityError("frame 0: the network gives NaN")
 
-    monkeypatch.setattr("export.deploy.compare", overflow)
+    monkeypatch.setattr("export.job_parity.compare", overflow)
     with pytest.raises(ParityError, match="NaN"):
         export_bundles(request(tmp_path))
     parity = load_bundle(tmp_path / "crossnet-dis-cpu-fp32").manifest.parity

@@ -10,11 +10,11 @@ import pytest
 import edgebs.shipped
 from edgebs.errors import CalibrationError, ExportError
 from edgebs.manifest import CleanupSettings, CueSettings
-from export.deploy import ExportRequest
 from export.description import description_of
 from export.edgenet import EdgeGraph, EdgeNet
 from export.models import ModelRequest
 from export.networks import build_networks
+from export.request import ExportRequest
 from export.weights import save_weights
 
 WIDTHS = (4, 4, 6, 6, 6, 6)

@@ -10,12 +10,13 @@ import pytest
 pytest.importorskip("tensorrt_rtx")
 
 import bench.parity
-import export.deploy
+import export.job_files
 import export.scene_parity
 from engines.build import EngineFacts, build_engine
 from engines.targets import Target
-from export.deploy import ExportRequest, export_bundles
+from export.deploy import export_bundles
 from export.models import ModelRequest
+from export.request import ExportRequest
 
 AHEAD_OF_TIME = ("sm75", "sm86", "sm89", "sm120")
 
@@ -56,8 +57,8 @@ def test_every_shipped_network_builds_for_every_gpu(
     model: str, flow: str, networks: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everywhere = EverywhereBuilder(tmp_path)
-    monkeypatch.setattr(export.deploy, "build_engine", everywhere)
-    monkeypatch.setattr(export.deploy, "CALIBRATION_SAMPLES", 8)
+    monkeypatch.setattr(export.job_files, "build_engine", everywhere)
+    monkeypatch.setattr(export.job_files, "CALIBRATION_SAMPLES", 8)
     monkeypatch.setattr(export.scene_parity, "SEQUENCES", 8)
     # So few scenes say little of F; that the plans build is what counts here.
     monkeypatch.setattr(bench.parity, "INT8_DELTA_F", 0.05)

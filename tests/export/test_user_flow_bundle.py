@@ -18,8 +18,9 @@ from calib.calibration_set import make_calibration_set
 from edgebs.bundle import Bundle, load_bundle
 from edgebs.cli import main
 from edgebs.errors import ExportError
-from export.deploy import ExportRequest, export_bundles
+from export.deploy import export_bundles
 from export.models import ModelRequest
+from export.request import ExportRequest
 
 SIDECAR = {"inputs": {"from": "image1", "to": "image2"}, "colour": "rgb", "range": [0, 1], "multiple": 8}
 
