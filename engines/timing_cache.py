@@ -6,32 +6,29 @@ has a file of its own. TensorRT checks a part of that itself, and not the power 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgebs import cuda
-from edgebs.atomic import atomic_file
-from edgebs.errors import ExportError
+from edgebs.errors import SinkError
+from edgebs.kept_files import kept_folder, key_of, read_sealed, write_sealed
 from edgebs.plan import platform_name
 
 log = logging.getLogger(__name__)
-
-_DIGEST_BYTES = 32
 
 
 class TimingCache:
     """One file of measured kernels. One that cannot be read or written is logged and done without."""
 
     def __init__(self, facts: Mapping[str, str], folder: Path | None = None) -> None:
-        """facts: everything that makes a measurement worthless when it changes. See `timing_facts`."""
-        folder = folder if folder is not None else default_folder()
-        key = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:32]
-        self.path = folder / f"{key}.timing"
+        """facts: everything that makes a measurement worthless when it changes. See `timing_facts`.
+
+        folder: default $XDG_CACHE_HOME/edgebs/tensorrt, or ~/.cache/edgebs/tensorrt.
+        """
+        folder = folder if folder is not None else kept_folder("tensorrt")
+        self.path = folder / f"{key_of(facts)[:32]}.timing"
 
     def give(self, config: Any) -> None:
         """Let a builder's configuration start from what is stored, or from nothing."""
@@ -51,24 +48,12 @@ class TimingCache:
         if others is not None:
             measured.combine(others, False)
         try:
-            with atomic_file(self.path, ExportError) as temporary:
-                blob = bytes(measured.serialize())
-                temporary.write_bytes(hashlib.sha256(blob).digest() + blob)
-        except ExportError as error:
+            write_sealed(self.path, bytes(measured.serialize()))
+        except SinkError as error:
             log.warning("timing cache not kept: %s", error)
 
     def _stored(self) -> bytes:
-        """The stored bytes; none where there is no file or it is damaged."""
-        try:
-            content = self.path.read_bytes() if self.path.is_file() else b""
-        except OSError as error:
-            log.warning("timing cache %s cannot be read: %s", self.path, error)
-            return b""
-        digest, blob = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if content and hashlib.sha256(blob).digest() != digest:
-            log.warning("timing cache %s is damaged: measuring again", self.path)
-            return b""
-        return blob
+        return read_sealed(self.path, "timing cache")
 
 
 def _created(config: Any, blob: bytes) -> Any:
@@ -99,9 +84,3 @@ def power_mode(root: Path = Path("/")) -> str:
     status = root / "var/lib/nvpmodel/status"
     text = status.read_text(encoding="utf-8", errors="replace") if status.is_file() else ""
     return text.strip().rpartition(":")[2]
-
-
-def default_folder() -> Path:
-    """$XDG_CACHE_HOME/edgebs/tensorrt, or ~/.cache/edgebs/tensorrt."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "edgebs" / "tensorrt"
