@@ -16,6 +16,7 @@ from edgebs.backends.tensorrt_module import (
     numpy_dtype,
     plan_facts_here,
 )
+from edgebs.backends.tensorrt_rtx_cache import open_runtime_cache
 from edgebs.backends.tensorrt_versions import create_context, give_scratch, is_capturable, scratch_bytes
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError, CaptureFailed, EnqueueRefused
@@ -67,7 +68,10 @@ class TensorRTEngine:
         self.scratch_bytes = scratch_bytes(self.engine)
         self.is_shareable = all(-1 not in tuple(self.engine.get_tensor_shape(name)) for name in self.inputs)
         """Whether several contexts may run at once: with open shapes each would need a profile of its own."""
-        self.description = f"{module} {self.trt.__version__} on {cuda.device_facts(options.device).name}"
+        gpu = cuda.device_facts(options.device)
+        self.description = f"{module} {self.trt.__version__} on {gpu.name}"
+        self.runtime_cache = open_runtime_cache(self.trt, self.engine, self.file, gpu, self.logger)
+        """The kernels that this engine's contexts share; None where the plan brings them."""
 
     def context(self, scratch: cuda.DeviceBuffer | None = None) -> TensorRTContext:
         """A context. scratch: memory of `scratch_bytes` that it works in; without it, its own."""
@@ -82,11 +86,17 @@ class TensorRTEngine:
         return self
 
     def close(self) -> None:
-        """Give up one share; the last owner frees the engine, after its contexts were closed."""
+        """Give up one share; the last owner frees the engine, after its contexts were closed.
+
+        Kernels that TensorRT-RTX compiled meanwhile are kept on disk. Raises nothing, on a lost GPU neither.
+        """
         with self._counting:
             self._owners = max(self._owners - 1, 0)
             if not self._owners:
-                # In this order: an engine needs its runtime.
+                if self.runtime_cache is not None:
+                    self.runtime_cache.keep()
+                # In this order: a cache needs its engine, an engine its runtime.
+                self.runtime_cache = None
                 self.engine = None
                 self._runtime = None
 
@@ -153,7 +163,13 @@ class TensorRTContext:
         """Make a context. scratch: memory that it works in, shared only with what never runs at the same
         time; without it the context has its own."""
         self._engine: TensorRTEngine | None = engine
-        context = create_context(engine.trt, engine.engine, is_user_managed=scratch is not None)
+        cache = engine.runtime_cache
+        context = create_context(
+            engine.trt,
+            engine.engine,
+            is_user_managed=scratch is not None,
+            runtime_cache=cache.native if cache is not None else None,
+        )
         if context is None:
             raise BackendError(f"{engine.file}: no execution context: {last_error(engine.logger)}")
         self._context: Any = context

@@ -6,7 +6,10 @@ enum members changed from version to version.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 def scratch_bytes(engine: Any) -> int:
@@ -16,10 +19,24 @@ def scratch_bytes(engine: Any) -> int:
     return int(engine.device_memory_size)  # 8.6 and 10.0; gone in 11
 
 
-def create_context(trt: Any, engine: Any, *, is_user_managed: bool) -> Any:
-    """An execution context, or None. is_user_managed: it gets its scratch memory by `give_scratch`."""
+def create_runtime_cache(trt: Any, engine: Any) -> Any:
+    """An empty cache for the kernels that `engine`'s contexts compile; None where plans bring theirs."""
+    if not hasattr(trt, "IRuntimeCache"):
+        return None
+    config = engine.create_runtime_config()
+    return config.create_runtime_cache()
+
+
+def create_context(trt: Any, engine: Any, *, is_user_managed: bool, runtime_cache: Any = None) -> Any:
+    """An execution context, or None. is_user_managed: it gets its scratch memory by `give_scratch`.
+
+    runtime_cache: what `create_runtime_cache` made, for this engine's contexts in all threads.
+    """
     if hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):
-        return engine.create_execution_context(_rtx_config(trt, engine, is_user_managed))
+        config = _rtx_config(trt, engine, is_user_managed)
+        if runtime_cache is not None and not config.set_runtime_cache(runtime_cache):
+            log.warning("TensorRT-RTX takes no runtime cache: it compiles every kernel again")
+        return engine.create_execution_context(config)
     if not is_user_managed:
         return engine.create_execution_context()
     if hasattr(trt, "ExecutionContextAllocationStrategy"):

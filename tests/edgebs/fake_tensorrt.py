@@ -2,11 +2,14 @@
 
 A run is two kernels: the first reads the inputs and leaves the result in the scratch memory, the second
 brings it from there to the outputs. Two contexts that share scratch memory and overlap spoil each other.
+TensorRT-RTX compiles a kernel when a context is made and one more when it first runs, unless its runtime
+cache has them.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from enum import Enum, IntEnum
 from types import ModuleType
 from typing import Any
@@ -123,6 +126,7 @@ class Context:
         self.refuses = False
         self.own_scratch = None if is_user_managed else bytearray(engine.scratch)
         self.scratch_address = 0
+        self.cache: RuntimeCache | None = None
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         """Bind a tensor to device memory."""
@@ -145,6 +149,8 @@ class Context:
         if self.own_scratch is None and not self.scratch_address:
             return self._refused("no device memory was given")
         self.engine.module.enqueued += 1
+        if self.cache is not None:
+            self.cache.need(f"{sorted(self.engine.tensors)}: at its first run")
         views = {name: self._view(name) for name in self.addresses}
         scratch = self._scratch()
         output = next(name for name in views if self.engine.get_tensor_mode(name) == TensorIOMode.OUTPUT)
@@ -294,12 +300,61 @@ class EngineOf10(Engine):
         return self.made(ContextOf10, is_user_managed=strategy is Strategy.USER_MANAGED)
 
 
+class RuntimeCache:
+    """TensorRT-RTX's IRuntimeCache: compiled kernels, good for one environment. Locked, as there."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._module, self._log = engine.module, engine.log
+        self.kernels: set[str] = set()
+        self._lock = threading.Lock()
+
+    def need(self, kernel: str) -> None:
+        """Compile it, unless it is here."""
+        with self._lock:
+            if kernel not in self.kernels:
+                self._module.compiled.append(kernel)
+                self.kernels.add(kernel)
+
+    def deserialize(self, blob: bytes) -> bool:
+        """Take the kernels; False, and nothing changes, for those of another environment."""
+        found = json.loads(blob)
+        if found["environment"] != self._module.environment:
+            self._log(Severity.ERROR, f"the cache is for {found['environment']}")
+            return False
+        self.kernels |= set(found["kernels"])
+        return True
+
+    def serialize(self) -> memoryview | None:
+        """A buffer, as IHostMemory is; None on a lost GPU."""
+        if self._module.serialize_raises is not None:
+            raise self._module.serialize_raises
+        if self._module.cuda.lost:
+            self._log(Severity.ERROR, "the GPU is lost")
+            return None
+        content = {"environment": self._module.environment, "kernels": sorted(self.kernels)}
+        return memoryview(json.dumps(content).encode())
+
+
 class RuntimeConfig:
     """TensorRT-RTX's IRuntimeConfig."""
 
     strategy = Strategy.STATIC
     dynamic_shapes_kernel_specialization_strategy = Kernels.LAZY
     cuda_graph_strategy: Any = None
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.cache = RuntimeCache(engine)
+
+    def create_runtime_cache(self) -> RuntimeCache:
+        """An empty one."""
+        return RuntimeCache(self._engine)
+
+    def set_runtime_cache(self, cache: RuntimeCache) -> bool:
+        """For the contexts that are made with this configuration."""
+        if self._engine.module.takes_runtime_cache:
+            self.cache = cache
+        return self._engine.module.takes_runtime_cache
 
     def set_execution_context_allocation_strategy(self, strategy: Strategy) -> None:
         """Who brings the scratch memory."""
@@ -311,13 +366,17 @@ class EngineOfRtx(EngineOf10):
 
     def create_runtime_config(self) -> RuntimeConfig:
         """Filled in by the caller."""
-        return RuntimeConfig()
+        return RuntimeConfig(self)
 
     def create_execution_context(self, config: Any = None) -> Context | None:  # type: ignore[override]
         """As the config says."""
         assert config.dynamic_shapes_kernel_specialization_strategy is Kernels.EAGER
         assert config.cuda_graph_strategy is GraphStrategy.DISABLED
-        return self.made(ContextOfRtx, is_user_managed=config.strategy is Strategy.USER_MANAGED)
+        context = self.made(ContextOfRtx, is_user_managed=config.strategy is Strategy.USER_MANAGED)
+        if context is not None:
+            context.cache = config.cache
+            config.cache.need(f"{sorted(self.tensors)}: fixed")
+        return context
 
 
 class FakeTensorRT(ModuleType):
@@ -328,6 +387,12 @@ class FakeTensorRT(ModuleType):
         self.cuda, self.__version__ = cuda, version
         self.no_context = False
         self.cannot_be_captured = False
+        self.takes_runtime_cache = True
+        self.serialize_raises: Exception | None = None
+        self.sku = "desktop"
+        """Of what no one but TensorRT-RTX looks at."""
+        self.compiled: list[str] = []
+        """Kernels that were compiled in this process."""
         self.enqueued = 0
         self.contexts: list[Context] = []
         self.host_code: list[bool] = []
@@ -336,11 +401,17 @@ class FakeTensorRT(ModuleType):
         self.engine_type: type[Engine] = EngineOf8
         if name == "tensorrt_rtx":
             self.DynamicShapesKernelSpecializationStrategy, self.CudaGraphStrategy = Kernels, GraphStrategy
+            self.IRuntimeCache = RuntimeCache
             self.engine_type = EngineOfRtx
         elif not version.startswith("8."):
             self.engine_type = EngineOf10
         if not version.startswith("8."):
             self.ExecutionContextAllocationStrategy = Strategy
+
+    @property
+    def environment(self) -> list[str]:
+        """Where compiled kernels are good."""
+        return [self.__version__, self.cuda.capability, str(self.cuda.cudaDriverGetVersion()[1]), self.sku]
 
     def Runtime(self, logger: Any) -> _Runtime:  # noqa: N802
         """A runtime, as TensorRT's constructor gives it."""
