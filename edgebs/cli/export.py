@@ -37,6 +37,13 @@ class Compute(str, Enum):
     BF16 = "bf16"
 
 
+class Lean(str, Enum):
+    """Where a version-compatible plan's runtime is: the words of engines.build_options.LeanRuntime."""
+
+    INSIDE = "inside"
+    OUTSIDE = "outside"
+
+
 def _complete_models() -> list[str]:
     from export.model_table import MODELS
 
@@ -132,16 +139,20 @@ def export(
     dla_core: Annotated[
         int | None, typer.Option(min=0, help="Plans: a Jetson's deep learning accelerator, by number.")
     ] = None,
+    version_compatible: Annotated[
+        Lean | None,
+        typer.Option(help="Plans: later TensorRT loads them, by a runtime inside them or outside."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Take a model from PyTorch to ONNX and engines, one bundle a precision, with parity proved."""
     require_export()
-    from engines.build_options import BatchRange, BuildOptions
+    from engines.build_options import BatchRange, BuildOptions, LeanRuntime
     from export.deploy import export_bundles
-    from export.request import ExportRequest
     from export.models import MODELS_OWN, ModelRequest
+    from export.request import ExportRequest
 
     request = ExportRequest(
         model=ModelRequest(
@@ -179,6 +190,7 @@ def export(
             batch=BatchRange.from_numbers(counts_of(batch, "--batch")) if batch else None,
             workspace_bytes=None if workspace_mb is None else workspace_mb * 1_000_000,
             dla_core=dla_core,
+            version_compatible=LeanRuntime(version_compatible.value) if version_compatible else None,
         ),
         force=force,
     )
