@@ -19,7 +19,7 @@ from bench.machine import machine_facts
 from bench.peers import PEERS, Peer
 from bench.scored import Sequence as ScoredSequence
 from bench.scored import find_sequences, scored_frames
-from edgebs.bundle import load_bundle
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import BundleError, SourceError
 from edgebs.loading import load
 from edgebs.pipeline import Pipeline
@@ -96,6 +96,7 @@ def evaluate(
     threads: int = 0,
     threshold: float | None = None,
     cleanup: bool = True,
+    device: DeviceOptions | None = None,
     progress: Progress | None = None,
     sequence_done: SequenceDone | None = None,
 ) -> dict[str, Any]:
@@ -103,7 +104,8 @@ def evaluate(
 
     `sequences`, `mean`, `pooled`, `mean_dice` and `fps` are the first bundle's; `bundles` holds the same of
     each, `peers` that of OpenCV's subtractors named in `against`. threshold: of all bundles; None takes each
-    one's own. cleanup: as of `edgebs.load`. sequence_done: told each sequence with its scores and masks.
+    one's own. cleanup, device: as of `edgebs.load`. sequence_done: told each sequence with its scores and
+    masks.
     Raises EdgebsError where a bundle, a peer or a sequence cannot be used; ValueError for an unknown layout.
     """
     paths = [bundle_path(bundle) for bundle in bundles]
@@ -112,7 +114,7 @@ def evaluate(
     with ExitStack() as stack:
         contestants: list[Contestant] = []
         for name, path in zip(_distinct_names(paths), paths, strict=True):
-            pipeline = load(load_bundle(path), threads=threads, threshold=threshold, cleanup=cleanup)
+            pipeline = load(path, threads=threads, threshold=threshold, cleanup=cleanup, device=device)
             contestants.append(BundleContestant(name, pipeline))
             stack.callback(contestants[-1].close)
         contestants += peers

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from bench.gpu_bench import TIMED, cuda_baselines, runs_on_gpu, trtexec_times, watched_gpu
 from bench.machine import machine_facts
+from bench.memory import json_from_device
 from edgebs.atomic import atomic_file
 from edgebs.bundle import Bundle, load_bundle
 from edgebs.device_options import DeviceOptions
@@ -104,29 +105,32 @@ def bench_fps(
     baseline: bool = True,
     threads: int = 0,
     cleanup: bool = True,
+    device: DeviceOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure bundles on a video, looped when it is short; the JSON object of architecture.md section 6.
 
     frames: counted frames per bundle and mode, spread over `repeats`. baseline: also run each distinct set of
     networks in PyTorch FP32 eager, sequentially; of plans on the GPU, eager, with CUDA graphs and compiled,
-    where PyTorch has it. cleanup: as of `edgebs.load`, here for both.
+    where PyTorch has it. cleanup: as of `edgebs.load`, here for both. device: as of `edgebs.load`; its GPU is
+    the one that is watched, and that PyTorch and trtexec run on.
     Raises EdgebsError where a bundle or the source is unusable.
     """
     if frames < repeats or repeats < 1:
         raise ValueError(f"frames must be at least repeats ({repeats}), got {frames}")
-    loaded = [load_bundle(bundle_path(bundle)) for bundle in bundles]
+    device = replace(device or DeviceOptions(), timed=True)
+    loaded = [load_bundle(bundle_path(bundle), device=device.device) for bundle in bundles]
     if not cleanup:
         loaded = [Bundle(b.path, replace(b.manifest, cleanup=CleanupSettings())) for b in loaded]
     chunk = -(-frames // repeats)
     size = _source_size(source)
     with ExitStack() as stack:
-        timed = DeviceOptions(timed=True)
-        pipelines = [stack.enter_context(load(bundle, threads=threads, device=timed)) for bundle in loaded]
-        baselines = _baselines([bundle.manifest for bundle in loaded], threads) if baseline else {}
+        pipelines = [stack.enter_context(load(bundle, threads=threads, device=device)) for bundle in loaded]
+        manifests = [bundle.manifest for bundle in loaded]
+        baselines = _baselines(manifests, threads, device.device) if baseline else {}
         samples = {(index, mode): _Samples() for index in range(len(loaded)) for mode in MODES}
         reference = {key: _Samples() for key in baselines}
-        watch = stack.enter_context(watched_gpu([bundle.manifest for bundle in loaded]))
+        watch = stack.enter_context(watched_gpu(manifests, device.device))
         total = repeats * (len(samples) + len(reference))
         done = 0
         for repeat in range(repeats):
@@ -147,7 +151,9 @@ def bench_fps(
         _run_record(loaded[index], mode, taken, engines[index], reference)
         for (index, mode), taken in samples.items()
     ]
-    memory = {bundle.path: peak_rss_mb(bundle.path, source, min(chunk, 50), threads) for bundle in loaded}
+    memory = {
+        bundle.path: peak_rss_mb(bundle.path, source, min(chunk, 50), threads, device) for bundle in loaded
+    }
     for run, (index, _mode) in zip(runs, samples, strict=True):
         run["peak_rss_mb"] = memory[loaded[index].path]
     base = _baseline_record(baselines, reference)
@@ -161,7 +167,7 @@ def bench_fps(
         "baseline": base,
         "warnings": [*_warnings(runs, base), *doubts],
         **gpu,
-        **({"trtexec": tool} if (tool := trtexec_times(loaded)) else {}),
+        **({"trtexec": tool} if (tool := trtexec_times(loaded, device.device)) else {}),
         "timed": TIMED,
         "paper": PAPER,
         "machine": machine_facts(),
@@ -259,13 +265,13 @@ def _baseline_key(manifest: Manifest) -> str:
     return json.dumps([networks, manifest.cue.to_json(), manifest.size], sort_keys=True)
 
 
-def _baselines(manifests: Sequence[Manifest], threads: int) -> dict[_Baseline, Pipeline]:
+def _baselines(manifests: Sequence[Manifest], threads: int, device: int) -> dict[_Baseline, Pipeline]:
     from bench.torch_baseline import torch_modules, torch_pipeline
 
     distinct = {(_baseline_key(manifest), runs_on_gpu(manifest)): manifest for manifest in manifests}
     pipelines: dict[_Baseline, Pipeline] = {}
     for (key, is_on_gpu), manifest in distinct.items():
-        ways = cuda_baselines(manifest) if is_on_gpu else {}
+        ways = cuda_baselines(manifest, device) if is_on_gpu else {}
         pipelines |= {_Baseline(key, f"{way} on the GPU"): pipeline for way, pipeline in ways.items()}
         if not ways:
             pipelines[_Baseline(key)] = torch_pipeline(manifest, torch_modules(manifest), threads)
@@ -368,9 +374,12 @@ def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) ->
         progress(done, total)
 
 
-def peak_rss_mb(bundle: Path, source: str | Path, frames: int, threads: int = 0) -> float:
+def peak_rss_mb(
+    bundle: Path, source: str | Path, frames: int, threads: int = 0, device: DeviceOptions | None = None
+) -> float:
     """Peak resident memory, in MB, of a fresh process that does nothing but run this bundle pipelined."""
-    command = [sys.executable, "-m", "bench.memory", str(bundle), str(source), str(frames), str(threads)]
+    arguments = (bundle, source, frames, threads, json_from_device(device or DeviceOptions()))
+    command = [sys.executable, "-m", "bench.memory", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_roots())}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:

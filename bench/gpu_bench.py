@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ def runs_on_gpu(manifest: Manifest) -> bool:
 
 
 @contextmanager
-def watched_gpu(manifests: Sequence[Manifest]) -> Iterator[GpuMonitor | None]:
-    """Watch the GPU while the block measures; None where no plan is measured, or nothing can watch it."""
-    reader = open_reader() if any(map(runs_on_gpu, manifests)) else None
+def watched_gpu(manifests: Sequence[Manifest], device: int = 0) -> Iterator[GpuMonitor | None]:
+    """Watch a GPU while the block measures; None where no plan is measured, or nothing can watch it."""
+    reader = open_reader(device=device) if any(map(runs_on_gpu, manifests)) else None
     if reader is None:
         yield None
         return
@@ -49,12 +50,14 @@ def watched_gpu(manifests: Sequence[Manifest]) -> Iterator[GpuMonitor | None]:
         yield monitor
 
 
-def open_reader(root: Path = Path("/")) -> GpuReader | None:
-    """What tells of this machine's GPU: jtop or tegrastats on a Jetson, NVML elsewhere.
+def open_reader(root: Path = Path("/"), device: int = 0) -> GpuReader | None:
+    """What tells of GPU number `device` of this machine: jtop or tegrastats on a Jetson, NVML elsewhere.
 
     None, and a warning that says why, where there is none: a figure without clocks is still a figure.
     """
-    ways = (JtopReader, TegrastatsReader) if is_jetson(root) else (NvmlReader,)
+    ways: tuple[Callable[[], GpuReader], ...] = (partial(NvmlReader, device),)
+    if is_jetson(root):
+        ways = (JtopReader, TegrastatsReader)
     reasons = []
     for way in ways:
         try:
@@ -65,7 +68,7 @@ def open_reader(root: Path = Path("/")) -> GpuReader | None:
     return None
 
 
-def trtexec_times(bundles: Sequence[Bundle]) -> dict[str, dict[str, Any]]:
+def trtexec_times(bundles: Sequence[Bundle], device: int = 0) -> dict[str, dict[str, Any]]:
     """By bundle and network what trtexec says of the same plan; without those that cannot be asked."""
     times: dict[str, dict[str, Any]] = {}
     for bundle in bundles:
@@ -73,7 +76,7 @@ def trtexec_times(bundles: Sequence[Bundle]) -> dict[str, dict[str, Any]]:
             if facts.backend not in PLANS:
                 continue
             try:
-                said = run_trtexec(bundle.file(name), facts.backend)
+                said = run_trtexec(bundle.file(name), facts.backend, device=device)
             except EdgebsError as error:
                 said = {"failure": str(error)}
             if said is not None:
@@ -81,8 +84,8 @@ def trtexec_times(bundles: Sequence[Bundle]) -> dict[str, dict[str, Any]]:
     return times
 
 
-def cuda_baselines(manifest: Manifest) -> dict[str, Pipeline]:
-    """The bundle's pipeline in PyTorch on the GPU, by way: eager, graphs, compile.
+def cuda_baselines(manifest: Manifest, device: int = 0) -> dict[str, Pipeline]:
+    """The bundle's pipeline in PyTorch on GPU number `device`, by way: eager, graphs, compile.
 
     A way that PyTorch cannot go is left out with a warning. Empty where PyTorch has no CUDA device.
     """
@@ -99,14 +102,14 @@ def cuda_baselines(manifest: Manifest) -> dict[str, Pipeline]:
     pipelines = {}
     for way in WAYS:
         try:
-            pipelines[way] = _pipeline(manifest, modules, way)
+            pipelines[way] = _pipeline(manifest, modules, way, f"cuda:{device}")
         except EdgebsError as error:
             logger.warning("left out: %s", error)
     return pipelines
 
 
-def _pipeline(manifest: Manifest, modules: Mapping[str, Any], way: str) -> Pipeline:
+def _pipeline(manifest: Manifest, modules: Mapping[str, Any], way: str, device: str) -> Pipeline:
     engines: dict[str, Backend] = {
-        name: CudaTorchBackend(modules[name], facts, way) for name, facts in manifest.networks.items()
+        name: CudaTorchBackend(modules[name], facts, way, device) for name, facts in manifest.networks.items()
     }
     return Pipeline(manifest, engines["segment"], open_cue(manifest.cue, manifest.size, engines.get("cue")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,12 +38,14 @@ class CudaTorchBackend:
 
         if way not in WAYS:
             raise BackendError(f"unknown way '{way}' to run PyTorch; known: {', '.join(WAYS)}")
-        if device == "cuda" and not torch.cuda.is_available():
+        self._device = torch.device(device)
+        place, count = self._device.index or 0, torch.cuda.device_count()
+        if self._device.type == "cuda" and place >= count:
             raise BackendError(
-                "PyTorch sees no CUDA device: its build may be for the CPU. See: edgebs doctor"
+                f"PyTorch sees no CUDA device {place} ({count} in all): its build may be for the CPU. "
+                "See: edgebs doctor"
             )
         self.inputs, self.outputs = facts.inputs, facts.outputs
-        self._device = torch.device(device)
         self._module = module.eval().to(self._device)
         self._static = {
             name: torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype), device=self._device)
@@ -51,7 +54,8 @@ class CudaTorchBackend:
         self.device_ms: list[float] = []
         """Device time of every call between events, without copies; empty off a GPU."""
         try:
-            self._run = self._prepared(way)
+            with self._current():
+                self._run = self._prepared(way)
         except RuntimeError as error:
             raise BackendError(f"PyTorch cannot run this network with {way}: {error}") from error
         self.description = f"PyTorch {torch.__version__} {_spoken(self._device)} {way}"
@@ -60,7 +64,7 @@ class CudaTorchBackend:
         """Copy in, run, copy out; see `Backend.infer`. The returned arrays are fresh."""
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), self._current():
             for name, static in self._static.items():
                 static.copy_(torch.from_numpy(np.ascontiguousarray(feed[name])))
             found = self._timed() if self._device.type == "cuda" else self._run()
@@ -71,6 +75,12 @@ class CudaTorchBackend:
         """Let the device's memory go. May be called twice."""
         self._static.clear()
         self._run = _closed
+
+    def _current(self) -> AbstractContextManager[Any]:
+        """The device made this thread's: events and graphs belong to the one that is current."""
+        import torch
+
+        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
     def _timed(self) -> Tensors:
         import torch

@@ -29,7 +29,7 @@ def find_trtexec(module: str) -> Path | None:
     return None
 
 
-def run_trtexec(plan: Path, module: str, seconds: int = SECONDS) -> dict[str, Any] | None:
+def run_trtexec(plan: Path, module: str, seconds: int = SECONDS, *, device: int = 0) -> dict[str, Any] | None:
     """Device time of one call of a plan in ms, without copies, CUDA graph on; None without the tool.
 
     Raises BackendError with the tool's last words where it fails.
@@ -39,6 +39,8 @@ def run_trtexec(plan: Path, module: str, seconds: int = SECONDS) -> dict[str, An
         return None
     # TensorRT-RTX's tool captures graphs, spins and leaves copies out by itself.
     flags = [] if module == "tensorrt_rtx" else ["--useCudaGraph", "--useSpinWait", "--noDataTransfers"]
+    if device:
+        flags.append(f"--device={device}")
     command = [str(tool), f"--loadEngine={plan}", f"--duration={seconds}", *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,12 +1,17 @@
-"""`python -m bench.memory BUNDLE SOURCE FRAMES THREADS`: run a bundle, print the memory it took as JSON."""
+"""`python -m bench.memory BUNDLE SOURCE FRAMES THREADS DEVICE`: run a bundle, print its memory as JSON.
+
+DEVICE: the fields of edgebs.DeviceOptions as JSON.
+"""
 
 from __future__ import annotations
 
 import json
 import resource
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+from edgebs.device_options import DeviceOptions
 from edgebs.loading import load
 from edgebs.sources import open_source
 
@@ -27,14 +32,28 @@ def peak_mb() -> float:
     return int(kib) * 1024 / 1e6
 
 
-def measure(bundle: str, source: str, frames: int, threads: int) -> dict[str, float]:
+def json_from_device(options: DeviceOptions) -> str:
+    """For the argument DEVICE."""
+    return json.dumps(asdict(options), default=str)
+
+
+def device_from_json(text: str) -> DeviceOptions:
+    """The inverse of `json_from_device`."""
+    fields = json.loads(text)
+    library = fields.pop("lean_runtime")
+    return DeviceOptions(**fields, lean_runtime=None if library is None else Path(library))
+
+
+def measure(bundle: str, source: str, frames: int, threads: int, device: DeviceOptions) -> dict[str, float]:
     """Peak over the life of the process, and what is resident while the last frames run, in MB."""
     steady = 0.0
-    with load(bundle, threads=threads) as pipeline:
+    with load(bundle, threads=threads, device=device) as pipeline:
         for _result in pipeline.run(open_source(source, loop=True), frames=frames):
             steady = resident_mb()
     return {"peak_rss_mb": round(peak_mb(), 1), "steady_rss_mb": round(steady, 1)}
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+    name, video, *numbers, options = sys.argv[1:]
+    count, cores = map(int, numbers)
+    sys.stdout.write(json.dumps(measure(name, video, count, cores, device_from_json(options))))

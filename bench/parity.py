@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bench.scored import Counts, find_sequences, scored_frames
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import ParityError
 from edgebs.manifest import Manifest
 from edgebs.pipeline import Pipeline
@@ -256,10 +257,12 @@ def bundle_parity(
     source: str | Path | None = None,
     data: Path | None = None,
     frames: int = 24,
+    device: DeviceOptions | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Rebuild a bundle's networks in PyTorch and compare, on a video (None: rendered) and on scored data.
 
+    device: how plans run on an NVIDIA GPU; the reference runs on the CPU.
     Raises EdgebsError where the bundle cannot run here or its weights cannot be found; not for a failed gate.
     """
     from bench.stream import parity_stream
@@ -268,7 +271,7 @@ def bundle_parity(
     from edgebs.shipped import bundle_path
 
     stream = parity_stream(source, frames)
-    with load(bundle_path(bundle)) as pipeline:
+    with load(bundle_path(bundle), device=device) as pipeline:
         manifest = pipeline.manifest
         original = torch_pipeline(manifest, torch_modules(manifest))
         reference = record_reference(original, stream, progress)

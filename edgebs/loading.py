@@ -12,7 +12,7 @@ from edgebs.bundle import Bundle, load_bundle
 from edgebs.cues import open_cue
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
-from edgebs.manifest import CleanupSettings, Manifest
+from edgebs.manifest import CleanupSettings
 from edgebs.pipeline import Pipeline
 from edgebs.shipped import bundle_path
 
@@ -76,7 +76,7 @@ def load_several(
 def _opened(
     bundle: Bundle, threads: int, device: DeviceOptions | None, opened: Opened | None = None
 ) -> Pipeline:
-    if not runs_on_device(bundle.manifest):
+    if not bundle.manifest.runs_on_device:
         return _on_host(bundle, threads)
     from edgebs.device_loading import open_device_path
 
@@ -100,7 +100,7 @@ def load_cameras(
     if count < 1:
         raise ValueError(f"count is a number of cameras, at least 1, got {count}")
     verified = verified_bundle(bundle, device or DeviceOptions(), threshold=threshold, cleanup=cleanup)
-    if not runs_on_device(verified.manifest):
+    if not verified.manifest.runs_on_device:
         raise BackendError(
             f"{verified.path} is for the CPU, where one call for several cameras saves nothing: load it once "
             "per camera. For a GPU: edgebs export ... --target gpu"
@@ -133,11 +133,6 @@ def verified_bundle(
     if manifest.parity is not None and not manifest.parity.get("passed", False):
         logger.warning("%s failed its parity gate (%s)", verified.path, manifest.parity.get("gate"))
     return Bundle(verified.path, manifest)
-
-
-def runs_on_device(manifest: Manifest) -> bool:
-    """Whether the segmentation network is a plan, so that frames stay on the GPU."""
-    return manifest.networks["segment"].backend in ("tensorrt", "tensorrt_rtx")
 
 
 def _on_host(bundle: Bundle, threads: int) -> Pipeline:

@@ -238,6 +238,11 @@ class Manifest:
         """Whether every network has trained weights: reports say "untrained" otherwise."""
         return all(bool(entry["trained"]) for entry in self.weights.values())
 
+    @property
+    def runs_on_device(self) -> bool:
+        """Whether the segmentation network is a TensorRT plan, so that frames stay on the GPU."""
+        return self.networks["segment"].backend in ("tensorrt", "tensorrt_rtx")
+
     def to_json(self) -> dict[str, Any]:
         """The whole of manifest.json."""
         return {

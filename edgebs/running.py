@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import BundleError, SinkError, StageError
 from edgebs.latency import latency_percentiles
 from edgebs.loading import load
@@ -37,6 +38,7 @@ def run_to_files(
     cleanup: bool = True,
     background: Path | None = None,
     freeze_background: bool = False,
+    device: DeviceOptions | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -46,6 +48,7 @@ def run_to_files(
     that breaks off, and an interruption (Ctrl-C, SIGTERM), leave the outputs of the frames before it; after
     an interruption the summary says `interrupted`. background: a file that the scene's background is restored
     from where it exists, and saved to at the end. freeze_background: use it as it was saved, and leave it so.
+    device: as of `edgebs.load`.
     Raises EdgebsError where the bundle, the source or an output cannot be used.
     """
     _refuse_same_file(source, mask, overlay)
@@ -53,7 +56,9 @@ def run_to_files(
     foreground, pixels = 0, 0
     with ExitStack() as stack:
         stream = stack.enter_context(open_source(source))
-        pipeline = stack.enter_context(load(bundle, threads=threads, threshold=threshold, cleanup=cleanup))
+        pipeline = stack.enter_context(
+            load(bundle, threads=threads, threshold=threshold, cleanup=cleanup, device=device)
+        )
         _begin_with(pipeline, background, freeze_background)
         sinks = [stack.enter_context(sink) for sink in _sinks(stream, mask, overlay, force)]
         started_s = time.perf_counter()

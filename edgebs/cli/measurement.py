@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from edgebs.cli.device import refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
 from edgebs.cli.parsing import words_of
 from edgebs.console import print_json, print_line, print_table, progress_bar
+from edgebs.device_options import DeviceOptions
 from edgebs.extras import require_export, require_opencv
 
 
@@ -33,7 +35,10 @@ class Layout(str, Enum):
     LIMU = "limu"
 
 
+@takes_device_options
 def bench(
+    context: typer.Context,
+    device: DeviceOptions,
     bundles: Annotated[
         list[str] | None,
         typer.Argument(help="Bundle folders or shipped models; default all below ./bundles."),
@@ -56,18 +61,21 @@ def bench(
 
     if not fps:
         raise typer.BadParameter("say what to measure", param_hint="--fps")
+    chosen = bundles or bundles_here()
+    refuse_without_plans(context, chosen)
     with ExitStack() as stack:
         with progress_bar("rendering a street") as progress:
             video = stack.enter_context(video_or_rendered(source, progress=progress))
         progress = stack.enter_context(progress_bar("measuring"))
         record = bench_fps(
-            bundles or bundles_here(),
+            chosen,
             video,
             frames=frames,
             repeats=min(repeats, frames),
             baseline=baseline is Baseline.TORCH,
             threads=threads,
             cleanup=cleanup,
+            device=device,
             progress=progress,
         )
     if out is not None:
@@ -78,7 +86,10 @@ def bench(
         print_table(fps_table(record))
 
 
+@takes_device_options
 def parity(
+    context: typer.Context,
+    device: DeviceOptions,
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
     source: Annotated[str | None, typer.Option(help="Video; default a rendered street.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
@@ -90,8 +101,11 @@ def parity(
     from bench.parity import bundle_parity, require_passed
     from bench.report import parity_table
 
+    refuse_without_plans(context, [bundle])
     with progress_bar("comparing") as progress:
-        result = bundle_parity(bundle, source=source, data=data, frames=frames, progress=progress)
+        result = bundle_parity(
+            bundle, source=source, data=data, frames=frames, device=device, progress=progress
+        )
     if json:
         print_json(result)
     else:
@@ -99,7 +113,10 @@ def parity(
     require_passed(bundle, result)
 
 
+@takes_device_options
 def evaluate(
+    context: typer.Context,
+    device: DeviceOptions,
     bundles: Annotated[list[str], typer.Argument(help="Bundle folders or shipped models.")],
     data: Annotated[Path, typer.Option(help="Scored sequences: a folder that holds them at any depth.")],
     against: Annotated[str, typer.Option(help="Peers on the same frames, comma-separated: mog2, knn.")] = "",
@@ -119,6 +136,7 @@ def evaluate(
     from bench.evaluation_report import Report
     from bench.evaluation_table import eval_table
 
+    refuse_without_plans(context, bundles)
     page = Report(report, force=force) if report is not None else None
     with progress_bar("scoring") as progress:
         record = evaluate_bundles(
@@ -129,6 +147,7 @@ def evaluate(
             threads=threads,
             threshold=threshold,
             cleanup=cleanup,
+            device=device,
             progress=progress,
             sequence_done=page.add if page is not None else None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import typer
 
@@ -53,9 +54,13 @@ def fold_of(text: str) -> tuple[int, int] | None:
     return (int(k), int(n)) if text else None
 
 
-def refuse_given(context: typer.Context, names: tuple[str, ...], why: str) -> None:
+def given(context: typer.Context, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the parameters `names` that were typed."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return tuple(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
+
+
+def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
     """Refuse parameters that were typed and would do nothing."""
-    for name in names:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"no effect here: {why}", param_hint=f"--{name.replace('_', '-')}")
+    for name in given(context, names):
+        raise typer.BadParameter(f"no effect here: {why}", param_hint=f"--{name.replace('_', '-')}")

@@ -7,12 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
+from edgebs.cli.device import refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
 from edgebs.console import note, print_json, print_line, progress_bar
+from edgebs.device_options import DeviceOptions
 from edgebs.extras import require_opencv
 
 
+@takes_device_options
 def run(
+    context: typer.Context,
+    device: DeviceOptions,
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
     source: Annotated[str, typer.Option(help="Video, image folder, camera number or URL.")],
     mask: Annotated[Path | None, typer.Option(help="Mask video, or folder for PNG files.")] = None,
@@ -34,6 +39,7 @@ def run(
     require_opencv()
     from edgebs.running import run_to_files
 
+    refuse_without_plans(context, [bundle])
     with progress_bar("running") as progress:
         summary = run_to_files(
             bundle,
@@ -46,6 +52,7 @@ def run(
             cleanup=cleanup,
             background=background,
             freeze_background=freeze_background,
+            device=device,
             force=force,
             progress=progress,
         )

@@ -42,11 +42,13 @@ def no_reader(*_: Any) -> Any:
 
 
 def test_only_plans_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_bench, "NvmlReader", Card)
+    asked = []
+    monkeypatch.setattr(gpu_bench, "NvmlReader", lambda index: asked.append(index) or Card())
     with watched_gpu([fake_manifest()]) as watch:
         assert watch is None
-    with watched_gpu([fake_manifest(), plan_manifest()]) as watch:
+    with watched_gpu([fake_manifest(), plan_manifest()], 1) as watch:
         assert watch is not None
+    assert asked == [1]
     assert watch.to_json()["power_w"]["max"] == 250.0
     assert "throttled (power limit)" in watch.warnings()[0]
 
@@ -75,14 +77,14 @@ def test_trtexec_is_asked_about_plans_alone_and_its_failure_is_kept(
 ) -> None:
     asked = []
 
-    def fake(plan: Path, module: str) -> dict[str, Any]:
-        asked.append((plan.name, module))
+    def fake(plan: Path, module: str, *, device: int) -> dict[str, Any]:
+        asked.append((plan.name, module, device))
         raise BackendError("trtexec failed")
 
     monkeypatch.setattr(gpu_bench, "run_trtexec", fake)
     bundles = [Bundle(tmp_path / "cpu", fake_manifest()), Bundle(tmp_path / "gpu", plan_manifest())]
-    assert trtexec_times(bundles) == {"gpu": {"segment": {"failure": "trtexec failed"}}}
-    assert asked == [("segment.plan", "tensorrt_rtx")]
+    assert trtexec_times(bundles, 1) == {"gpu": {"segment": {"failure": "trtexec failed"}}}
+    assert asked == [("segment.plan", "tensorrt_rtx", 1)]
 
 
 def result(**stages_ms: float) -> Result:

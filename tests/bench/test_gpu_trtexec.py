@@ -68,6 +68,9 @@ def test_the_tool_of_the_plans_own_module_is_run(
     asked = (tmp_path / "asked").read_text()
     assert asked.startswith("--loadEngine=segment.plan --duration=3")
     assert asked.count("--useCudaGraph") == graph
+    assert "--device" not in asked
+    run_trtexec(Path("segment.plan"), module, device=1)
+    assert "--device=1" in (tmp_path / "asked").read_text().split()
 
 
 def test_a_tool_that_fails_is_an_error_with_its_last_words(

@@ -1,26 +1,17 @@
 import json
 import shutil
-import sys
 
 import pytest
+from command import Command
 from scored_toys import write_cdnet
 
 from edgebs.bundle import load_bundle, rewrite_manifest
-from edgebs.cli import main
 from edgebs.manifest import CleanupSettings
-
-
-def edgebs(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["edgebs", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    said = capsys.readouterr()
-    return stopped.value.code, said.out, said.err
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    return lambda *arguments: edgebs(monkeypatch, capsys, *arguments)
+    return Command(monkeypatch, capsys)
 
 
 def test_version(run):

@@ -1,0 +1,110 @@
+"""How plans run on an NVIDIA GPU, as options that are declared once for every command that runs a bundle."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgebs.cli.parsing import given, refuse_given
+from edgebs.device_options import DeviceOptions, Graphs
+
+PANEL = "Bundles of TensorRT plans"
+Command = Callable[..., None]
+
+
+def _device_options(
+    device: Annotated[
+        int, typer.Option(min=0, help="Position of the GPU, as nvidia-smi counts.", rich_help_panel=PANEL)
+    ] = 0,
+    no_overlap: Annotated[
+        bool,
+        typer.Option(
+            "--no-overlap",
+            help="One stream: cue and segmentation share scratch memory, and wait for each other.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False,
+    graphs: Annotated[
+        Graphs,
+        typer.Option(
+            help="CUDA graphs: auto (where a capture succeeds), off, or required (else an error).",
+            rich_help_panel=PANEL,
+        ),
+    ] = Graphs.AUTO,
+    host_code: Annotated[
+        bool,
+        typer.Option(
+            "--host-code",
+            help="Let plans bring native code for the CPU. Only for plans that you built yourself.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False,
+    lean: Annotated[
+        bool,
+        typer.Option(
+            "--lean",
+            help="Load version-compatible plans by the package tensorrt_lean.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False,
+    lean_runtime: Annotated[
+        Path | None,
+        typer.Option(
+            help="Load version-compatible plans by this library: libnvinfer_lean.so.10 of TensorRT, say.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+) -> DeviceOptions:
+    try:
+        return DeviceOptions(
+            device=device,
+            overlap=not no_overlap,
+            graphs=graphs,
+            host_code=host_code,
+            lean=lean,
+            lean_runtime=lean_runtime,
+        )
+    except ValueError as cause:
+        raise typer.BadParameter(str(cause), param_hint="--lean" if lean else "--device") from cause
+
+
+OPTIONS = tuple(inspect.signature(_device_options, eval_str=True).parameters.values())
+NAMES = tuple(option.name for option in OPTIONS)
+
+
+def takes_device_options(command: Command) -> Command:
+    """Replace a command's parameter `device` by the options above; it is given what they make.
+
+    typer reads the options of a command from its signature, and knows no groups of them.
+    """
+    declared = inspect.signature(command, eval_str=True)
+    # By keyword alone: options with defaults may then stand before arguments without.
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, one in declared.parameters.items()
+        for parameter in (OPTIONS if name == "device" else (one,))
+    ]
+
+    @functools.wraps(command)
+    def parsed(**values: Any) -> None:
+        chosen = {name: values.pop(name) for name in NAMES}
+        command(**values, device=_device_options(**chosen))
+
+    parsed.__signature__ = declared.replace(parameters=parameters)  # type: ignore[attr-defined]
+    parsed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return parsed
+
+
+def refuse_without_plans(context: typer.Context, bundles: Sequence[str | Path]) -> None:
+    """Refuse these options where they would do nothing: no bundle runs on a GPU."""
+    from edgebs.bundle import read_manifest
+    from edgebs.shipped import bundle_path
+
+    typed = given(context, NAMES)
+    if typed and not any(read_manifest(bundle_path(bundle)).runs_on_device for bundle in bundles):
+        refuse_given(context, typed, f"nothing of {', '.join(map(str, bundles))} runs on a GPU")
