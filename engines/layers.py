@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
 from edgebs.manifest import NetworkFacts
 from edgebs.tensors import Array, TensorSpec
@@ -38,10 +39,13 @@ class LayerFacts:
         return asdict(self)
 
 
-def layers_of_network(file: Path, facts: NetworkFacts, threads: int = 0) -> list[LayerFacts]:
+def layers_of_network(
+    file: Path, facts: NetworkFacts, threads: int = 0, device: DeviceOptions | None = None
+) -> list[LayerFacts]:
     """The layers of one network of a bundle, in the order of execution, timed where its runtime can.
 
-    threads: CPU threads; 0 uses every core. Raises BackendError where the engine cannot be loaded here.
+    threads: CPU threads; 0 uses every core. device: what loads a plan, and on which GPU. Raises BackendError
+    where the engine cannot be loaded here.
     """
     if facts.backend == "openvino":
         from engines.openvino_layers import openvino_layers
@@ -54,7 +58,7 @@ def layers_of_network(file: Path, facts: NetworkFacts, threads: int = 0) -> list
     if facts.backend in ("tensorrt", "tensorrt_rtx"):
         from engines.plan_layers import plan_layers
 
-        return plan_layers(file, facts.backend)
+        return plan_layers(file, facts.backend, device)
     raise BackendError(f"engines of '{facts.backend}' cannot be looked into")
 
 

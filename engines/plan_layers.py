@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from edgebs import cuda
+from edgebs.backends.tensorrt_engine import module_of, open_runtime
 from edgebs.backends.tensorrt_module import import_tensorrt, last_error, make_logger
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
 from engines.layers import LayerFacts
 
@@ -26,17 +28,18 @@ _PRECISIONS = (
 """In the inspector's words for a tensor: "Row major linear FP16 format", "Half"."""
 
 
-def plan_layers(file: Path, module: str) -> list[LayerFacts]:
+def plan_layers(file: Path, module: str, options: DeviceOptions | None = None) -> list[LayerFacts]:
     """The layers of a plan, in the order of execution, untimed.
 
-    Verify the bundle first (edgebs.bundle.load_bundle): a plan is native code. Raises BackendError where it
-    cannot be loaded here.
+    options: the GPU, and what loads the plan. Verify the bundle first (edgebs.bundle.load_bundle): a plan is
+    native code. Raises BackendError where it cannot be loaded here.
     """
-    trt = import_tensorrt(module)
+    options = options or DeviceOptions()
+    trt = import_tensorrt(module_of(module, options))
     cuda.require_device()
-    with cuda.on_device():
+    with cuda.on_device(options.device):
         logger = make_logger(trt)
-        runtime = trt.Runtime(logger)
+        runtime = open_runtime(trt, logger, options)
         engine = runtime.deserialize_cuda_engine(file.read_bytes())
         if engine is None:
             raise BackendError(f"{file} cannot be loaded: {last_error(logger)}")

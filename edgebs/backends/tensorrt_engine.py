@@ -57,7 +57,7 @@ class TensorRTEngine:
             check_plan_fits(build, plan_facts_here(module, options.device), where=str(file), target=target)
         self.logger = make_logger(self.trt)
         self._owners, self._counting = 1, threading.Lock()
-        self._runtime: Any = self._opened_runtime(options)
+        self._runtime: Any = open_runtime(self.trt, self.logger, options)
         self.engine: Any = self._deserialized()
         self._batch = batch
         specs = {name: self._spec(name) for name in self._names()}
@@ -99,17 +99,6 @@ class TensorRTEngine:
                 self.runtime_cache = None
                 self.engine = None
                 self._runtime = None
-
-    def _opened_runtime(self, options: DeviceOptions) -> Any:
-        runtime: Any = self.trt.Runtime(self.logger)
-        if options.lean_runtime is not None:
-            lean = runtime.load_runtime(str(existing_file(options.lean_runtime)))
-            if lean is None:
-                reason = last_error(self.logger)
-                raise BackendError(f"{options.lean_runtime} is no lean runtime of TensorRT: {reason}")
-            runtime = lean
-        runtime.engine_host_code_allowed = options.host_code
-        return runtime
 
     def _deserialized(self) -> Any:
         engine = self._runtime.deserialize_cuda_engine(self.file.read_bytes())
@@ -154,6 +143,21 @@ class TensorRTEngine:
 def module_of(module: str, options: DeviceOptions) -> str:
     """The Python module that loads plans of `module`: that, or tensorrt_lean where the user chose it."""
     return "tensorrt_lean" if options.lean and module == "tensorrt" else module
+
+
+def open_runtime(trt: Any, logger: Any, options: DeviceOptions) -> Any:
+    """What deserialises plans: of `trt`, or of the lean runtime that the user chose.
+
+    logger: of `make_logger`. Raises BackendError for a library that is none.
+    """
+    runtime: Any = trt.Runtime(logger)
+    if options.lean_runtime is not None:
+        lean = runtime.load_runtime(str(existing_file(options.lean_runtime)))
+        if lean is None:
+            raise BackendError(f"{options.lean_runtime} is no lean runtime of TensorRT: {last_error(logger)}")
+        runtime = lean
+    runtime.engine_host_code_allowed = options.host_code
+    return runtime
 
 
 class TensorRTContext:

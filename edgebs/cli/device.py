@@ -73,31 +73,38 @@ def _device_options(
         raise typer.BadParameter(str(cause), param_hint="--lean" if lean else "--device") from cause
 
 
-OPTIONS = tuple(inspect.signature(_device_options, eval_str=True).parameters.values())
-NAMES = tuple(option.name for option in OPTIONS)
+OPTIONS = inspect.signature(_device_options, eval_str=True).parameters
+RUNNING = tuple(OPTIONS)
+"""All of them."""
+LOADING = ("device", "host_code", "lean", "lean_runtime")
+"""Those that matter before a plan is run."""
 
 
-def takes_device_options(command: Command) -> Command:
-    """Replace a command's parameter `device` by the options above; it is given what they make.
+def takes_device_options(*names: str) -> Callable[[Command], Command]:
+    """Replace a command's parameter `device` by the options `names`; it is given what they make.
 
     typer reads the options of a command from its signature, and knows no groups of them.
     """
-    declared = inspect.signature(command, eval_str=True)
-    # By keyword alone: options with defaults may then stand before arguments without.
-    parameters = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, one in declared.parameters.items()
-        for parameter in (OPTIONS if name == "device" else (one,))
-    ]
 
-    @functools.wraps(command)
-    def parsed(**values: Any) -> None:
-        chosen = {name: values.pop(name) for name in NAMES}
-        command(**values, device=_device_options(**chosen))
+    def replaced(command: Command) -> Command:
+        declared = inspect.signature(command, eval_str=True)
+        # By keyword alone: options with defaults may then stand before arguments without.
+        parameters = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, own in declared.parameters.items()
+            for parameter in ([OPTIONS[name] for name in names] if name == "device" else [own])
+        ]
 
-    parsed.__signature__ = declared.replace(parameters=parameters)  # type: ignore[attr-defined]
-    parsed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return parsed
+        @functools.wraps(command)
+        def parsed(**values: Any) -> None:
+            chosen = {name: values.pop(name) for name in names}
+            command(**values, device=_device_options(**chosen))
+
+        parsed.__signature__ = declared.replace(parameters=parameters)  # type: ignore[attr-defined]
+        parsed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return parsed
+
+    return replaced
 
 
 def refuse_without_plans(context: typer.Context, bundles: Sequence[str | Path]) -> None:
@@ -105,6 +112,6 @@ def refuse_without_plans(context: typer.Context, bundles: Sequence[str | Path]) 
     from edgebs.bundle import read_manifest
     from edgebs.shipped import bundle_path
 
-    typed = given(context, NAMES)
+    typed = given(context, OPTIONS)
     if typed and not any(read_manifest(bundle_path(bundle)).runs_on_device for bundle in bundles):
         refuse_given(context, typed, f"nothing of {', '.join(map(str, bundles))} runs on a GPU")

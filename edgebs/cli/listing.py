@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from edgebs.cli.device import LOADING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Json, Threads
+from edgebs.cli.parsing import refuse_given
 from edgebs.console import print_json, print_line, print_table
+from edgebs.device_options import DeviceOptions
 
 
+@takes_device_options(*LOADING)
 def inspect(
+    context: typer.Context,
+    device: DeviceOptions,
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
     layers: Annotated[
         bool, typer.Option("--layers", help="List each network's layers as its runtime runs and times them.")
@@ -25,8 +31,10 @@ def inspect(
     from edgebs.shipped import bundle_path
 
     if layers:
-        _print_layers(bundle_path(bundle), threads, json)
+        refuse_without_plans(context, [bundle])
+        _print_layers(bundle_path(bundle), threads, device, json)
         return
+    refuse_given(context, LOADING, "no engine is loaded without --layers")
     manifest = verify_files(bundle_path(bundle)).manifest.to_json()
     if json:
         print_json(manifest)
@@ -34,14 +42,14 @@ def inspect(
         print_table(bundle_table(manifest))
 
 
-def _print_layers(bundle: Path, threads: int, json: bool) -> None:
+def _print_layers(bundle: Path, threads: int, device: DeviceOptions, json: bool) -> None:
     from bench.layer_table import layer_table
     from edgebs.bundle import load_bundle
     from engines.layers import layers_of_network
 
-    loaded = load_bundle(bundle)  # also refuses a plan of another GPU
+    loaded = load_bundle(bundle, device=device.device)  # also refuses a plan of another GPU
     found = {
-        name: layers_of_network(loaded.file(name), facts, threads)
+        name: layers_of_network(loaded.file(name), facts, threads, device)
         for name, facts in loaded.manifest.networks.items()
     }
     if json:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.device import refuse_without_plans, takes_device_options
+from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
 from edgebs.cli.parsing import words_of
 from edgebs.console import print_json, print_line, print_table, progress_bar
@@ -35,7 +35,7 @@ class Layout(str, Enum):
     LIMU = "limu"
 
 
-@takes_device_options
+@takes_device_options(*RUNNING)
 def bench(
     context: typer.Context,
     device: DeviceOptions,
@@ -86,7 +86,7 @@ def bench(
         print_table(fps_table(record))
 
 
-@takes_device_options
+@takes_device_options(*RUNNING)
 def parity(
     context: typer.Context,
     device: DeviceOptions,
@@ -113,7 +113,7 @@ def parity(
     require_passed(bundle, result)
 
 
-@takes_device_options
+@takes_device_options(*RUNNING)
 def evaluate(
     context: typer.Context,
     device: DeviceOptions,

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from edgebs.cli.device import refuse_without_plans, takes_device_options
+from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.device_options import DeviceOptions
 from edgebs.extras import require_opencv
 
 
-@takes_device_options
+@takes_device_options(*RUNNING)
 def run(
     context: typer.Context,
     device: DeviceOptions,

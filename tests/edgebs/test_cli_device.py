@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,28 @@ def test_graphs_that_are_required_and_cannot_be_captured_are_an_error(
     code, _out, err = run(*command, "--graphs", "required")
     assert code == 1
     assert "cudaErrorStreamCaptureInvalidated" in err
+
+
+def test_layers_are_those_of_the_gpu_and_runtime_that_were_chosen(
+    run: Command, world: World, bundle: Path, tmp_path: Path
+) -> None:
+    library = tmp_path / "libnvinfer_lean.so.10"
+    library.write_bytes(b"code")
+    options = ("--device", "1", "--host-code", "--lean-runtime", library)
+    code, out, err = run("inspect", bundle, "--layers", "--json", *options)
+    assert code == 0, err
+    assert [layer["name"] for layer in json.loads(out)["segment"]] == ["compute", "bring"]
+    assert set(world.cuda.current) == {1}
+    assert world.trt.lean == [str(library)] * 2
+    assert world.trt.host_code == [True, True]
+
+
+def test_inspect_refuses_them_where_it_loads_nothing(run: Command, bundle: Path) -> None:
+    for command in (("inspect", bundle), ("inspect", "edge", "--layers")):
+        code, _out, err = run(*command, "--device", "1")
+        assert code == 2
+        assert "--device: no effect here" in err
+    assert "No such option" in run("inspect", bundle, "--no-overlap")[2]
 
 
 @pytest.mark.usefixtures("world")
