@@ -17,6 +17,8 @@ from edgebs.errors import BundleError, EngineMismatch
 
 AHEAD_OF_TIME = ("7.5", "8.6", "8.9", "12.0")
 """Compute capabilities that are targets of their own (engines/targets.py)."""
+ON_THE_GPU = ("8.0", "12.1")
+"""Those that TensorRT-RTX builds for as well, with the GPU at hand: A100 and GB10, say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,9 @@ def _repair(build: PlanFacts, here: PlanFacts, target: str) -> str:
         if build.module == "tensorrt_rtx":
             return f"Install the version it was built with: pip install tensorrt_rtx=={build.tensorrt}"
         return "Export it again on this machine: edgebs export ... --target gpu"
-    same_kind = target != "gpu" and here.compute_capability in AHEAD_OF_TIME
-    wanted = f"sm{here.compute_capability.replace('.', '')}" if same_kind else "gpu"
+    wanted = "gpu"
+    if target != "gpu" and here.compute_capability in AHEAD_OF_TIME:
+        wanted = f"sm{here.compute_capability.replace('.', '')}"
+    elif target != "gpu" and here.compute_capability in ON_THE_GPU:
+        wanted = "rtx"
     return f"Export it for this machine: edgebs export ... --target {wanted}"

@@ -70,9 +70,9 @@ def _built(
     options = replace(options, workspace_bytes=limit)
     config, gpu_layers = plan_config(trt, builder, network, onnx_file, target, options)
     stopped = _watch_memory(trt, config, progress)
-    # Built ahead of time nothing is measured, and TensorRT-RTX would ask for a GPU.
+    # TensorRT-RTX measures nothing, and would ask for a GPU.
     cache = None
-    if target.needs_gpu:
+    if target.module == "tensorrt":
         cache = TimingCache(timing_facts(target.module, str(trt.__version__)), options.timing_cache)
         cache.give(config)
     plan = builder.build_serialized_network(network, config)

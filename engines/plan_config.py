@@ -37,10 +37,11 @@ def plan_config(
 
 
 def _give_target(trt: Any, config: Any, target: Target) -> None:
-    if not target.compute_capability:
+    if target.module != "tensorrt_rtx":
         return
     config.num_compute_capabilities = 1
-    capability = getattr(trt.ComputeCapability, target.value.upper())
+    name = target.value.upper() if target.compute_capability else "CURRENT"
+    capability = getattr(trt.ComputeCapability, name)
     if not config.set_compute_capability(capability, 0):
         raise ExportError(f"{target.module} {trt.__version__} cannot build for {target.value}")
 

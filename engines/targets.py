@@ -16,6 +16,7 @@ class Target(Enum):
     SM86 = "sm86"
     SM89 = "sm89"
     SM120 = "sm120"
+    RTX = "rtx"
     GPU = "gpu"
     ONNX = "onnx"
 
@@ -42,11 +43,11 @@ class Target(Enum):
     @property
     def needs_gpu(self) -> bool:
         """True if the engine can only be built on the machine that will run it."""
-        return self is Target.GPU
+        return self in (Target.GPU, Target.RTX)
 
     @property
     def compute_capability(self) -> str:
-        """ "7.5" for sm75; empty for the CPU, and for `gpu`, which takes that of the GPU present."""
+        """ "7.5" for sm75; empty for the CPU, and for `gpu` and `rtx`, which take that of the GPU present."""
         digits = self.value.removeprefix("sm")
         return f"{digits[:-1]}.{digits[-1]}" if digits.isdigit() else ""
 
@@ -68,6 +69,7 @@ _WHAT: Mapping[Target, str] = {
     Target.SM86: "Ampere GPUs (RTX 3090), TensorRT-RTX plan built without a GPU",
     Target.SM89: "Ada GPUs (RTX 4090), TensorRT-RTX plan built without a GPU",
     Target.SM120: "Blackwell GPUs (RTX 5090), TensorRT-RTX plan built without a GPU",
+    Target.RTX: "the GPU of this machine (A100, GB10, or one of those above), by TensorRT-RTX",
     Target.GPU: "the GPU of this machine, Jetson included, by its TensorRT",
     Target.ONNX: "ONNX Runtime, and anything else that reads ONNX",
 }

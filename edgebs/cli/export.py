@@ -27,7 +27,7 @@ from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.extras import require_export
 
 PRECISION_NAMES = ("fp32", "fp16", "int8")
-TARGET_NAMES = ("cpu", "onnx", "sm75", "sm86", "sm89", "sm120", "gpu")
+TARGET_NAMES = ("cpu", "onnx", "sm75", "sm86", "sm89", "sm120", "rtx", "gpu")
 
 
 class Compute(str, Enum):

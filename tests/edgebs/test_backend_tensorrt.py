@@ -384,6 +384,8 @@ def test_the_lean_package_loads_plans_where_it_is_chosen(
 def test_the_repair_for_an_rtx_plan_names_the_target_of_this_gpu() -> None:
     with pytest.raises(EngineMismatch, match="--target sm86"):
         check_plan_fits(facts(), facts(compute_capability="8.6"), where="bundle", target="sm75")
+    with pytest.raises(EngineMismatch, match="--target rtx"):
+        check_plan_fits(facts(), facts(compute_capability="12.1"), where="bundle", target="sm120")
     with pytest.raises(EngineMismatch, match="--target gpu"):
         check_plan_fits(facts(), facts(compute_capability="8.7"), where="bundle", target="sm75")
 

@@ -148,13 +148,13 @@ def test_a_jetson_venv_that_hides_opencv_or_tensorrt_says_how_to_make_it() -> No
 def test_a_plan_runs_only_on_its_compute_capability() -> None:
     modules = {**BOX.modules, "tensorrt_rtx": "1.7", "cuda.bindings": "13.5"}
     desktop = replace(BOX, modules=modules, gpu=RTX_2080_TI, no_gpu="")
-    assert runs(desktop) == {"cpu", "sm75"}
+    assert runs(desktop) == {"cpu", "sm75", "rtx"}
     targets = {target.target: target for target in diagnose(TARGETS, desktop).targets}
     assert targets["sm86"].run_needs == "a GPU of compute capability 8.6; this one is 7.5"
     assert "pip install 'edgebs[trt]'" in targets["gpu"].run_needs
 
 
-def test_building_needs_the_exporter_and_only_gpu_needs_a_gpu() -> None:
+def test_building_needs_the_exporter_and_only_gpu_and_rtx_need_a_gpu() -> None:
     assert builds(BOX) == set()
     builder = replace(BOX, modules=EXPORTER | {"numpy": "2", "tensorrt_rtx": "1.7", "tensorrt": "11.4"})
     assert builds(builder) == {"cpu", "onnx", "sm75", "sm86", "sm89", "sm120"}
@@ -163,7 +163,7 @@ def test_building_needs_the_exporter_and_only_gpu_needs_a_gpu() -> None:
     no_gpu = replace(builder, modules={**builder.modules, "cuda.bindings": "13.5"})
     targets = {target.target: target for target in diagnose(TARGETS, no_gpu).targets}
     assert targets["gpu"].build_needs == "an NVIDIA GPU"
-    assert "gpu" in builds(replace(no_gpu, gpu=RTX_2080_TI))
+    assert {"gpu", "rtx"} <= builds(replace(no_gpu, gpu=RTX_2080_TI))
 
 
 def test_the_report_is_readable_and_json() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from toy_onnx import conv_net, free_batch, grid_sample_net, int32_bias_net, matmul_net, uint8_transpose_net
@@ -12,11 +13,12 @@ from edgebs import cuda
 from edgebs.backends import open_backend
 from edgebs.errors import BackendError, ExportError, MissingDependency
 from edgebs.plan import PlanFacts, platform_name
-from engines import plan_builder
+from engines import plan_builder, plan_config
 from engines.build import build_engine
 from engines.build_options import BatchRange, BuildOptions
 from engines.free_memory import FreeMemory
 from engines.plan_progress import Steps
+from engines.targets import Target
 
 SMS = ("sm75", "sm86", "sm89", "sm120")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -130,8 +132,18 @@ def test_gpu_without_tensorrt_or_without_a_gpu_says_what_is_missing(
         build_engine(net, "gpu", tmp_path / "net.plan")
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", object())
     monkeypatch.setattr(cuda, "device_count", lambda: cuda.Devices(0, "no NVIDIA driver is installed"))
-    with pytest.raises(BackendError, match="no NVIDIA GPU: no NVIDIA driver is installed"):
-        build_engine(net, "gpu", tmp_path / "net.plan")
+    for target in ("gpu", "rtx"):
+        with pytest.raises(BackendError, match="no NVIDIA GPU: no NVIDIA driver is installed"):
+            build_engine(net, target, tmp_path / "net.plan")
+
+
+def test_rtx_builds_for_the_gpu_at_hand() -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    asked: list[object] = []
+    config = SimpleNamespace(set_compute_capability=lambda *said: asked.append(said) or True)
+    plan_config._give_target(trt, config, Target.RTX)
+    plan_config._give_target(trt, config, Target.SM86)
+    assert asked == [(trt.ComputeCapability.CURRENT, 0), (trt.ComputeCapability.SM86, 0)]
 
 
 def test_progress_never_goes_back_and_ends_full(tmp_path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy_onnx import conv_net, free_batch
 
 from bench.gpu_bench import open_reader
+from edgebs import cuda
+from edgebs.backends import open_backend
+from edgebs.errors import ExportError
 from engines.build import build_engine
 from engines.build_options import BatchRange, BuildOptions
 from engines.free_memory import build_memory
@@ -44,6 +48,27 @@ def test_a_plan_takes_a_batch(tmp_path: Path) -> None:
     net = free_batch(conv_net(tmp_path / "net.onnx", channels=64))
     options = BuildOptions(batch=BatchRange(1, 4, 4), timing_cache=tmp_path / "timing")
     assert build_engine(net, "gpu", tmp_path / "net.plan", options=options).nbytes > 1000
+
+
+def test_tensorrt_rtx_builds_for_this_card_or_says_why_not(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    net = conv_net(tmp_path / "net.onnx", "fp16", channels=64)
+    try:
+        facts = build_engine(net, "rtx", tmp_path / "net.plan")
+    except ExportError as error:
+        pytest.skip(f"{cuda.device_facts().name}: {error}")
+    assert facts.plan is not None
+    assert facts.plan.compute_capability == cuda.device_facts().compute_capability
+    plan, reference = open_backend("tensorrt_rtx", facts.file), open_backend("onnxruntime", net)
+    rng = np.random.default_rng(0)
+    feed = {
+        "frame": rng.integers(0, 256, plan.inputs["frame"].shape, np.uint8),
+        "cue": rng.uniform(0, 20, plan.inputs["cue"].shape).astype(np.float32),
+    }
+    found, expected = plan.infer(feed), reference.infer(feed)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=0.02)
+    plan.close()
 
 
 def test_the_card_says_what_memory_is_free_and_how_warm_it_is() -> None:

@@ -11,7 +11,16 @@ from engines.targets import Target, target_named
 
 
 def test_every_target_has_a_known_backend_and_a_description() -> None:
-    assert [target.value for target in Target] == ["cpu", "sm75", "sm86", "sm89", "sm120", "gpu", "onnx"]
+    assert [target.value for target in Target] == [
+        "cpu",
+        "sm75",
+        "sm86",
+        "sm89",
+        "sm120",
+        "rtx",
+        "gpu",
+        "onnx",
+    ]
     for target in Target:
         assert target.backend in BACKENDS
         assert target.what
@@ -24,6 +33,7 @@ def test_every_target_has_a_known_backend_and_a_description() -> None:
         ("onnx", "onnxruntime", "", ".onnx", "", False),
         ("sm75", "tensorrt_rtx", "tensorrt_rtx", ".plan", "7.5", False),
         ("sm120", "tensorrt_rtx", "tensorrt_rtx", ".plan", "12.0", False),
+        ("rtx", "tensorrt_rtx", "tensorrt_rtx", ".plan", "", True),
         ("gpu", "tensorrt", "tensorrt", ".plan", "", True),
     ],
 )
@@ -45,6 +55,6 @@ def test_the_repair_of_a_mismatch_knows_the_same_targets() -> None:
 
 def test_an_unknown_target_lists_the_known() -> None:
     with pytest.raises(
-        ExportError, match="unknown target 'sm90'; known: cpu, sm75, sm86, sm89, sm120, gpu, onnx"
+        ExportError, match="unknown target 'sm90'; known: cpu, sm75, sm86, sm89, sm120, rtx, gpu, onnx"
     ):
         target_named("sm90")
