@@ -67,7 +67,7 @@ class _Baseline(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Samples:
+class Samples:
     """What the repeats of one bundle in one mode gave."""
 
     fps: list[float] = field(default_factory=list)
@@ -128,8 +128,8 @@ def bench_fps(
         pipelines = [stack.enter_context(load(bundle, threads=threads, device=device)) for bundle in loaded]
         manifests = [bundle.manifest for bundle in loaded]
         baselines = _baselines(manifests, threads, device.device) if baseline else {}
-        samples = {(index, mode): _Samples() for index in range(len(loaded)) for mode in MODES}
-        reference = {key: _Samples() for key in baselines}
+        samples = {(index, mode): Samples() for index in range(len(loaded)) for mode in MODES}
+        reference = {key: Samples() for key in baselines}
         watch = stack.enter_context(watched_gpu(manifests, device.device))
         total = repeats * (len(samples) + len(reference))
         done = 0
@@ -203,7 +203,7 @@ def write_record(record: Mapping[str, Any], file: Path) -> None:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def _pipelined(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:
+def _pipelined(pipeline: Pipeline, source: str | Path, frames: int, samples: Samples) -> None:
     started_s = ended_s = 0.0
     for result in pipeline.run(open_source(source, loop=True), frames=WARM_UP + frames + TAIL):
         now_s = time.perf_counter()
@@ -215,7 +215,7 @@ def _pipelined(pipeline: Pipeline, source: str | Path, frames: int, samples: _Sa
     samples.add_repeat(frames, ended_s - started_s, pipeline.counters)
 
 
-def _sequential(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:
+def _sequential(pipeline: Pipeline, source: str | Path, frames: int, samples: Samples) -> None:
     pipeline.reset()
     with open_source(source, loop=True) as stream:
         for item in islice(stream, WARM_UP):
@@ -223,7 +223,7 @@ def _sequential(pipeline: Pipeline, source: str | Path, frames: int, samples: _S
         _count_sequential(pipeline, stream, frames, samples)
 
 
-def _baseline_mode(pipeline: Pipeline, source: str | Path, frames: int, samples: _Samples) -> None:
+def _baseline_mode(pipeline: Pipeline, source: str | Path, frames: int, samples: Samples) -> None:
     """Sequential, with most of the warm-up read into the history without a network."""
     pipeline.reset()
     with open_source(source, loop=True) as stream:
@@ -234,7 +234,7 @@ def _baseline_mode(pipeline: Pipeline, source: str | Path, frames: int, samples:
         _count_sequential(pipeline, stream, frames, samples)
 
 
-def _count_sequential(pipeline: Pipeline, stream: Source, frames: int, samples: _Samples) -> None:
+def _count_sequential(pipeline: Pipeline, stream: Source, frames: int, samples: Samples) -> None:
     started_s = time.perf_counter()
     for _ in range(frames):
         before_s = time.perf_counter()
@@ -245,7 +245,7 @@ def _count_sequential(pipeline: Pipeline, stream: Source, frames: int, samples: 
     samples.add_repeat(frames, elapsed_s, Counters(frames_in=frames, frames_out=frames))
 
 
-MODES: dict[str, Callable[[Pipeline, str | Path, int, _Samples], None]] = {
+MODES: dict[str, Callable[[Pipeline, str | Path, int, Samples], None]] = {
     "sequential": _sequential,
     "pipelined": _pipelined,
 }
@@ -278,7 +278,7 @@ def _baselines(manifests: Sequence[Manifest], threads: int, device: int) -> dict
     return pipelines
 
 
-def _baseline_of(manifest: Manifest, reference: Mapping[_Baseline, _Samples]) -> _Samples | None:
+def _baseline_of(manifest: Manifest, reference: Mapping[_Baseline, Samples]) -> Samples | None:
     """PyTorch FP32 eager, the paper's way: on the GPU where the bundle runs there and PyTorch has it."""
     key = _baseline_key(manifest)
     on_gpu = reference.get(_Baseline(key, "eager on the GPU")) if runs_on_gpu(manifest) else None
@@ -311,9 +311,9 @@ def _warnings(runs: Sequence[Mapping[str, Any]], baseline: Mapping[str, Any] | N
 def _run_record(
     bundle: Bundle,
     mode: str,
-    samples: _Samples,
+    samples: Samples,
     engines: dict[str, str],
-    reference: dict[_Baseline, _Samples],
+    reference: dict[_Baseline, Samples],
 ) -> dict[str, Any]:
     manifest = bundle.manifest
     fps = statistics.median(samples.fps)
@@ -342,7 +342,7 @@ def _run_record(
 
 
 def _baseline_record(
-    baselines: dict[_Baseline, Pipeline], reference: dict[_Baseline, _Samples]
+    baselines: dict[_Baseline, Pipeline], reference: dict[_Baseline, Samples]
 ) -> dict[str, Any] | None:
     records = [
         {

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bench.machine import installed_versions
 from edgebs.manifest import Manifest, NetworkFacts
 from engines.build import EngineFacts
+from engines.targets import Target
 from export.auto_precision import AUTO, Combination
-from export.job import Job
+from export.job import Job, no_bar
+from export.models import ModelRequest
+from export.networks import build_networks, network_origins
+from export.request import ExportRequest
 from export.samples import scene_facts
 
 
@@ -40,6 +45,18 @@ def manifest_of(
         choice=why,
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
+
+
+def manifest_in_fp32(model: ModelRequest) -> Manifest:
+    """What a bundle of these networks would say, without one: for pipelines in PyTorch."""
+    request = ExportRequest(model=model, out=Path())
+    job = Job(request, Target.CPU, Path(), _unsaid, no_bar)
+    job.origins = network_origins(model, build_networks(model))
+    return manifest_of(job, "fp32", dict.fromkeys(job.origins, "fp32"), {})
+
+
+def _unsaid(line: str) -> None:
+    """Nobody asked."""
 
 
 def _narrowest(precisions: Combination) -> str:

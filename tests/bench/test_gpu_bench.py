@@ -101,14 +101,14 @@ def result(**stages_ms: float) -> Result:
 
 
 def test_device_time_and_wall_time_are_kept_apart(tmp_path: Path) -> None:
-    samples = fps._Samples(fps=[100.0])
+    samples = fps.Samples(fps=[100.0])
     for ms in (0.4, 0.6, 0.5):
         samples.add(result(device_segment=ms, device_upload=0.1), 0.1)
     record = fps._run_record(Bundle(tmp_path / "gpu", plan_manifest()), "sequential", samples, {}, {})
     assert record["device_ms"] == {"segment": 0.5, "upload": 0.1}
     assert record["stages_ms"]["segment"] == 1.5
     assert "device_segment" not in record["stages_ms"]
-    on_cpu = fps._Samples(fps=[100.0])
+    on_cpu = fps.Samples(fps=[100.0])
     on_cpu.add(result(), 0.1)
     record = fps._run_record(Bundle(tmp_path / "cpu", fake_manifest()), "sequential", on_cpu, {}, {})
     assert "device_ms" not in record
@@ -116,7 +116,7 @@ def test_device_time_and_wall_time_are_kept_apart(tmp_path: Path) -> None:
 
 def test_a_plan_is_held_against_pytorch_on_the_gpu_and_a_cpu_bundle_against_the_cpu() -> None:
     key = fps._baseline_key(fake_manifest())
-    on_cpu, on_gpu, graphs = (fps._Samples(fps=[rate]) for rate in (2.0, 50.0, 90.0))
+    on_cpu, on_gpu, graphs = (fps.Samples(fps=[rate]) for rate in (2.0, 50.0, 90.0))
     reference = {
         fps._Baseline(key): on_cpu,
         fps._Baseline(key, "eager on the GPU"): on_gpu,

@@ -1,0 +1,190 @@
+"""A GPU that was lent for an hour, in one command: `python -m bench.gpu_day OUT`.
+
+Three parts, each of which says what it could not do: the tests that need a GPU; what TensorRT or TensorRT-RTX
+does with the card; and camera-to-mask speed of `edge` and of the paper's whole pipeline (full-width CrossNet
+behind SelFlow, random weights) by the best path that the card has, beside PyTorch FP32 eager one frame at a
+time, the paper's way, as ratios of one run. The record is one JSON file a day and card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from bench.fps import MODES, Samples, bench_fps, write_record
+from bench.gpu_bench import cuda_baselines
+from bench.machine import machine_facts
+from bench.stream import video_or_rendered
+from edgebs import cuda
+from edgebs.console import note, progress_bar
+from edgebs.errors import EdgebsError
+from edgebs.manifest import Manifest
+from edgebs.pipeline import Pipeline
+from edgebs.plan import AHEAD_OF_TIME
+from export.deploy import export_bundles
+from export.job_manifest import manifest_in_fp32
+from export.models import ModelRequest
+from export.request import ExportRequest
+
+PARTS = ("tests", "figures")
+MODELS: Mapping[str, tuple[ModelRequest, str]] = {
+    "edge": (ModelRequest(model="edge"), "auto"),
+    "edge, flow on the GPU": (ModelRequest(model="edge", flow="net"), "auto"),
+    # FP16: INT8 wants a calibration set of a scene, and says nothing of random weights.
+    "the paper's": (ModelRequest(model="crossnet", weights="random", flow="selflow"), "fp16"),
+}
+"""What is measured, and in which precision as plans."""
+EAGER = "eager"
+
+
+def gpu_tests() -> dict[str, Any]:
+    """Run `pytest -m gpu`, failing without a GPU: how many passed, and what did not, and why."""
+    with tempfile.TemporaryDirectory(prefix="edgebs-") as folder:
+        report = Path(folder) / "tests.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", f"--junitxml={report}"]
+        done = subprocess.run(command, env={**os.environ, "EDGEBS_REQUIRE_GPU": "1"}, check=False)
+        if not report.is_file():
+            return {"exit_code": done.returncode, "failure": "pytest wrote no report"}
+        return {"exit_code": done.returncode, **told_by(report)}
+
+
+def told_by(report: Path) -> dict[str, Any]:
+    """What a JUnit report of pytest says: `passed`, and the messages of `failed` and `skipped` by test."""
+    told: dict[str, Any] = {"passed": 0, "failed": {}, "skipped": {}}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        bad = [child for child in case if child.tag in ("failure", "error", "skipped")]
+        for child in bad:
+            told["skipped" if child.tag == "skipped" else "failed"][name] = child.get("message", "")
+        told["passed"] += not bad
+    return told
+
+
+def plan_target() -> tuple[str, str]:
+    """The target whose plans this card can run, and why there is none ("" where there is)."""
+    if importlib.util.find_spec("tensorrt") is not None:
+        return "gpu", ""
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        return "", "neither TensorRT nor TensorRT-RTX is installed"
+    capability = cuda.device_facts().compute_capability
+    return f"sm{capability.replace('.', '')}" if capability in AHEAD_OF_TIME else "rtx", ""
+
+
+def figures_of_plans(
+    models: Mapping[str, tuple[ModelRequest, str]], target: str, video: str | Path, frames: int, repeats: int
+) -> dict[str, Any]:
+    """Export each model to plans here and bench them, PyTorch on the GPU beside; by name, or the failure."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="edgebs-") as folder:
+        for name, (model, precision) in models.items():
+            out = Path(folder) / str(len(found))
+            request = ExportRequest(model=model, target=target, precisions=(precision,), out=out)
+            try:
+                bundles = export_bundles(request, note, progress_bar)
+                paths: Sequence[str | Path] = [bundle.path for bundle in bundles]
+                found[name] = bench_fps(paths, video, frames=frames, repeats=repeats)
+            except EdgebsError as error:
+                found[name] = {"failure": str(error)}
+    return found
+
+
+def figures_of_pytorch(
+    models: Mapping[str, tuple[ModelRequest, str]], video: str | Path, frames: int, repeats: int
+) -> dict[str, Any]:
+    """Each model in PyTorch on the GPU, eager, as graphs and compiled, one frame at a time and pipelined."""
+    found: dict[str, Any] = {}
+    for name, (model, _) in models.items():
+        try:
+            found[name] = _ways(manifest_in_fp32(model), video, frames, repeats)
+        except EdgebsError as error:
+            found[name] = {"failure": str(error)}
+    return found
+
+
+def _ways(manifest: Manifest, video: str | Path, frames: int, repeats: int) -> dict[str, Any]:
+    with ExitStack() as stack:
+        pipelines: dict[str, Pipeline] = {
+            way: stack.enter_context(pipeline) for way, pipeline in cuda_baselines(manifest).items()
+        }
+        samples = {(way, mode): Samples() for way in pipelines for mode in MODES}
+        for _ in range(repeats):
+            for (way, mode), taken in samples.items():
+                MODES[mode](pipelines[way], video, frames // repeats, taken)
+        engines = {way: pipeline.descriptions() for way, pipeline in pipelines.items()}
+    fps = {key: statistics.median(taken.fps) for key, taken in samples.items()}
+    eager = fps.get((EAGER, "sequential"))
+    if eager is None:
+        return {"failure": "PyTorch has no CUDA device here"}
+    return {
+        "runs": [
+            {
+                "way": way,
+                "mode": mode,
+                "fps": fps[way, mode],
+                "fps_repeats": taken.fps,
+                "times_eager_sequential": fps[way, mode] / eager,
+                "engines": engines[way],
+            }
+            for (way, mode), taken in samples.items()
+        ],
+        "best_times_eager_sequential": max(fps.values()) / eager,
+    }
+
+
+def gpu_day(parts: Sequence[str] = PARTS, *, frames: int = 300, repeats: int = 5) -> dict[str, Any]:
+    """Everything, as JSON. Raises BackendError without a GPU."""
+    cuda.require_device()
+    record: dict[str, Any] = {
+        "gpu": cuda.device_facts().name,
+        "compute_capability": cuda.device_facts().compute_capability,
+        "command": "python -m bench.gpu_day",
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "machine": machine_facts(),
+    }
+    if "tests" in parts:
+        record["tests"] = gpu_tests()
+    if "figures" in parts:
+        target, why_none = plan_target()
+        with video_or_rendered(None) as video:
+            plans = figures_of_plans(MODELS, target, video, frames, repeats) if target else {}
+            record["plans"] = {"target": target, "why_none": why_none, "figures": plans}
+            if all("failure" in found for found in plans.values()):
+                record["pytorch"] = figures_of_pytorch(MODELS, video, frames, repeats)
+    return record
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="folder of the record, bench/results say")
+    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser.add_argument("--frames", type=int, default=300, help="counted frames a model and mode")
+    parser.add_argument("--repeats", type=int, default=5, help="interleaved; the median counts")
+    options = parser.parse_args()
+    try:
+        parts = (options.only,) if options.only else PARTS
+        record = gpu_day(parts, frames=options.frames, repeats=options.repeats)
+        card = re.sub(r"[^a-z0-9]+", "-", record["gpu"].lower()).strip("-")
+        suffix = f"-{options.only}" if options.only else ""
+        file = options.out / f"{record['date'][:10]}-{card}{suffix}.json"
+        write_record(record, file)
+        note(f"wrote {file}")
+    except EdgebsError as error:
+        note(f"error: {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
