@@ -38,10 +38,12 @@ def count_on_scenes(reference: Pipeline, progress: Progress | None = None) -> Co
     """Over the pixels of two frames a rendered sequence; progress is told of the rendering.
 
     Every pipeline that is counted is given the same cue, as in training: the reference's, where a network
-    computes a background image, else that of frames alone. Where a network computes maps from frames of the
-    scene, it is given those frames.
+    computes a background image, else that of frames alone. Where a network computes maps or the flow from
+    frames of the scene, it is given those frames: it is judged too.
     """
     manifest = reference.manifest
+    if _has_own_flow(manifest):
+        return _count_with_own_flow
     scenes: list[list[_Frame]] = []
     for index in range(SEQUENCES):
         scenes.append(_scene(reference, index))
@@ -52,13 +54,37 @@ def count_on_scenes(reference: Pipeline, progress: Progress | None = None) -> Co
         counts = Counts()
         for done, frames in enumerate(scenes, 1):
             for frame, probability in zip(frames, _probabilities(pipeline, frames), strict=True):
-                mask = mask_from_probability(probability, manifest.size, manifest.threshold)
-                counts.add(mask, frame.labels, frame.labels != UNKNOWN)
+                _add(counts, probability, frame.labels, manifest)
             if progress:
                 progress(done, SEQUENCES)
         return counts
 
     return count
+
+
+def _has_own_flow(manifest: Manifest) -> bool:
+    return manifest.cue.kind == "hop-background" and "cue" in manifest.networks
+
+
+def _count_with_own_flow(pipeline: Pipeline, progress: Progress | None) -> Counts:
+    """Rendered anew for each pipeline: what each has seen of a scene would take gigabytes to keep."""
+    from export.training.samples import sequence_samples
+
+    manifest, counts = pipeline.manifest, Counts()
+    cue: Any = pipeline.require_background_cue()
+    for index in range(SEQUENCES):
+        samples = sequence_samples(manifest.cue, SEED, index, manifest.size, picture_bank(None), cue=cue)
+        for sample in samples[::3]:
+            given = {"cue": sample.cue[np.newaxis].astype(np.float32)}
+            _add(counts, pipeline.segment(sample.frame, given), sample.labels, manifest)
+        if progress:
+            progress(index + 1, SEQUENCES)
+    return counts
+
+
+def _add(counts: Counts, probability: Array, labels: Frame, manifest: Manifest) -> None:
+    mask = mask_from_probability(probability, manifest.size, manifest.threshold)
+    counts.add(mask, labels, labels != UNKNOWN)
 
 
 def _scene(reference: Pipeline, index: int) -> list[_Frame]:

@@ -53,11 +53,13 @@ def sequence_samples(
     size: tuple[int, int],
     bank: PictureBank,
     overexposed: float = 0.3,
+    cue: Cue | None = None,
 ) -> list[TrainingSample]:
     """Sequence `index` of a seed, as samples; the same arguments give the same samples in any process.
 
     size: (h, w). overexposed: share of the sequences with too much light: real cameras make bright ground
-    white, where flow has nothing to hold on to and leaks out of what passes by.
+    white, where flow has nothing to hold on to and leaks out of what passes by. cue: what sees the sequence,
+    its history forgotten; None for one of `settings`.
     """
     if settings.kind == "background-maps":
         from export.training.reference_samples import reference_samples
@@ -65,25 +67,30 @@ def sequence_samples(
         return reference_samples(settings, seed, index, size, bank, overexposed)
     rng = np.random.default_rng((seed, index, 0x5EE))
     scene = exposed_scene(seed, index, size, bank, overexposed)
-    cue = open_cue(settings, size, None)
+    if cue is None:
+        seeing = open_cue(settings, size, None)
+    else:
+        seeing = cue
+        cue.reset()
     # A file without time stamps is read as if it had the nominal rate: its seconds are shorter or longer.
     rate = scene.fps / settings.nominal_fps if rng.random() < COUNTED_SHARE else 1.0
     is_cold = bool(rng.random() < COLD_SHARE)
     since = 0.0
     if not is_cold:
         past_s = math.exp(rng.uniform(math.log(SHORTEST_PAST_S), math.log(WINDOW_S)))
-        since = _watch(scene, cue, past_s, rate)
+        since = _watch(scene, seeing, past_s, rate)
     wanted = COLD_SAMPLES if is_cold else WARM_SAMPLES
     samples = []
     for t in range(wanted[-1] + 1):
         seconds = t / scene.fps
         image, labels = scene.frame(seconds, since)
         if t in wanted:
-            output = cue.update(image, seconds * rate)
+            output = seeing.update(image, seconds * rate)
             samples.append(TrainingSample(image, output.tensors["cue"][0].astype(np.float16), labels))
         else:
-            cue.remember(image, seconds * rate)
-    cue.close()
+            seeing.remember(image, seconds * rate)
+    if cue is None:
+        seeing.close()
     return samples
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +12,32 @@ from fakes import fake_manifest
 
 import export.scene_parity
 from bench.parity import TaskLevel
+from edgebs.cues import CueOutput, open_cue
+from edgebs.manifest import CueSettings
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame
 from export.models import ModelRequest
 from export.scene_parity import count_on_scenes
+
+
+class Watcher:
+    """A cue whose background is the truth of the older frames, or black."""
+
+    def __init__(self, settings: CueSettings, is_blind: bool) -> None:
+        self.own, self.is_blind, self.scenes = open_cue(settings, (64, 64), None), is_blind, 0
+
+    def reset(self) -> None:
+        self.scenes += 1
+        self.own.reset()
+
+    def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
+        output = self.own.update(frame, captured_s)
+        if self.is_blind:
+            output.tensors["cue"][:] = 0
+        return output
+
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        self.own.remember(frame, captured_s)
 
 
 class Guess:
@@ -44,3 +68,29 @@ def test_equal_pipelines_have_equal_f_and_worse_ones_less(monkeypatch: pytest.Mo
     assert same["delta_F"] == 0
     assert 0 < same["F_reference"] < 1
     assert level.change(guess(0.0))["F_bundle"] == 0
+
+
+def test_a_flow_network_is_judged_by_what_it_makes_of_the_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export.scene_parity, "SEQUENCES", 3)
+
+    def with_flow(is_blind: bool) -> tuple[Any, Watcher]:
+        pipeline: Any = Guess(1.0)
+        settings = pipeline.manifest.cue
+        networks = {**pipeline.manifest.networks, "cue": pipeline.manifest.networks["segment"]}
+        known = pipeline.manifest
+        pipeline.manifest = replace(
+            known,
+            networks=networks,
+            weights={**known.weights, "cue": known.weights["segment"]},
+            cue=replace(settings, provider="net", preset=""),
+        )
+        watcher = Watcher(settings, is_blind)
+        pipeline.require_background_cue = lambda: watcher
+        return pipeline, watcher
+
+    reference, watcher = with_flow(is_blind=False)
+    level = TaskLevel(count_on_scenes(reference), reference)
+    assert watcher.scenes == 3
+    assert level.change(reference)["delta_F"] == 0
+    blind = level.change(with_flow(is_blind=True)[0])
+    assert blind["F_bundle"] < blind["F_reference"]
