@@ -28,7 +28,7 @@ from bench.gpu_bench import cuda_baselines
 from bench.machine import machine_facts
 from bench.stream import video_or_rendered
 from edgebs import cuda
-from edgebs.console import note, progress_bar
+from edgebs.console import errors_in_one_line, note, progress_bar
 from edgebs.errors import EdgebsError
 from edgebs.manifest import Manifest
 from edgebs.pipeline import Pipeline
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300, help="counted frames a model and mode")
     parser.add_argument("--repeats", type=int, default=5, help="interleaved; the median counts")
     options = parser.parse_args()
-    try:
+    with errors_in_one_line():
         parts = (options.only,) if options.only else PARTS
         record = gpu_day(parts, frames=options.frames, repeats=options.repeats)
         card = re.sub(r"[^a-z0-9]+", "-", record["gpu"].lower()).strip("-")
@@ -181,9 +181,6 @@ def main() -> None:
         file = options.out / f"{record['date'][:10]}-{card}{suffix}.json"
         write_record(record, file)
         note(f"wrote {file}")
-    except EdgebsError as error:
-        note(f"error: {error}")
-        sys.exit(1)
 
 
 if __name__ == "__main__":

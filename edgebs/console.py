@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from edgebs.errors import EdgebsError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -26,6 +28,26 @@ def note(text: str) -> None:
     """A line about what is going on, on stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+@contextmanager
+def errors_in_one_line(speaker: str = "") -> Iterator[None]:
+    """End the program with one line on stderr and exit code 1 where an expected error arrives.
+
+    speaker: what the line begins with, "edgebs: ".
+    """
+    try:
+        yield
+    except EdgebsError as error:
+        reason = str(error)
+    except OSError as error:
+        # Whatever a library could not read or write and no function of ours foresaw.
+        where = f"{error.filename}: " if error.filename else ""
+        reason = f"{where}{error.strerror or error}. Check path, permissions and free space."
+    else:
+        return
+    note(f"{speaker}error: {reason}")
+    sys.exit(1)
 
 
 def print_table(table: Table) -> None:

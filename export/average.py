@@ -8,14 +8,13 @@ of batch norms are averaged with the rest: checkpoints are moving averages alrea
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from edgebs.console import note
-from edgebs.errors import EdgebsError, WeightsError
+from edgebs.console import errors_in_one_line
+from edgebs.errors import WeightsError
 from export.description import module_from_description
 from export.weights import load_weights, save_weights, weights_description, weights_of
 
@@ -49,11 +48,8 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+", help="safetensors of one network")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    try:
+    with errors_in_one_line():
         average(options.files, options.out)
-    except EdgebsError as error:
-        note(f"error: {error}")
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@ python -m export.grow_cue OLD.safetensors --out FILE
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from edgebs.console import note
-from edgebs.errors import EdgebsError
+from edgebs.console import errors_in_one_line
 from export.description import module_from_description
 from export.weights import description_for, load_weights, save_weights, weights_of
 
@@ -47,11 +45,8 @@ def main() -> None:
     parser.add_argument("old", type=Path, help="safetensors of edge")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    try:
+    with errors_in_one_line():
         grow_cue(options.old, options.out)
-    except EdgebsError as error:
-        note(f"error: {error}")
-        sys.exit(1)
 
 
 if __name__ == "__main__":

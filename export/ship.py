@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -24,8 +23,8 @@ import numpy as np
 from bench.scored import FOREGROUND, UNKNOWN
 from edgebs.atomic import atomic_file, atomic_folder
 from edgebs.bundle import Bundle, rewrite_manifest, verify_files
-from edgebs.console import note, progress_bar
-from edgebs.errors import EdgebsError, ExportError
+from edgebs.console import errors_in_one_line, note, progress_bar
+from edgebs.errors import ExportError
 from edgebs.manifest import CueSettings
 from edgebs.shipped import SHIPPED, WEIGHTS_PREFIX
 from edgebs.tensors import Array
@@ -178,7 +177,7 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=THRESHOLD_SEQUENCES, help="for the threshold")
     parser.add_argument("--data", type=Path, default=None, help="scored sequences, for parity of F")
     options = parser.parse_args()
-    try:
+    with errors_in_one_line():
         shipped = ship(
             options.weights,
             options.out,
@@ -188,9 +187,6 @@ def main() -> None:
         )
         for bundle in shipped:
             note(f"wrote {bundle.path}")
-    except EdgebsError as error:
-        note(f"error: {error}")
-        sys.exit(1)
 
 
 if __name__ == "__main__":

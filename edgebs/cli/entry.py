@@ -14,8 +14,7 @@ from edgebs.cli.measurement import bench, evaluate, parity
 from edgebs.cli.preparation import calibrate, import_weights
 from edgebs.cli.run import run
 from edgebs.cli.train import train
-from edgebs.console import note, print_line
-from edgebs.errors import EdgebsError
+from edgebs.console import errors_in_one_line, print_line
 from edgebs.version import __version__
 
 app = typer.Typer(
@@ -43,16 +42,8 @@ def main() -> None:
     """Run the command line; expected errors become one line on stderr and exit code 1."""
     # systemd and docker stop with SIGTERM: it ends a command as Ctrl-C does, outputs finished.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with errors_in_one_line("edgebs: "):
         app()
-    except EdgebsError as error:
-        note(f"edgebs: error: {error}")
-        sys.exit(1)
-    except OSError as error:
-        # Whatever a library could not read or write and no function of ours foresaw.
-        where = f"{error.filename}: " if error.filename else ""
-        note(f"edgebs: error: {where}{error.strerror or error}. Check path, permissions and free space.")
-        sys.exit(1)
 
 
 def _version(value: bool) -> None:
