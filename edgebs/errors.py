@@ -15,7 +15,8 @@ EdgebsError
 ├── CalibrationError    a calibration set is missing, too small or damaged
 ├── ExportError         a network cannot be exported, built, or fails a check on the way
 ├── ParityError         a parity gate failed
-└── StageError          a pipeline stage failed on one frame; carries `index` and `stage`
+├── StageError          a pipeline stage failed on one frame; carries `index` and `stage`
+└── CamerasFailed       some cameras of several failed; the others ran to their end
 """
 
 
@@ -87,3 +88,7 @@ class StageError(EdgebsError):
         super().__init__(f"frame {index}: stage '{stage}' failed: {type(cause).__name__}: {cause}")
         self.stage = stage
         self.index = index
+
+
+class CamerasFailed(EdgebsError):
+    """Some cameras of several failed; the others ran to their end."""

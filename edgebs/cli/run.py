@@ -1,17 +1,22 @@
-"""`edgebs run`."""
+"""`edgebs run`, over one source or several."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
+from edgebs.cli.parsing import refuse_given
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.device_options import DeviceOptions
 from edgebs.extras import require_opencv
+
+if TYPE_CHECKING:
+    from edgebs.recording import Recording
 
 
 @takes_device_options(*RUNNING)
@@ -19,59 +24,146 @@ def run(
     context: typer.Context,
     device: DeviceOptions,
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
-    source: Annotated[str, typer.Option(help="Video, image folder, camera number or URL.")],
-    mask: Annotated[Path | None, typer.Option(help="Mask video, or folder for PNG files.")] = None,
-    overlay: Annotated[Path | None, typer.Option(help="Video with the foreground drawn in.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after that many frames.")] = None,
+    source: Annotated[
+        list[str], typer.Option(help="Video, image folder, camera number or URL; again for each further one.")
+    ],
+    mask: Annotated[
+        list[Path] | None, typer.Option(help="Mask video, or folder for PNG files. One per source.")
+    ] = None,
+    overlay: Annotated[
+        list[Path] | None, typer.Option(help="Video with the foreground drawn in. One per source.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after that many frames a source.")] = None,
     threshold: Threshold = None,
     cleanup: Cleanup = True,
     background: Annotated[
-        Path | None, typer.Option(help="File of the scene's background: restored if there, saved at the end.")
+        list[Path] | None,
+        typer.Option(
+            help="File of the scene's background: restored if there, saved at the end. One per source."
+        ),
     ] = None,
     freeze_background: Annotated[
         bool, typer.Option("--freeze-background", help="Use that background as it is, and leave it so.")
+    ] = False,
+    together: Annotated[
+        bool,
+        typer.Option(
+            "--together",
+            help="One call per network for all sources, at the pace of the slowest; plans of --batch.",
+        ),
     ] = False,
     threads: Threads = 0,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle on a video or camera and write masks and overlays."""
+    """Run a bundle on videos or cameras and write masks and overlays."""
     require_opencv()
     from edgebs.running import run_to_files
+    from edgebs.running_several import run_several_to_files
+    from edgebs.running_together import run_together_to_files
 
     refuse_without_plans(context, [bundle])
+    if len(source) == 1:
+        refuse_given(context, ("together",), "there is one source")
+    if together:
+        refuse_given(context, ("background", "freeze_background"), "cameras run together keep no background")
+    recordings = _recordings(source, mask, overlay, background, freeze_background)
     with progress_bar("running") as progress:
-        summary = run_to_files(
-            bundle,
-            source,
-            mask=mask,
-            overlay=overlay,
-            frames=frames,
-            threads=threads,
-            threshold=threshold,
-            cleanup=cleanup,
-            background=background,
-            freeze_background=freeze_background,
-            device=device,
-            force=force,
-            progress=progress,
-        )
+        options: dict[str, Any] = {
+            "frames": frames,
+            "threshold": threshold,
+            "cleanup": cleanup,
+            "device": device,
+            "force": force,
+            "progress": progress,
+        }
+        if together:
+            summary = run_together_to_files(bundle, recordings, **options)
+        elif len(source) > 1:
+            summary = run_several_to_files(bundle, recordings, threads=threads, **options)
+        else:
+            (one,) = recordings
+            summary = run_to_files(
+                bundle,
+                one.source,
+                mask=one.mask,
+                overlay=one.overlay,
+                background=one.background,
+                freeze_background=freeze_background,
+                threads=threads,
+                **options,
+            )
     if json:
         print_json(summary)
+    elif len(source) > 1:
+        _print_cameras(summary)
     else:
-        _print_run(summary, [path for path in (mask, overlay) if path is not None])
-    if summary["interrupted"]:
-        raise typer.Exit(130)
+        _print_run(summary, recordings[0].outputs)
+    _end(summary)
 
 
-def _print_run(summary: dict[str, Any], written: list[Path]) -> None:
+def _recordings(
+    sources: Sequence[str],
+    masks: Sequence[Path] | None,
+    overlays: Sequence[Path] | None,
+    backgrounds: Sequence[Path] | None,
+    is_frozen: bool,
+) -> list[Recording]:
+    from edgebs.recording import Recording
+
+    return [
+        Recording(source=source, mask=mask, overlay=overlay, background=background, is_frozen=is_frozen)
+        for source, mask, overlay, background in zip(
+            sources,
+            _one_each(sources, masks, "--mask"),
+            _one_each(sources, overlays, "--overlay"),
+            _one_each(sources, backgrounds, "--background"),
+            strict=True,
+        )
+    ]
+
+
+def _one_each(sources: Sequence[str], files: Sequence[Path] | None, option: str) -> Sequence[Path | None]:
+    if not files:
+        return [None] * len(sources)
+    if len(files) != len(sources):
+        raise typer.BadParameter(
+            f"given {len(files)} times for {len(sources)} sources: give it once per source, in the order of "
+            "the sources, or not at all",
+            param_hint=option,
+        )
+    return files
+
+
+def _print_run(summary: dict[str, Any], written: Sequence[Path]) -> None:
     if summary["interrupted"]:
         note(f"interrupted after {summary['frames_out']} frames")
+    print_line(_spoken(summary))
+    for path in written:
+        print_line(str(path))
+
+
+def _print_cameras(summary: dict[str, Any]) -> None:
+    if summary["interrupted"]:
+        note(f"interrupted after {summary['frames_out']} frames")
+    for camera in summary["cameras"]:
+        print_line(f"{camera['source']}: {_spoken(camera)}" + (", then it failed" if camera["error"] else ""))
+
+
+def _spoken(summary: dict[str, Any]) -> str:
     latency = summary["latency_ms"]
-    print_line(
+    return (
         f"{summary['frames_out']} frames at {summary['fps']:.1f} fps, latency p50 {latency['p50']:.1f} ms, "
         f"p99 {latency['p99']:.1f} ms, {100 * summary['foreground_share']:.1f} % foreground"
         + ("" if summary["trained"] else " (untrained weights: the masks mean nothing)")
     )
-    for path in written:
-        print_line(str(path))
+
+
+def _end(summary: dict[str, Any]) -> None:
+    """Exit code 1 where a camera failed, 130 where the user ended the run."""
+    from edgebs.camera_reports import require_none_failed
+
+    if "cameras" in summary:
+        require_none_failed(summary)
+    if summary["interrupted"]:
+        raise typer.Exit(130)

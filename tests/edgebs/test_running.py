@@ -8,8 +8,10 @@ import time
 import cv2
 import numpy as np
 import pytest
+from picture_folders import masks_of, moving_bar, picture_folder
 
 from edgebs.errors import SinkError, SourceError, StageError
+from edgebs.pipeline import Pipeline
 from edgebs.running import run_to_files
 from edgebs.sources import open_source
 
@@ -59,6 +61,17 @@ def test_a_source_that_breaks_off_keeps_the_masks_before_it(tiny_bundle, street_
     with pytest.raises(StageError, match=r"frame 3.*3\.png"):
         run_to_files(tiny_bundle.path, broken, mask=tmp_path / "masks")
     assert len(list((tmp_path / "masks").iterdir())) == 3
+
+
+def test_masks_are_not_lost_with_a_background_that_cannot_be_saved(tmp_path, monkeypatch):
+    def full(*_):
+        raise SinkError("the disk is full")
+
+    monkeypatch.setattr(Pipeline, "save_background", full)
+    source = picture_folder(tmp_path / "pictures", moving_bar(2))
+    with pytest.raises(SinkError, match="the disk is full"):
+        run_to_files("edge", source, mask=tmp_path / "masks", background=tmp_path / "yard.npz")
+    assert len(masks_of(tmp_path / "masks")) == 2
 
 
 def test_an_output_that_exists_is_refused_before_the_run(tiny_bundle, street_video, tmp_path):

@@ -1,0 +1,178 @@
+"""What is found in one camera's frames, on its way to files; and what is counted of it."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from edgebs.errors import BundleError, SinkError, StageError
+from edgebs.latency import latency_percentiles
+from edgebs.manifest import Manifest
+from edgebs.pipeline import Pipeline
+from edgebs.run import Counters, Result
+from edgebs.sinks import Sink, open_mask_sink, open_overlay_sink
+from edgebs.source import Source
+
+logger = logging.getLogger(__name__)
+
+LATENCIES_KEPT = 10_000
+"""Percentiles are over the last so many frames: a camera runs for months."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A source, and the files that belong to it."""
+
+    source: str | Path
+    mask: Path | None = None
+    """Mask video, or folder for PNG files."""
+    overlay: Path | None = None
+    """Video with the foreground drawn in."""
+    background: Path | None = None
+    """File of the scene's background: restored if there, saved at the end."""
+    is_frozen: bool = False
+    """Whether that background is used as it was saved, and left so."""
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Files that grow with every frame."""
+        return tuple(path for path in (self.mask, self.overlay) if path is not None)
+
+    @property
+    def kept_background(self) -> Path | None:
+        """Where the background is saved at the end."""
+        return None if self.is_frozen else self.background
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """All that is there afterwards."""
+        return self.outputs if self.kept_background is None else (*self.outputs, self.kept_background)
+
+    @property
+    def read(self) -> tuple[str | Path, ...]:
+        """What must stay as it is."""
+        is_read = self.background is not None and self.is_frozen
+        return (self.source, str(self.background)) if is_read else (self.source,)
+
+
+def refuse_same_files(recordings: Sequence[Recording]) -> None:
+    """Raise SinkError where a file would be written that is read, or written already; also with force."""
+    read = {_resolved(path): path for recording in recordings for path in recording.read}
+    written: set[Path] = set()
+    for path in (path for recording in recordings for path in recording.written):
+        file = _resolved(path)
+        if file in read:
+            raise SinkError(f"{path} is the source {read[file]}, and would be replaced. Name another output.")
+        if file in written:
+            raise SinkError(f"two outputs have the same name, {path}. Give each its own.")
+        written.add(file)
+
+
+def _resolved(path: str | Path) -> Path:
+    return Path(str(path).removeprefix("file://")).resolve()
+
+
+def begin_with_background(pipeline: Pipeline, recording: Recording) -> None:
+    """Restore the background from its file, where that exists, and freeze it if asked. Raises BundleError."""
+    if recording.background is None:
+        if recording.is_frozen:
+            raise BundleError(
+                "there is no background to freeze: name the file of one with --background FILE."
+            )
+        return
+    if recording.background.exists() or recording.is_frozen:
+        pipeline.restore_background(recording.background)
+    else:
+        pipeline.require_background_cue()
+    if recording.is_frozen:
+        pipeline.freeze_background()
+
+
+class Recorder:
+    """Writes one camera's results, and counts them. Leaving its `with` block by an exception discards."""
+
+    def __init__(self, recording: Recording, stream: Source, *, force: bool = False) -> None:
+        """Open the outputs for `stream`. Raises SinkError, and leaves nothing behind then."""
+        self.name, self.recording = stream.name, recording
+        self.frames = 0
+        self._sinks: list[Sink] = []
+        self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._foreground, self._pixels = 0, 0
+        with ExitStack() as stack:
+            for sink in _sinks(recording, stream, force):
+                self._sinks.append(stack.enter_context(sink))
+            self._opened = stack.pop_all()
+
+    def add(self, result: Result) -> None:
+        """Write one result. Raises SinkError."""
+        for sink in self._sinks:
+            sink.write(result.frame, result.mask, result.probability)
+        self.frames += 1
+        self._latencies.append(result.latency_ms)
+        self._foreground += int(np.count_nonzero(result.mask))
+        self._pixels += result.mask.size
+
+    @contextmanager
+    def kept_on_failure(self) -> Iterator[None]:
+        """Finish the outputs when the stream breaks or the user stops it: good masks are not thrown away."""
+        try:
+            yield
+        except (StageError, KeyboardInterrupt):
+            self.keep()
+            raise
+
+    def keep(self) -> None:
+        """Finish the outputs, with the frames so far."""
+        for sink in self._sinks:
+            sink.close()
+        if self.recording.outputs:
+            kept = ", ".join(map(str, self.recording.outputs))
+            logger.warning("%s: kept, with the frames before the stream ended", kept)
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        for sink in self._sinks:
+            sink.discard()
+
+    def save_background(self, pipeline: Pipeline) -> None:
+        """Save what is known of the scene where that was asked for. Raises BundleError, SinkError."""
+        if self.recording.kept_background is not None and self.frames:
+            pipeline.save_background(self.recording.kept_background)
+
+    def summary(self, manifest: Manifest, counters: Counters, elapsed_s: float) -> dict[str, Any]:
+        """Frames, fps of the whole run, latency and share of foreground."""
+        return {
+            "bundle": manifest.name,
+            "trained": manifest.trained,
+            "frames_in": counters.frames_in,
+            "frames_out": counters.frames_out,
+            "frames_dropped": counters.frames_dropped,
+            "fps": counters.frames_out / elapsed_s if elapsed_s else 0.0,
+            "latency_ms": latency_percentiles(self._latencies),
+            "foreground_share": self._foreground / max(self._pixels, 1),
+        }
+
+    def __enter__(self) -> Recorder:
+        """The recorder itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the outputs, or after an exception discard them."""
+        self._opened.__exit__(kind, error, trace)
+
+
+def _sinks(recording: Recording, stream: Source, force: bool) -> Iterator[Sink]:
+    if recording.mask is not None:
+        yield open_mask_sink(recording.mask, stream.size, stream.fps, force=force)
+    if recording.overlay is not None:
+        yield open_overlay_sink(recording.overlay, stream.size, stream.fps, force=force)

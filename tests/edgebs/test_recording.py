@@ -1,0 +1,60 @@
+"""edgebs/recording.py: which files belong to a camera, and what becomes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from picture_folders import moving_bar, picture_folder
+
+from edgebs.errors import SinkError
+from edgebs.recording import Recorder, Recording, refuse_same_files
+from edgebs.sources import open_source
+
+
+def files(**named: str) -> Recording:
+    source = named.pop("source", "a.mp4")
+    paths: dict[str, Any] = {name: Path(path) for name, path in named.items()}
+    return Recording(source=source, **paths)
+
+
+@pytest.mark.parametrize(
+    "recordings",
+    [
+        [files(mask="a.mp4")],
+        [files(overlay="x/../a.mp4")],
+        [files(source="file://a.mp4", mask="a.mp4")],
+        [files(background="a.mp4")],
+        [files(), files(source="b.mp4", mask="a.mp4")],
+        [files(overlay="b.mp4"), files(source="b.mp4")],
+        [files(background="yard.npz"), files(source="b.mp4", mask="yard.npz")],
+        [files(mask="m.avi", overlay="m.avi")],
+        [files(mask="m.avi"), files(source="b.mp4", mask="m.avi")],
+        [files(background="m.npz"), files(source="b.mp4", background="m.npz")],
+    ],
+)
+def test_no_file_is_written_that_is_read_or_written_already(recordings: list[Recording]) -> None:
+    with pytest.raises(SinkError, match=r"is the source|same name"):
+        refuse_same_files(recordings)
+
+
+def test_a_frozen_background_is_read_and_may_serve_two_cameras() -> None:
+    background = Path("yard.npz")
+    both = [Recording(source=name, background=background, is_frozen=True) for name in ("a.mp4", "b.mp4")]
+    refuse_same_files(both)
+    with pytest.raises(SinkError, match=r"yard\.npz is the source"):
+        refuse_same_files([*both, files(source="c.mp4", overlay="yard.npz")])
+
+
+def test_the_same_camera_twice_is_no_mistake() -> None:
+    refuse_same_files([files(mask="m.avi"), files(mask="n.avi")])
+
+
+def test_an_output_that_is_refused_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "o.avi").write_bytes(b"mine")
+    source = picture_folder(tmp_path / "pictures", moving_bar(1))
+    recording = Recording(source=source, mask=tmp_path / "masks", overlay=tmp_path / "o.avi")
+    with open_source(source) as stream, pytest.raises(SinkError, match=r"o\.avi exists already"):
+        Recorder(recording, stream)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.avi", "pictures"]
