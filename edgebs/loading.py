@@ -103,7 +103,7 @@ def load_cameras(
     if not verified.manifest.runs_on_device:
         raise BackendError(
             f"{verified.path} is for the CPU, where one call for several cameras saves nothing: load it once "
-            "per camera. For a GPU: edgebs export ... --target gpu"
+            "per camera, or leave out --together. For a GPU: edgebs export ... --target gpu"
         )
     from edgebs.cameras import Cameras
     from edgebs.device_loading import open_device_path
