@@ -15,6 +15,7 @@ from bench.gpu_tegra import JtopReader, TegrastatsReader
 from bench.gpu_torch import WAYS, CudaTorchBackend
 from bench.gpu_trtexec import run_trtexec
 from bench.torch_baseline import BROUGHT, torch_modules
+from edgebs import cuda
 from edgebs.backends import Backend
 from edgebs.bundle import Bundle
 from edgebs.cues import open_cue
@@ -55,7 +56,7 @@ def open_reader(root: Path = Path("/"), device: int = 0) -> GpuReader | None:
 
     None, and a warning that says why, where there is none: a figure without clocks is still a figure.
     """
-    ways: tuple[Callable[[], GpuReader], ...] = (partial(NvmlReader, device),)
+    ways: tuple[Callable[[], GpuReader], ...] = (partial(NvmlReader, device, _bus_id(device)),)
     if is_jetson(root):
         ways = (JtopReader, TegrastatsReader)
     reasons = []
@@ -66,6 +67,14 @@ def open_reader(root: Path = Path("/"), device: int = 0) -> GpuReader | None:
             reasons.append(str(error))
     logger.warning("the GPU's clocks, power and temperature are not recorded: %s", "; ".join(reasons))
     return None
+
+
+def _bus_id(device: int) -> str:
+    """Where CUDA's GPU number `device` sits; empty where CUDA cannot tell."""
+    try:
+        return cuda.device_facts(device).pci_bus_id
+    except EdgebsError:
+        return ""
 
 
 def trtexec_times(bundles: Sequence[Bundle], device: int = 0) -> dict[str, dict[str, Any]]:

@@ -23,19 +23,28 @@ class NvmlReader:
     what: str
     settings: dict[str, Any]
 
-    def __init__(self, index: int = 0, module: Any = None) -> None:
-        """module: stands in for pynvml in tests. Raises MissingDependency, or BackendError without a GPU."""
+    def __init__(self, index: int = 0, pci_bus_id: str = "", module: Any = None) -> None:
+        """index: NVML's own, which knows nothing of CUDA_VISIBLE_DEVICES. pci_bus_id: instead of it.
+
+        module: stands in for pynvml in tests. Raises MissingDependency, or BackendError without a GPU.
+        """
         self._nvml = module if module is not None else _pynvml()
         self._is_open = False
         try:
             self._nvml.nvmlInit()
             self._is_open = True
-            self._gpu = self._nvml.nvmlDeviceGetHandleByIndex(index)
+            self._gpu = (
+                self._nvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id)
+                if pci_bus_id
+                else self._nvml.nvmlDeviceGetHandleByIndex(index)
+            )
             name = _text(self._nvml.nvmlDeviceGetName(self._gpu))
             driver = _text(self._nvml.nvmlSystemGetDriverVersion())
         except self._nvml.NVMLError as error:
             self.close()
-            raise BackendError(f"NVML: no GPU {index}: {error}. Check with: nvidia-smi") from error
+            raise BackendError(
+                f"NVML: no GPU {pci_bus_id or index}: {error}. Check with: nvidia-smi"
+            ) from error
         self.what = f"{name} by NVML"
         self.settings = {
             "driver": driver,

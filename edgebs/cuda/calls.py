@@ -26,6 +26,8 @@ class DeviceFacts:
     driver: str
     """The newest CUDA version that the driver supports, "13.0"."""
     memory_bytes: int
+    pci_bus_id: str = ""
+    """ "0000:65:00.0": what finds the same card in NVML, which counts differently. Empty where unknown."""
 
 
 @dataclass(frozen=True, slots=True)

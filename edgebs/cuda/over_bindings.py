@@ -45,6 +45,7 @@ class BindingsCalls:
             compute_capability=f"{facts.major}.{facts.minor}",
             driver=f"{driver // 1000}.{driver % 1000 // 10}",
             memory_bytes=int(facts.totalGlobalMem),
+            pci_bus_id=f"{facts.pciDomainID:04x}:{facts.pciBusID:02x}:{facts.pciDeviceID:02x}.0",
         )
 
     def enter(self, index: int) -> None:

@@ -72,6 +72,7 @@ class PycudaCalls:
                 compute_capability=f"{major}.{minor}",
                 driver=f"{version // 1000}.{version % 1000 // 10}",
                 memory_bytes=int(device.total_memory()),
+                pci_bus_id=str(device.pci_bus_id()),
             )
 
     def enter(self, index: int) -> None:

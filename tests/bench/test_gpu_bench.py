@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,16 @@ def no_reader(*_: Any) -> Any:
 
 def test_only_plans_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(gpu_bench, "NvmlReader", lambda index: asked.append(index) or Card())
+    monkeypatch.setattr(gpu_bench, "NvmlReader", lambda *which: asked.append(which) or Card())
+    facts = SimpleNamespace(pci_bus_id="0000:65:00.0")
+    monkeypatch.setattr(gpu_bench.cuda, "device_facts", lambda index: facts if index else no_reader())
     with watched_gpu([fake_manifest()]) as watch:
         assert watch is None
     with watched_gpu([fake_manifest(), plan_manifest()], 1) as watch:
         assert watch is not None
-    assert asked == [1]
+    with watched_gpu([plan_manifest()]) as watch:
+        assert watch is not None
+    assert asked == [(1, "0000:65:00.0"), (0, "")]
     assert watch.to_json()["power_w"]["max"] == 250.0
     assert "throttled (power limit)" in watch.warnings()[0]
 

@@ -30,10 +30,12 @@ class FakeNvml:
 
     def __init__(self, reasons: int = 0, **failing: int) -> None:
         self.reasons, self.failing, self.open = reasons, failing, 0
+        self.asked: dict[str, tuple[object, ...]] = {}
 
     def __getattr__(self, name: str) -> Any:
         answers = {
             "nvmlDeviceGetHandleByIndex": "handle",
+            "nvmlDeviceGetHandleByPciBusId": "handle",
             "nvmlDeviceGetName": b"NVIDIA GeForce RTX 2080 Ti",
             "nvmlSystemGetDriverVersion": "580.95",
             "nvmlDeviceGetEnforcedPowerLimit": 250_000,
@@ -48,7 +50,8 @@ class FakeNvml:
         if name not in answers:
             raise AttributeError(name)
 
-        def call(*_: object) -> Any:
+        def call(*arguments: object) -> Any:
+            self.asked[name] = arguments
             if name in self.failing:
                 raise NVMLError(self.failing[name])
             return answers[name]
@@ -62,6 +65,15 @@ class FakeNvml:
 
     def nvmlShutdown(self) -> None:  # noqa: N802
         self.open -= 1
+
+
+def test_the_card_is_found_where_it_sits_or_else_by_number() -> None:
+    nvml = FakeNvml()
+    NvmlReader(1, "0000:65:00.0", nvml).close()
+    assert nvml.asked["nvmlDeviceGetHandleByPciBusId"] == ("0000:65:00.0",)
+    assert "nvmlDeviceGetHandleByIndex" not in nvml.asked
+    NvmlReader(1, module=nvml).close()
+    assert nvml.asked["nvmlDeviceGetHandleByIndex"] == (1,)
 
 
 def test_a_sample_has_every_figure_in_its_unit() -> None:

@@ -189,7 +189,13 @@ class FakeCuda:
         assert index < self.devices
         major, minor = map(int, self.capability.split("."))
         return Status.cudaSuccess, SimpleNamespace(
-            name=b"Fake RTX 2080 Ti\0", major=major, minor=minor, totalGlobalMem=self.free_bytes
+            name=b"Fake RTX 2080 Ti\0",
+            major=major,
+            minor=minor,
+            totalGlobalMem=self.free_bytes,
+            pciDomainID=0,
+            pciBusID=0x65,
+            pciDeviceID=0,
         )
 
     def cudaMemGetInfo(self) -> Answer:

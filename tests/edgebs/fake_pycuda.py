@@ -66,6 +66,9 @@ class FakePycuda:
             def compute_capability(self) -> tuple[int, int]:
                 return 7, 2
 
+            def pci_bus_id(self) -> str:
+                return "0000:01:00.0"
+
             def total_memory(self) -> int:
                 return 1 << 30
 

@@ -69,6 +69,7 @@ def test_device_facts_speak_plainly(fake: FakeCuda) -> None:
     del fake
     facts = cuda.device_facts()
     assert (facts.name, facts.compute_capability, facts.driver) == ("Fake RTX 2080 Ti", "7.5", "13.0")
+    assert facts.pci_bus_id == "0000:65:00.0"
 
 
 def test_a_round_trip_is_complete_only_after_synchronising(fake: FakeCuda) -> None:

@@ -28,6 +28,7 @@ def pycuda(monkeypatch: pytest.MonkeyPatch) -> FakePycuda:
 def test_the_surface_is_the_same(pycuda: FakePycuda) -> None:
     facts = cuda.device_facts()
     assert (facts.name, facts.compute_capability, facts.driver) == ("Fake Xavier", "7.2", "11.4")
+    assert facts.pci_bus_id == "0000:01:00.0"
     with (
         cuda.on_device(),
         cuda.Stream() as stream,
