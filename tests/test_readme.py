@@ -29,7 +29,8 @@ def run(monkeypatch, arguments):
 
 def test_the_commands_and_the_snippet_do_what_they_say(monkeypatch, street_video, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "street.mp4").symlink_to(street_video)
+    for name in ("street.mp4", "yard.mp4"):
+        (tmp_path / name).symlink_to(street_video)
     wanted = commands()
     assert [arguments[0] for arguments in wanted] == [
         "run",
@@ -40,11 +41,12 @@ def test_the_commands_and_the_snippet_do_what_they_say(monkeypatch, street_video
         "parity",
         "run",
         "run",
+        "run",
     ]
     for arguments in wanted:
         code = run(monkeypatch, arguments + SMALLER.get(arguments[0], []))
         assert code == 0, capsys.readouterr().err
-    assert {"mask.avi", "overlay.mp4", "bundles", "calibration", "scene.npz"} <= {
+    assert {"mask.avi", "overlay.mp4", "bundles", "calibration", "scene.npz", "yard-mask.avi"} <= {
         path.name for path in tmp_path.iterdir()
     }
 
