@@ -95,7 +95,7 @@ def test_bench_measures_watches_and_weighs_the_gpu_that_it_was_told(
     watched: list[int] = []
     weighed: list[DeviceOptions] = []
 
-    def no_reader(index: int) -> Any:
+    def no_reader(index: int, _pci_bus_id: str) -> Any:
         watched.append(index)
         raise BackendError("no NVML")
 
