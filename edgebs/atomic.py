@@ -21,20 +21,21 @@ def _temporary(path: Path) -> Path:
 
 
 def _discard(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-        return
     # Called while another error is on its way to the user: what cannot be removed must not hide it.
     with suppress(OSError):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
 def _whole(path: Path, kind: str, error: type[EdgebsError], force: bool) -> Iterator[Path]:
-    if path.exists() and not force:
-        raise error(f"{path} exists already. Choose another name, or replace it with --force.")
     temporary = _temporary(path)
     try:
+        # Inside: a folder that may not be entered, or a name that is too long, is an OSError here already.
+        if not force and path.exists():
+            raise error(f"{path} exists already. Choose another name, or replace it with --force.")
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "folder":
             temporary.mkdir()

@@ -44,6 +44,17 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, whole):
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("whole", [atomic_file, atomic_folder])
+def test_a_name_that_cannot_even_be_looked_up_is_named(tmp_path, whole, force):
+    with (
+        pytest.raises(BundleError, match="cannot be written: File name too long"),
+        whole(tmp_path / ("a" * 300), BundleError, force=force),
+    ):
+        pass
+    assert leftovers(tmp_path) == []
+
+
 def test_an_existing_folder_is_refused_without_force_and_replaced_whole_with_it(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "old").touch()

@@ -69,8 +69,9 @@ def test_a_broken_seal_is_a_warning_and_nothing(
 
 def test_what_cannot_be_written_is_a_sink_error_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SinkError, match="cannot be written: "):
-        write_whole(tmp_path / "file" / "a", b"1")
+    for path in (tmp_path / "file" / "a", tmp_path / ("a" * 300)):
+        with pytest.raises(SinkError, match="cannot be written: "):
+            write_whole(path, b"1")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
