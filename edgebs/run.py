@@ -112,10 +112,8 @@ class Stages:
 
     def next(self) -> Result | None:
         """The next result; None after the last one. Raises StageError where a worker failed."""
-        if not self._has_started:
-            self._has_started = True
-            for worker in self._workers:
-                worker.start()
+        if not self._has_started and not self._started():
+            return None
         item = self._done.get()
         if isinstance(item, StageError):
             raise item
@@ -142,10 +140,21 @@ class Stages:
             self._counters.frames_dropped = self._counters.frames_in - self._counters.frames_out
             self._ended()
 
+    def _started(self) -> bool:
+        """Start the workers; False where the run was ended before its first frame."""
+        # Held: another thread that ends the run meanwhile would join a worker that is yet to start.
+        with self._ending:
+            if not self._is_ended:
+                self._has_started = True
+                for worker in self._workers:
+                    worker.start()
+            return self._has_started
+
     def _join(self) -> None:
         cue, segment = self._workers
         # A network ends by itself, and must: its engine may be freed next. A source may block for ever.
-        segment.join()
+        if segment.is_alive():  # not where Ctrl-C came before it was started
+            segment.join()
         deadline = time.monotonic() + LEAVE_S
         while cue.is_alive() and not (self._is_reading and time.monotonic() > deadline):
             cue.join(0.01)

@@ -311,3 +311,57 @@ def test_a_run_that_its_own_source_closes_frees_the_pipeline():
         holder["run"].close()
         assert_gone_within_a_second()
         assert len(list(pipeline.run([grey_frame(1)]))) == 1
+
+
+def closes(pipeline):
+    """Whether closing comes back."""
+    closing = threading.Thread(target=pipeline.close, daemon=True)
+    closing.start()
+    closing.join(5)
+    return not closing.is_alive()
+
+
+def test_a_run_that_another_thread_closes_while_it_starts_frees_the_pipeline(monkeypatch):
+    pipeline = fake_pipeline()
+    run = pipeline.run([grey_frame(1)] * 9)
+    stopping = threading.Thread(target=run.close)
+    start = threading.Thread.start
+
+    def closed_between_the_workers(thread):
+        if thread.name == "edgebs-segment_stage":
+            start(stopping)
+            stopping.join(0.2)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", closed_between_the_workers)
+    assert len(list(run)) < 9
+    stopping.join()
+    assert closes(pipeline)
+    assert_gone_within_a_second()
+
+
+def test_a_run_that_is_interrupted_while_it_starts_frees_the_pipeline(monkeypatch):
+    pipeline = fake_pipeline()
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        if thread.name == "edgebs-segment_stage":
+            raise KeyboardInterrupt
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(pipeline.run([grey_frame(1)] * 9))
+    assert closes(pipeline)
+    assert_gone_within_a_second()
+
+
+def test_a_run_that_was_closed_reads_nothing():
+    read = []
+    with fake_pipeline() as pipeline:
+        run = pipeline.run(read.append(level) or grey_frame(level) for level in range(9))
+        run.close()
+        assert list(run) == []
+        assert len(list(pipeline.run([grey_frame(1)]))) == 1
+    assert read == []
