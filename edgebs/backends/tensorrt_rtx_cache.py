@@ -95,6 +95,7 @@ def open_runtime_cache(
     if native is None:
         return None
     facts = {"tensorrt_rtx": str(trt.__version__), "platform": platform_name(), **asdict(gpu)}
+    del facts["pci_bus_id"]  # where a card sits changes no kernel
     try:
         path = kept_folder("tensorrt-rtx") / f"{key_of(facts, file_digest(plan))[:32]}.kernels"
     except (OSError, RuntimeError) as error:
