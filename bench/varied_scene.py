@@ -75,11 +75,12 @@ class VariedScene:
         director = Director(
             rng, bank, view, (camera.margin, *size), mix, self.fps, painter, plate.image, words
         )
+        self._movers = director.cast()
         self._composer = Composer(
             size=size,
             plate=plate,
             camera=camera,
-            movers=director.cast(),
+            movers=self._movers,
             restless=restless,
             shadow=random_shadow(rng, mix, words),
             mirror=random_mirror(rng, size, mix, words),
@@ -126,6 +127,11 @@ class VariedScene:
         words.add("stutter")
         repeated[0] = False
         return np.asarray(repeated)
+
+    def came_to_stay(self) -> list[float]:
+        """When, in seconds and below 0, those came to rest who stand, sit or lie in the scene at 0."""
+        came = (mover.still_since(0.0) for mover in self._movers)
+        return [seconds for seconds in came if -PAST_S < seconds < 0]
 
     def frame(self, seconds: float, since: float | None = None) -> VariedFrame:
         """The instant `seconds` of the real-time part, whose start is 0; ValueError outside -60 to 6.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NOT_OF_FLOW = (
     "loss", "width", "depth", "norm", "references", "maps", "max_magnitude", "nominal_fps", "dis_preset",
-    "overexposed", "data", "mix", "share", "fold", "data_size",
+    "overexposed", "settled", "data", "mix", "share", "fold", "data_size",
 )  # fmt: skip
 """Parameters of `train` that do nothing for the flow network."""
 
@@ -66,6 +66,9 @@ def train(
     maps: Maps = None,
     dis_preset: DisPreset = "",
     overexposed: Annotated[float, typer.Option(help="Share of the scenes with too much light.")] = 0.3,
+    settled: Annotated[
+        float, typer.Option(help="Share of the scenes watched from little before somebody comes to stay.")
+    ] = 0.0,
     images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences to train on, at any depth.")] = None,
     mix: Annotated[str, typer.Option(help="With --data, like rendered=0.8,data=0.2; default halves.")] = "",
@@ -156,6 +159,7 @@ def train(
             augment=augment,
             validation_sequences=validation,
             overexposed=overexposed,
+            settled=settled,
             images=images,
             data=chosen,
             mix=mix,

@@ -30,13 +30,21 @@ class RenderedSequences:
     """A folder of the user's own pictures, or None."""
     overexposed: float = 0.0
     """Share of the sequences with too much light, see `samples.sequence_samples`."""
+    settled: float = 0.0
+    """Share of the sequences that are watched from little before somebody comes to stay."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
         """See `workers.Render`."""
         from export.training.samples import sequence_samples
 
         samples = sequence_samples(
-            self.cue, seed, index, self.size, picture_bank(self.images), self.overexposed
+            self.cue,
+            seed,
+            index,
+            self.size,
+            picture_bank(self.images),
+            self.overexposed,
+            settled=self.settled,
         )
         return [(sample.frame, sample.cue, sample.labels) for sample in samples]
 

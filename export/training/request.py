@@ -94,6 +94,8 @@ class TrainRequest:
     """Rendered sequences held back."""
     overexposed: float = 0.3
     """Share of the rendered sequences with too much light, 0 to 1."""
+    settled: float = 0.0
+    """Share of the rendered sequences that are watched from little before somebody comes to stay, 0 to 1."""
     images: Path | None = None
     """A folder of the user's pictures for the scenes."""
     data: DataOptions | None = None
@@ -106,6 +108,9 @@ class TrainRequest:
         _require(self.loss in LOSSES, "--loss", self.loss, " or ".join(LOSSES))
         _require(self.validation_sequences >= 1, "--validation", self.validation_sequences, "at least 1")
         _require(0 <= self.overexposed <= 1, "--overexposed", self.overexposed, "from 0 to 1")
+        _require(0 <= self.settled <= 1, "--settled", self.settled, "from 0 to 1")
+        if self.settled and self.model.facts.cue["kind"] != "hop-background":
+            raise ExportError(f"{self.model.model} cannot tell who came to stay: leave --settled out.")
         _require(self.data is not None or not self.mix, "--mix", self.mix, "left out, or used with --data")
         _ = self.data_share
         if self.data is not None:

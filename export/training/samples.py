@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from bench.varied_compose import FOREGROUND, UNKNOWN
+from bench.varied_mix import Mix
 from bench.varied_scene import PictureBank, VariedScene
 from edgebs.cues import Cue, open_cue
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, follows_far
@@ -28,6 +29,8 @@ COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
 """Frames of a cold start that become samples."""
 WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
 """Frames of a watched scene that become samples: the longest interval lies before the first."""
+STAYING = Mix(empty=0.0, standing=0.6, abandoned=0.3)
+"""What occurs in sequences that show who comes to stay."""
 SHORTEST_PAST_S = 0.5
 SCENE_PAST_S = 60.0
 """A rendered scene can be asked for this long before its start."""
@@ -54,19 +57,23 @@ def sequence_samples(
     bank: PictureBank,
     overexposed: float = 0.3,
     cue: Cue | None = None,
+    settled: float = 0.0,
 ) -> list[TrainingSample]:
     """Sequence `index` of a seed, as samples; the same arguments give the same samples in any process.
 
     size: (h, w). overexposed: share of the sequences with too much light: real cameras make bright ground
     white, where flow has nothing to hold on to and leaks out of what passes by. cue: what sees the sequence,
-    its history forgotten; None for one of `settings`.
+    its history forgotten; None for one of `settings`. settled: share of the sequences that hold more who
+    stay, and are watched from little before one of them comes.
     """
     if settings.kind == "background-maps":
         from export.training.reference_samples import reference_samples
 
         return reference_samples(settings, seed, index, size, bank, overexposed)
     rng = np.random.default_rng((seed, index, 0x5EE))
-    scene = exposed_scene(seed, index, size, bank, overexposed)
+    # Random numbers of its own: without such sequences the others are what they always were.
+    is_settled = np.random.default_rng((seed, index, 0x57A7)).random() < settled
+    scene = exposed_scene(seed, index, size, bank, overexposed, STAYING if is_settled else None)
     if cue is None:
         seeing = open_cue(settings, size, None)
     else:
@@ -74,10 +81,11 @@ def sequence_samples(
         cue.reset()
     # A file without time stamps is read as if it had the nominal rate: its seconds are shorter or longer.
     rate = scene.fps / settings.nominal_fps if rng.random() < COUNTED_SHARE else 1.0
-    is_cold = bool(rng.random() < COLD_SHARE)
+    is_cold = bool(rng.random() < COLD_SHARE) and not is_settled
     since = 0.0
     if not is_cold:
         past_s = math.exp(rng.uniform(math.log(SHORTEST_PAST_S), math.log(WINDOW_S)))
+        past_s = (_past_of_a_stay(rng, scene, rate) if is_settled else None) or past_s
         since = _watch(scene, seeing, past_s, rate)
     wanted = COLD_SAMPLES if is_cold else WARM_SAMPLES
     samples = []
@@ -94,11 +102,26 @@ def sequence_samples(
     return samples
 
 
+def _past_of_a_stay(rng: np.random.Generator, scene: _Exposed, rate: float) -> float | None:
+    """Seconds of a watch of which somebody stays a fifth to nine tenths; None where nobody does."""
+    came = scene.came_to_stay()
+    if not came:
+        return None
+    stayed_s = -came[int(rng.integers(0, len(came)))] * rate
+    past_s = stayed_s / rng.uniform(0.2, 0.9)
+    return float(np.clip(past_s, SHORTEST_PAST_S, min(SCENE_PAST_S * rate, WINDOW_S)))
+
+
 def exposed_scene(
-    seed: int, index: int, size: tuple[int, int], bank: PictureBank, overexposed: float
+    seed: int,
+    index: int,
+    size: tuple[int, int],
+    bank: PictureBank,
+    overexposed: float,
+    mix: Mix | None = None,
 ) -> _Exposed:
     """The scene of a sequence, see `sequence_samples`."""
-    rendered = VariedScene(seed=(seed, index), size=size, bank=bank)
+    rendered = VariedScene(seed=(seed, index), size=size, bank=bank, mix=mix)
     return _Exposed(rendered, _exposure(seed, index, overexposed))
 
 
@@ -109,6 +132,7 @@ class _Exposed:
         """table: (256,) uint8, grey level to grey level, or None."""
         self._scene, self._table = scene, table
         self.fps = scene.fps
+        self.came_to_stay = scene.came_to_stay
 
     def frame(self, seconds: float, since: float | None = None) -> tuple[Frame, Frame]:
         """Image and labels."""

@@ -51,7 +51,11 @@ def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
     # A cue of magnitudes alone stays true when the frame's colours change; one that holds colours does not.
     augment = flipped_and_tinted if model.cue.kind == "hop" else mirrored_only
     scenes = RenderedSequences(
-        cue=model.cue, size=model.size, images=request.images, overexposed=request.overexposed
+        cue=model.cue,
+        size=model.size,
+        images=request.images,
+        overexposed=request.overexposed,
+        settled=request.settled,
     )
     store = _store(request, bar)
     held = store / "held" if store is not None and (store / "held").is_dir() else None
@@ -68,8 +72,9 @@ def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
         held=held,
         settings={
             **request.settings,
-            # Left out at 0, as runs from before there was such an option have it.
+            # Left out at 0, as runs from before there were such options have it.
             **({"overexposed": request.overexposed} if request.overexposed else {}),
+            **({"settled": request.settled} if request.settled else {}),
             **({} if store is None else {"data": store.name, "mix": request.data_share}),
         },
     )

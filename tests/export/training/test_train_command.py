@@ -30,8 +30,9 @@ class StreetSample:
     labels: np.ndarray
 
 
-def street_samples(settings, seed, index, size, _bank, _overexposed):
+def street_samples(settings, seed, index, size, _bank, _overexposed, *, settled):
     """A rendered street in place of the scenes that take seconds to set up."""
+    assert settled == 0
     scene = StreetScene(SceneOptions(size=size, frames=3, seed=(seed + index) % 1000, n_people=3, n_cars=1))
     cue = open_cue(settings, size, None)
     samples = []
@@ -147,6 +148,8 @@ def test_with_data_alone_the_fold_alone_is_validated(train, tmp_path):
         (("crossnet", "--steps", 1, "--lr", "-1"), "--lr"),
         (("crossnet", "--steps", 1, "--lr", "nan"), "--lr"),
         (("crossnet", "--steps", 1, "--overexposed", "nan"), "--overexposed"),
+        (("crossnet", "--steps", 1, "--settled", 1.5), "--settled must be from 0 to 1, got 1.5"),
+        (("crossnet", "--steps", 1, "--settled", 0.5), "crossnet cannot tell who came to stay"),
         (("crossnet", "--steps", 1, "--mix", "data=1"), "--mix must be left out, or used with --data"),
         (("crossnet", "--steps", 1, "--weights", "no.safetensors"), "no weights at no.safetensors"),
         (("crossnet", "--steps", 1, "--data", "nowhere"), "nowhere"),
@@ -184,7 +187,7 @@ def test_wrong_usage_is_exit_code_2(train, tmp_path, arguments):
     ("option", "value"),
     [("--loss", "bce-dice"), ("--width", 64), ("--norm", "batch"), ("--max-magnitude", 20),
      ("--nominal-fps", 25), ("--dis-preset", "fine"), ("--mix", "data=1"), ("--overexposed", 0.3),
-     ("--data", "."), ("--share", 1.0), ("--fold", "1/3"), ("--data-size", "64x64")],
+     ("--settled", 0.0), ("--data", "."), ("--share", 1.0), ("--fold", "1/3"), ("--data-size", "64x64")],
 )  # fmt: skip
 def test_options_without_effect_on_flow_are_wrong_usage_even_with_their_default(
     train, tmp_path, option, value

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bench.varied_scene import PictureBank
+from bench.varied_scene import PictureBank, VariedScene
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, MedianBackground
 from export.models import ModelRequest
 from export.samples import SCENE_SEED, Sample, scene_feeds, segment_feeds
 from export.training.samples import (
     COLD_SAMPLES,
+    STAYING,
     WARM_SAMPLES,
     TrainingSample,
     kept_times,
@@ -60,6 +63,34 @@ def test_some_scenes_start_cold_and_others_have_been_watched(sequences: list[lis
     assert (np.diff(ages, axis=1) >= 0).all()
     assert (ages[:, 0] < 40).any()
     assert (ages[:, 0] > 150).any()
+
+
+def stayed_px(sequences: list[list[TrainingSample]]) -> int:
+    """Foreground that the median already shows, and the older background does not."""
+    count = 0
+    for sample in (sample for samples in sequences for sample in samples):
+        frame, cue = sample.frame.transpose(2, 0, 1).astype(np.float32), sample.cue.astype(np.float32)
+        is_known = np.abs(frame - cue[3:6]).max(axis=0) < 12
+        is_new = np.abs(frame - cue[8:11]).max(axis=0) > 40
+        count += int(np.count_nonzero(is_known & is_new & (sample.labels == 255)))
+    return count
+
+
+def test_settled_sequences_show_who_came_to_stay(
+    bank: PictureBank, sequences: list[list[TrainingSample]]
+) -> None:
+    settled = [sequence_samples(CUE, 7, index, SIZE, bank, settled=1.0) for index in range(12)]
+    assert stayed_px(settled) > 2 * stayed_px(sequences)
+    assert min(float(samples[0].cue[7, 0, 0]) for samples in settled) > 10  # none begins unwatched
+
+
+def test_a_scene_says_when_those_who_stay_came(bank: PictureBank) -> None:
+    scenes = [VariedScene(seed=index, size=SIZE, bank=bank, mix=STAYING) for index in range(10)]
+    came = [seconds for scene in scenes for seconds in scene.came_to_stay()]
+    assert len(came) >= 10
+    assert all(-60 < seconds < 0 for seconds in came)
+    empty = VariedScene(seed=1, size=SIZE, bank=bank, mix=replace(STAYING, empty=1.0, removed=0.0))
+    assert empty.came_to_stay() == []
 
 
 @pytest.mark.parametrize(("past_s", "frame_s"), [(0.5, 0.04), (7.0, 0.04), (170.0, 0.1)])
