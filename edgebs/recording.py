@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -64,7 +65,10 @@ class Recording:
 
 
 def refuse_same_files(recordings: Sequence[Recording]) -> None:
-    """Raise SinkError where a file would be written that is read, or written already; also with force."""
+    """Raise SinkError where a file would be written that is read, or written already; also with force.
+
+    And where an output lies in another, a folder of masks.
+    """
     read = {_resolved(path): path for recording in recordings for path in recording.read}
     written: set[Path] = set()
     for path in (path for recording in recordings for path in recording.written):
@@ -74,10 +78,21 @@ def refuse_same_files(recordings: Sequence[Recording]) -> None:
         if file in written:
             raise SinkError(f"two outputs have the same name, {path}. Give each its own.")
         written.add(file)
+    _refuse_nested([path for recording in recordings for path in recording.outputs])
+
+
+def _refuse_nested(outputs: Sequence[Path]) -> None:
+    """A folder of masks gets its name at the end, and only where nothing but masks is there."""
+    places = {_resolved(path): path for path in outputs}
+    for file, path in places.items():
+        folder = next((places[parent] for parent in file.parents if parent in places), None)
+        if folder is not None:
+            raise SinkError(f"{path} lies in {folder}, where masks go and nothing else. Name another place.")
 
 
 def _resolved(path: str | Path) -> Path:
-    return Path(str(path).removeprefix("file://")).resolve()
+    # Not Path.resolve: for links that lead to each other it raises RuntimeError.
+    return Path(os.path.realpath(str(path).removeprefix("file://")))
 
 
 def begin_with_background(pipeline: Pipeline, recording: Recording) -> None:

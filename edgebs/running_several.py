@@ -33,9 +33,9 @@ def run_several_to_files(
     """Run `bundle` over the source of each recording, by a pipeline each; TensorRT engines are shared.
 
     Returns `cameras`, with what `run_to_files` returns of each, and frames and fps of all. A camera that
-    fails leaves the outputs of its frames so far, and its summary an `error`; the others go on. See
-    `edgebs.camera_reports.require_none_failed`. frames: of each camera. progress: frames of all of them. The
-    rest is as of `run_to_files`.
+    fails leaves the outputs of its frames so far (none where they cannot be written), and its summary an
+    `error`; the others go on. See `edgebs.camera_reports.require_none_failed`. frames: of each camera.
+    progress: frames of all of them. The rest is as of `run_to_files`.
     Raises EdgebsError where the bundle, a source or an output cannot be used from the start.
     """
     refuse_same_files(recordings)

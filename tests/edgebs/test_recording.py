@@ -39,6 +39,21 @@ def test_no_file_is_written_that_is_read_or_written_already(recordings: list[Rec
         refuse_same_files(recordings)
 
 
+@pytest.mark.parametrize("overlay", ["masks/o.avi", "masks/later/o.avi", "x/../masks/o.avi"])
+def test_no_output_lies_in_the_folder_of_masks_of_another(overlay: str) -> None:
+    with pytest.raises(SinkError, match=r"o\.avi lies in masks"):
+        refuse_same_files([files(mask="masks"), files(source="b.mp4", overlay=overlay)])
+    refuse_same_files([files(mask="out/masks", overlay="out/o.avi")])
+
+
+def test_links_that_lead_to_each_other_are_files_like_others(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.avi"
+    loop.symlink_to(loop)
+    refuse_same_files([files(source="a.mp4", mask=str(loop))])
+    with pytest.raises(SinkError, match="is the source"):
+        refuse_same_files([files(source=str(loop), mask=str(loop))])
+
+
 def test_a_frozen_background_is_read_and_may_serve_two_cameras() -> None:
     background = Path("yard.npz")
     both = [Recording(source=name, background=background, is_frozen=True) for name in ("a.mp4", "b.mp4")]
