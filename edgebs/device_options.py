@@ -22,7 +22,8 @@ class DeviceOptions:
     """How and where plans run."""
 
     device: int = 0
-    """Position of the GPU, as nvidia-smi and CUDA_VISIBLE_DEVICES count."""
+    """Position of the GPU, as CUDA counts: among those of CUDA_VISIBLE_DEVICES, the fastest first, unless
+    CUDA_DEVICE_ORDER=PCI_BUS_ID asks for the order of nvidia-smi."""
     overlap: bool = True
     """Whether the cue of one frame runs beside the segmentation of the frame before. Without it both share
     one stream and one scratch memory: less memory, fewer frames per second."""

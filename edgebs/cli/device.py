@@ -19,7 +19,7 @@ Command = Callable[..., None]
 
 def _device_options(
     device: Annotated[
-        int, typer.Option(min=0, help="Position of the GPU, as nvidia-smi counts.", rich_help_panel=PANEL)
+        int, typer.Option(min=0, help="Position of the GPU, as CUDA counts.", rich_help_panel=PANEL)
     ] = 0,
     no_overlap: Annotated[
         bool,
@@ -78,6 +78,8 @@ RUNNING = tuple(OPTIONS)
 """All of them."""
 LOADING = ("device", "host_code", "lean", "lean_runtime")
 """Those that matter before a plan is run."""
+OF_TENSORRT = ("lean", "lean_runtime")
+"""Those that matter to plans of TensorRT, and not to those of TensorRT-RTX."""
 
 
 def takes_device_options(*names: str) -> Callable[[Command], Command]:
@@ -108,10 +110,17 @@ def takes_device_options(*names: str) -> Callable[[Command], Command]:
 
 
 def refuse_without_plans(context: typer.Context, bundles: Sequence[str | Path]) -> None:
-    """Refuse these options where they would do nothing: no bundle runs on a GPU."""
+    """Refuse these options where they would do nothing: no bundle runs on a GPU, or by what they choose."""
     from edgebs.bundle import read_manifest
     from edgebs.shipped import bundle_path
 
     typed = given(context, OPTIONS)
-    if typed and not any(read_manifest(bundle_path(bundle)).runs_on_device for bundle in bundles):
-        refuse_given(context, typed, f"nothing of {', '.join(map(str, bundles))} runs on a GPU")
+    if not typed:
+        return
+    manifests = [read_manifest(bundle_path(bundle)) for bundle in bundles]
+    names = ", ".join(map(str, bundles))
+    if not any(manifest.runs_on_device for manifest in manifests):
+        refuse_given(context, typed, f"nothing of {names} runs on a GPU")
+    backends = {facts.backend for manifest in manifests for facts in manifest.networks.values()}
+    if "tensorrt" not in backends:
+        refuse_given(context, OF_TENSORRT, f"TensorRT-RTX alone loads the plans of {names}")

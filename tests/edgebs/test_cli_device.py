@@ -205,6 +205,19 @@ def test_what_cannot_be_meant_is_wrong_usage(
     assert said in err
 
 
+@pytest.mark.parametrize("option", [("--lean",), ("--lean-runtime", "x.so")])
+@pytest.mark.parametrize("command", [*COMMANDS, ("inspect", "--layers")])
+def test_a_lean_runtime_is_refused_for_plans_of_tensorrt_rtx(
+    run: Command, bundle: Path, command: tuple[str, ...], option: tuple[str, ...]
+) -> None:
+    manifest = bundle / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"tensorrt"', '"tensorrt_rtx"'))
+    code, out, err = run(*command, bundle, *option)
+    assert (code, out) == (2, "")
+    said = " ".join(err.replace("│", "").split())
+    assert f"{option[0]}: no effect here: TensorRT-RTX alone loads the plans" in said
+
+
 @pytest.mark.parametrize("option", [("--device", "0"), ("--no-overlap",), ("--graphs", "auto"), ("--lean",)])
 @pytest.mark.parametrize(
     "command", [("run", "--source", "x"), ("eval", "--data", "x"), ("bench", "--fps"), ("parity",)]
