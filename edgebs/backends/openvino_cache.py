@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ class CacheEntry:
             blob = self._verified()
             if blob is None:
                 return None
-            os.utime(self.path)  # pruning goes by last use
+            with suppress(OSError):  # it may belong to another user
+                os.utime(self.path)  # pruning goes by last use
             return import_blob(blob), blob
         except (OSError, RuntimeError) as error:
             log.warning("cached network %s cannot be used, compiling again: %s", self.path, error)

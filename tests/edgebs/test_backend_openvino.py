@@ -254,3 +254,21 @@ def test_the_cache_forgets_what_was_not_used_for_longest(
     entries[0].load(lambda blob: blob)  # used after the other
     entries[2].store(lambda: bytes(1000))
     assert [entry.path.is_file() for entry in entries] == [True, False, True]
+
+
+def test_a_cache_that_may_only_be_read_is_used(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from edgebs.backends import openvino_cache
+
+    entry = openvino_cache.CompiledCache(tmp_path / "cache").entry(file, {})
+    entry.store(lambda: b"network")
+
+    def refused(*_: object) -> None:
+        raise PermissionError("it belongs to another user")
+
+    monkeypatch.setattr(os, "utime", refused)
+    found = entry.load(bytes)
+    assert found is not None
+    assert found[0] == b"network"
+    assert not caplog.records
