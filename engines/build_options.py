@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import ExportError
+from engines.targets import Target
 
 
 class LeanRuntime(str, Enum):
@@ -64,6 +65,21 @@ class BuildOptions:
     plans may be slower."""
     timing_cache: Path | None = None
     """Folder of the measured kernels; None for $XDG_CACHE_HOME/edgebs/tensorrt."""
+
+    def require_for(self, target: Target) -> None:
+        """Raise ExportError for what TensorRT-RTX has not, where `target` is its."""
+        if target.module != "tensorrt_rtx":
+            return
+        if self.version_compatible is not None:
+            raise ExportError(
+                f"target {target.value} cannot be version-compatible: plans of TensorRT-RTX load in the "
+                "release that built them alone. Leave --version-compatible out, or build with --target gpu."
+            )
+        if self.dla_core is not None:
+            raise ExportError(
+                f"target {target.value} has no DLA: it is a part of Jetson's AGX Orin, Orin NX and Xavier. "
+                "Leave --dla-core out, or build on the Jetson with --target gpu."
+            )
 
     @property
     def loaded_with(self) -> DeviceOptions:

@@ -9,20 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from edgebs.errors import ExportError
-from engines.targets import Target
 
 
-def use_dla(trt: Any, builder: Any, network: Any, config: Any, core: int, target: Target) -> tuple[str, ...]:
+def use_dla(trt: Any, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:
     """Let the plan run on DLA `core`, and return the layers that it refuses, "name (KIND)", which the
     GPU runs.
 
     Raises ExportError where there is no such core, or where no layer could run on it.
     """
-    if target.module != "tensorrt":
-        raise ExportError(
-            f"target {target.value} has no DLA: it is a part of Jetson's AGX Orin, Orin NX and Xavier. "
-            "Leave --dla-core out, or build on the Jetson with --target gpu."
-        )
     cores = int(getattr(builder, "num_DLA_cores", 0))
     if not 0 <= core < cores:
         there = f"its cores are 0 to {cores - 1}" if cores else "this machine's TensorRT finds none"

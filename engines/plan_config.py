@@ -18,6 +18,7 @@ def plan_config(
 
     Raises ExportError for what this network, target or machine cannot have.
     """
+    options.require_for(target)
     config = builder.create_builder_config()
     if options.workspace_bytes is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
@@ -27,13 +28,13 @@ def plan_config(
         # TensorRT-RTX: without it no run of the plan can be captured as a CUDA graph (release notes 1.2).
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     _give_target(trt, config, target)
-    _give_versions(trt, config, target, options.version_compatible)
+    _give_versions(trt, config, options.version_compatible)
     _give_batch(builder, network, config, options.batch, onnx_file)
     if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
         _hold_types(trt, network, config)
     if options.dla_core is None:
         return config, ()
-    return config, use_dla(trt, builder, network, config, options.dla_core, target)
+    return config, use_dla(trt, builder, network, config, options.dla_core)
 
 
 def _give_target(trt: Any, config: Any, target: Target) -> None:
@@ -46,15 +47,10 @@ def _give_target(trt: Any, config: Any, target: Target) -> None:
         raise ExportError(f"{target.module} {trt.__version__} cannot build for {target.value}")
 
 
-def _give_versions(trt: Any, config: Any, target: Target, lean: LeanRuntime | None) -> None:
+def _give_versions(trt: Any, config: Any, lean: LeanRuntime | None) -> None:
     """Let later versions load the plan."""
     if lean is None:
         return
-    if target.module != "tensorrt":
-        raise ExportError(
-            f"target {target.value} cannot be version-compatible: plans of TensorRT-RTX load in the release "
-            "that built them alone. Leave --version-compatible out, or build with --target gpu."
-        )
     config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if lean is LeanRuntime.OUTSIDE:
         config.set_flag(trt.BuilderFlag.EXCLUDE_LEAN_RUNTIME)

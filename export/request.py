@@ -69,6 +69,7 @@ class ExportRequest:
                 f"scratch memory, batch, DLA and versions are of TensorRT plans; target {self.target} has "
                 "none. Leave --workspace-mb, --batch, --dla-core and --version-compatible out."
             )
+        self.build.require_for(target_named(self.target))
         self.model.require_trained_cue()
         if self.calibration == RENDERED and (Path(RENDERED) / FACTS).exists():
             raise CalibrationError(

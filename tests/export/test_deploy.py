@@ -19,6 +19,7 @@ from edgebs.errors import (
     ParityError,
     WeightsError,
 )
+from engines.build_options import BuildOptions, LeanRuntime
 from export.deploy import export_bundles
 from export.models import FLOWS, MODELS, ModelRequest
 from export.request import ExportRequest
@@ -213,6 +214,20 @@ def test_a_network_that_cannot_be_compared_leaves_a_bundle_that_says_so(tmp_path
         export_bundles(request(tmp_path))
     parity = load_bundle(tmp_path / "crossnet-dis-cpu-fp32").manifest.parity
     assert (parity["passed"], parity["reason"]) == (False, "frame 0: the network gives NaN")
+
+
+@pytest.mark.parametrize(
+    ("target", "build", "reason"),
+    [
+        ("sm75", BuildOptions(version_compatible=LeanRuntime.OUTSIDE), "sm75 cannot be version-compatible"),
+        ("rtx", BuildOptions(version_compatible=LeanRuntime.INSIDE), "rtx cannot be version-compatible"),
+        ("sm89", BuildOptions(dla_core=0), "sm89 has no DLA"),
+        ("cpu", BuildOptions(version_compatible=LeanRuntime.INSIDE), "Leave .*--version-compatible out"),
+    ],
+)
+def test_what_a_target_has_not_is_refused_before_a_network_is_built(tmp_path, target, build, reason):
+    with pytest.raises(ExportError, match=reason):
+        ExportRequest(target=target, build=build, out=tmp_path)
 
 
 def test_bf16_is_for_the_cpu_only(tmp_path):
