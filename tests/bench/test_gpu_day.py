@@ -15,7 +15,7 @@ import pytest
 from bench import gpu_day
 from bench.torch_baseline import torch_modules, torch_pipeline
 from edgebs import cuda
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, ParityError
 from edgebs.manifest import Manifest
 from edgebs.pipeline import Pipeline
 from export.models import ModelRequest
@@ -86,6 +86,23 @@ def test_pytorch_is_compared_with_itself_one_frame_at_a_time(
     assert gpu_day.figures_of_pytorch(TINY, street_video, 4, 2)["tiny"] == {
         "failure": "PyTorch has no CUDA device here"
     }
+
+
+def test_a_plan_that_fails_its_gate_is_measured_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def fail(*_: Any) -> Any:
+        raise ParityError("flip_rate <= 0.001 failed with 0.002")
+
+    def measure(bundles: list[Path], *_: Any, **__: Any) -> dict[str, Any]:
+        asked.extend(bundle.name for bundle in bundles)
+        return {"runs": []}
+
+    monkeypatch.setattr(gpu_day, "export_bundles", fail)
+    monkeypatch.setattr(gpu_day, "bench_fps", measure)
+    found = gpu_day.figures_of_plans(TINY, "rtx", "v.avi", 4, 2)
+    assert found == {"tiny": {"runs": [], "parity_failure": "flip_rate <= 0.001 failed with 0.002"}}
+    assert asked == ["crossnet-dis-rtx-fp16"]
 
 
 def test_where_no_plan_builds_pytorch_is_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
