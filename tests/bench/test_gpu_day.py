@@ -73,6 +73,8 @@ def test_pytorch_is_compared_with_itself_one_frame_at_a_time(
     street_video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu_day, "cuda_baselines", cpu_ways)
+    monkeypatch.setattr("bench.fps.WARM_UP", 1)  # how long does not matter here
+    monkeypatch.setattr("bench.fps.TAIL", 1)
     found = gpu_day.figures_of_pytorch(TINY, street_video, 4, 2)["tiny"]
     assert [(run["way"], run["mode"]) for run in found["runs"]] == [
         ("eager", "sequential"), ("eager", "pipelined"), ("graphs", "sequential"), ("graphs", "pipelined"),
