@@ -39,12 +39,12 @@ def plan_layers(file: Path, module: str, options: DeviceOptions | None = None) -
     cuda.require_device()
     with cuda.on_device(options.device):
         logger = make_logger(trt)
-        runtime = open_runtime(trt, logger, options)
+        runtime, loader = open_runtime(trt, logger, options)
         engine = runtime.deserialize_cuda_engine(file.read_bytes())
         if engine is None:
             raise BackendError(f"{file} cannot be loaded: {last_error(logger)}")
         text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-        del engine, runtime  # in this order
+        del engine, runtime, loader  # in this order
     return layers_from_inspector(text)
 
 

@@ -57,7 +57,7 @@ class TensorRTEngine:
             check_plan_fits(build, plan_facts_here(module, options.device), where=str(file), target=target)
         self.logger = make_logger(self.trt)
         self._owners, self._counting = 1, threading.Lock()
-        self._runtime: Any = open_runtime(self.trt, self.logger, options)
+        self._runtime, self._loader = open_runtime(self.trt, self.logger, options)
         self.engine: Any = self._deserialized()
         self._batch = batch
         specs = {name: self._spec(name) for name in self._names()}
@@ -95,10 +95,11 @@ class TensorRTEngine:
             if not self._owners:
                 if self.runtime_cache is not None:
                     self.runtime_cache.keep()
-                # In this order: a cache needs its engine, an engine its runtime.
+                # In this order: a cache needs its engine, an engine its runtime, that one its loader.
                 self.runtime_cache = None
                 self.engine = None
                 self._runtime = None
+                self._loader = None
 
     def _deserialized(self) -> Any:
         engine = self._runtime.deserialize_cuda_engine(self.file.read_bytes())
@@ -145,19 +146,21 @@ def module_of(module: str, options: DeviceOptions) -> str:
     return "tensorrt_lean" if options.lean and module == "tensorrt" else module
 
 
-def open_runtime(trt: Any, logger: Any, options: DeviceOptions) -> Any:
-    """What deserialises plans: of `trt`, or of the lean runtime that the user chose.
+def open_runtime(trt: Any, logger: Any, options: DeviceOptions) -> tuple[Any, Any]:
+    """What deserialises plans, of `trt` or of the lean runtime that the user chose; and what loaded that one.
 
+    Let go of it last: a lean runtime does not hold it, and lives in a library that it opened.
     logger: of `make_logger`. Raises BackendError for a library that is none.
     """
     runtime: Any = trt.Runtime(logger)
+    loader = runtime
     if options.lean_runtime is not None:
         lean = runtime.load_runtime(str(existing_file(options.lean_runtime)))
         if lean is None:
             raise BackendError(f"{options.lean_runtime} is no lean runtime of TensorRT: {last_error(logger)}")
         runtime = lean
     runtime.engine_host_code_allowed = options.host_code
-    return runtime
+    return runtime, loader
 
 
 class TensorRTContext:

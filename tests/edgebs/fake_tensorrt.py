@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
+import weakref
 from enum import Enum, IntEnum
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -402,6 +403,8 @@ class FakeTensorRT(ModuleType):
         self.contexts: list[Context] = []
         self.host_code: list[bool] = []
         self.lean: list[str] = []
+        self.orphans = 0
+        """Lean runtimes that outlived what loaded them."""
         self.ILogger, self.TensorIOMode, self.TensorLocation = ILogger, TensorIOMode, TensorLocation
         self.engine_type: type[Engine] = EngineOf8
         self.LayerInformationFormat = SimpleNamespace(JSON="JSON")
@@ -428,13 +431,20 @@ class _Runtime:
     def __init__(self, module: FakeTensorRT, logger: Any) -> None:
         self.module, self.logger = module, logger
         self.engine_host_code_allowed = True
+        self.loader: weakref.ref[_Runtime] | None = None
 
     def load_runtime(self, path: str) -> _Runtime | None:
         if not path.endswith(".so.10"):
             self.logger.log(Severity.ERROR, "not a shared library")
             return None
         self.module.lean.append(path)
-        return _Runtime(self.module, self.logger)
+        lean = _Runtime(self.module, self.logger)
+        lean.loader = weakref.ref(self)  # as the real one: it does not hold its loader
+        return lean
+
+    def __del__(self) -> None:
+        if self.loader is not None and self.loader() is None:
+            self.module.orphans += 1
 
     def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
         self.module.host_code.append(self.engine_host_code_allowed)

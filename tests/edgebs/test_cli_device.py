@@ -143,6 +143,7 @@ def test_a_lean_library_loads_plans_where_it_was_chosen(
     library.write_bytes(b"code")
     assert run(*command, library)[0] == 0
     assert world.trt.lean == [str(library)] * 2
+    assert world.trt.orphans == 0
 
 
 def test_graphs_that_are_required_and_cannot_be_captured_are_an_error(
@@ -167,6 +168,7 @@ def test_layers_are_those_of_the_gpu_and_runtime_that_were_chosen(
     assert [layer["name"] for layer in json.loads(out)["segment"]] == ["compute", "bring"]
     assert set(world.cuda.current) == {1}
     assert world.trt.lean == [str(library)] * 2
+    assert world.trt.orphans == 0
     assert world.trt.host_code == [True, True]
 
 
