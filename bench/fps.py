@@ -119,7 +119,7 @@ def bench_fps(
     if frames < repeats or repeats < 1:
         raise ValueError(f"frames must be at least repeats ({repeats}), got {frames}")
     device = replace(device or DeviceOptions(), timed=True)
-    loaded = [load_bundle(bundle_path(bundle), device=device.device) for bundle in bundles]
+    loaded = [load_bundle(bundle_path(bundle), device=device.device, lean=device.lean) for bundle in bundles]
     if not cleanup:
         loaded = [Bundle(b.path, replace(b.manifest, cleanup=CleanupSettings())) for b in loaded]
     chunk = -(-frames // repeats)

@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -47,6 +48,8 @@ MODELS: Mapping[str, tuple[ModelRequest, str]] = {
 }
 """What is measured, and in which precision as plans."""
 EAGER = "eager"
+FAILURES = (EdgebsError, RuntimeError)
+"""Of one model, which must not cost the others: PyTorch's own, out of memory say, are RuntimeErrors."""
 
 
 def gpu_tests() -> dict[str, Any]:
@@ -95,7 +98,7 @@ def figures_of_plans(
                 failed = _exported(request)
                 measured = bench_fps([request.bundle_path(precision)], video, frames=frames, repeats=repeats)
                 found[name] = {**measured, **failed}
-            except EdgebsError as error:
+            except FAILURES as error:
                 found[name] = {"failure": str(error)}
     return found
 
@@ -117,7 +120,7 @@ def figures_of_pytorch(
     for name, (model, _) in models.items():
         try:
             found[name] = _ways(manifest_in_fp32(model), video, frames, repeats)
-        except EdgebsError as error:
+        except FAILURES as error:
             found[name] = {"failure": str(error)}
     return found
 
@@ -152,8 +155,17 @@ def _ways(manifest: Manifest, video: str | Path, frames: int, repeats: int) -> d
     }
 
 
-def gpu_day(parts: Sequence[str] = PARTS, *, frames: int = 300, repeats: int = 5) -> dict[str, Any]:
-    """Everything, as JSON. Raises BackendError without a GPU."""
+def gpu_day(
+    parts: Sequence[str] = PARTS,
+    *,
+    frames: int = 300,
+    repeats: int = 5,
+    keep: Callable[[Mapping[str, Any]], object] = lambda _: None,
+) -> dict[str, Any]:
+    """Everything, as JSON. keep: told what there is after each part: a lease may end in the middle.
+
+    Raises BackendError without a GPU.
+    """
     cuda.require_device()
     record: dict[str, Any] = {
         "gpu": cuda.device_facts().name,
@@ -164,13 +176,16 @@ def gpu_day(parts: Sequence[str] = PARTS, *, frames: int = 300, repeats: int = 5
     }
     if "tests" in parts:
         record["tests"] = gpu_tests()
+        keep(record)
     if "figures" in parts:
         target, why_none = plan_target()
         with video_or_rendered(None) as video:
             plans = figures_of_plans(MODELS, target, video, frames, repeats) if target else {}
             record["plans"] = {"target": target, "why_none": why_none, "figures": plans}
+            keep(record)
             if all("failure" in found for found in plans.values()):
                 record["pytorch"] = figures_of_pytorch(MODELS, video, frames, repeats)
+                keep(record)
     return record
 
 
@@ -182,14 +197,19 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300, help="counted frames a model and mode")
     parser.add_argument("--repeats", type=int, default=5, help="interleaved; the median counts")
     options = parser.parse_args()
+    if options.frames < options.repeats:
+        parser.error(f"--frames must be at least --repeats, {options.repeats}, got {options.frames}")
     with errors_in_one_line():
         parts = (options.only,) if options.only else PARTS
-        record = gpu_day(parts, frames=options.frames, repeats=options.repeats)
-        card = re.sub(r"[^a-z0-9]+", "-", record["gpu"].lower()).strip("-")
-        suffix = f"-{options.only}" if options.only else ""
-        file = options.out / f"{record['date'][:10]}-{card}{suffix}.json"
-        write_record(record, file)
-        note(f"wrote {file}")
+        gpu_day(parts, frames=options.frames, repeats=options.repeats, keep=partial(_write, options))
+
+
+def _write(options: argparse.Namespace, record: Mapping[str, Any]) -> None:
+    card = re.sub(r"[^a-z0-9]+", "-", record["gpu"].lower()).strip("-")
+    suffix = f"-{options.only}" if options.only else ""
+    file = options.out / f"{record['date'][:10]}-{card}{suffix}.json"
+    write_record(record, file)
+    note(f"wrote {file}")
 
 
 if __name__ == "__main__":

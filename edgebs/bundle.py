@@ -43,12 +43,12 @@ def is_bundle(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
-def load_bundle(path: Path | str, *, device: int = 0) -> Bundle:
+def load_bundle(path: Path | str, *, device: int = 0, lean: bool = False) -> Bundle:
     """Read and verify a bundle: format version, every file's SHA-256, and where its plans may run.
 
-    device: position of the GPU that plans will run on. Raises BundleError for a missing or damaged part,
-    EngineMismatch for a plan of another GPU or TensorRT; nothing is deserialised before that, because a plan
-    is native code.
+    device: position of the GPU that plans will run on. lean: whether tensorrt_lean loads them.
+    Raises BundleError for a missing or damaged part, EngineMismatch for a plan of another GPU or TensorRT;
+    nothing is deserialised before that, because a plan is native code.
     """
     path = Path(path)
     bundle = verify_files(path)
@@ -63,7 +63,7 @@ def load_bundle(path: Path | str, *, device: int = 0) -> Bundle:
             )
         from edgebs.backends.tensorrt import check_plan_fits_here
 
-        check_plan_fits_here(build, where=str(path), target=manifest.target, device=device)
+        check_plan_fits_here(build, where=str(path), target=manifest.target, device=device, lean=lean)
     return bundle
 
 

@@ -34,7 +34,8 @@ class DeviceOptions:
     """Whether plans may bring native code for the CPU, as version-compatible plans do that carry their own
     lean runtime. Only for plans that you built yourself."""
     lean: bool = False
-    """Whether the package tensorrt_lean loads the plans instead of tensorrt: version-compatible ones only."""
+    """Whether the package tensorrt_lean loads the plans instead of tensorrt: version-compatible ones only, of
+    its own version or with their runtime inside (`host_code`)."""
     lean_runtime: Path | None = None
     """Shared library of TensorRT's lean runtime (libnvinfer_lean.so.10, say) that loads version-compatible
     plans of that version; None for the installed TensorRT."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from edgebs.backends.tensorrt_module import INSTALL
 from edgebs.extras import EXPORT_MODULES
+from edgebs.plan import AHEAD_OF_TIME, ON_THE_GPU
 from edgebs.surroundings import Surroundings, look_around
 
 _JETPACK_VENV = "python3 -m venv --system-site-packages VENV, and install edgebs in that"
@@ -273,6 +274,8 @@ def _gpu_needs(here: Surroundings, target: TargetFacts) -> str:
         return "pip install 'edgebs[cuda]'"
     if here.gpu is None:
         return "an NVIDIA GPU"
+    if target.value == "rtx" and here.gpu.compute_capability not in (*AHEAD_OF_TIME, *ON_THE_GPU):
+        return f"a GPU that TensorRT-RTX knows; it has nothing for {here.gpu.compute_capability}"
     wanted = target.compute_capability
     if wanted and wanted != here.gpu.compute_capability:
         return f"a GPU of compute capability {wanted}; this one is {here.gpu.compute_capability}"

@@ -26,9 +26,14 @@ _BLOCK_BYTES = 1 << 20
 
 
 def kept_folder(name: str) -> Path:
-    """$XDG_CACHE_HOME/edgebs/`name`, or ~/.cache/edgebs/`name`. RuntimeError for a user without a home."""
+    """$XDG_CACHE_HOME/edgebs/`name`, or ~/.cache/edgebs/`name`."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "edgebs" / name
+    try:
+        return (Path(base) if base else Path("~/.cache").expanduser()) / "edgebs" / name
+    except RuntimeError:
+        # A user without a home, as in some containers: nothing is there, and nothing can be written, which is
+        # said when it is tried. Not the folder for temporary files, where anybody could put a network.
+        return Path(os.devnull) / "edgebs" / name
 
 
 def key_of(facts: Mapping[str, Any], content: bytes = b"") -> str:

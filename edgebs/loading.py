@@ -123,7 +123,9 @@ def verified_bundle(
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be a probability from 0 to 1, got {threshold}")
     verified = (
-        bundle if isinstance(bundle, Bundle) else load_bundle(bundle_path(bundle), device=device.device)
+        bundle
+        if isinstance(bundle, Bundle)
+        else load_bundle(bundle_path(bundle), device=device.device, lean=device.lean)
     )
     manifest = verified.manifest
     if threshold is not None:

@@ -17,7 +17,8 @@ class LeanRuntime(str, Enum):
     INSIDE = "inside"
     """In the plan, as native code that loading runs: `DeviceOptions.host_code` must allow it."""
     OUTSIDE = "outside"
-    """Elsewhere: the package tensorrt_lean (`DeviceOptions.lean`), or a library (`lean_runtime`)."""
+    """Elsewhere, of that very version: the package tensorrt_lean (`DeviceOptions.lean`), or a library
+    (`DeviceOptions.lean_runtime`)."""
 
 
 @dataclass(frozen=True, slots=True)

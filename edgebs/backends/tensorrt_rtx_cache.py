@@ -98,7 +98,7 @@ def open_runtime_cache(
     del facts["pci_bus_id"]  # where a card sits changes no kernel
     try:
         path = kept_folder("tensorrt-rtx") / f"{key_of(facts, file_digest(plan))[:32]}.kernels"
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         log.warning("no runtime cache for %s: %s", plan, error)
         return None
     return RuntimeCache(native, path, logger)

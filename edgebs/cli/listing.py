@@ -47,7 +47,7 @@ def _print_layers(bundle: Path, threads: int, device: DeviceOptions, json: bool)
     from edgebs.bundle import load_bundle
     from engines.layers import layers_of_network
 
-    loaded = load_bundle(bundle, device=device.device)  # also refuses a plan of another GPU
+    loaded = load_bundle(bundle, device=device.device, lean=device.lean)  # also refuses a plan of another GPU
     found = {
         name: layers_of_network(loaded.file(name), facts, threads, device)
         for name, facts in loaded.manifest.networks.items()

@@ -84,6 +84,12 @@ def test_pytorch_is_compared_with_itself_one_frame_at_a_time(
     assert len(first["fps_repeats"]) == 2
     fastest = max(run["fps"] for run in found["runs"])
     assert found["best_times_eager_sequential"] == pytest.approx(fastest / first["fps"])
+
+    def out_of_memory(_: Manifest) -> Any:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(gpu_day, "cuda_baselines", out_of_memory)
+    assert gpu_day.figures_of_pytorch(TINY, street_video, 4, 2)["tiny"] == {"failure": "CUDA out of memory"}
     monkeypatch.setattr(gpu_day, "cuda_baselines", lambda _: {})
     assert gpu_day.figures_of_pytorch(TINY, street_video, 4, 2)["tiny"] == {
         "failure": "PyTorch has no CUDA device here"
@@ -119,7 +125,11 @@ def test_where_no_plan_builds_pytorch_is_measured_all_the_same(monkeypatch: pyte
 
     monkeypatch.setattr(gpu_day, "export_bundles", refuse)
     monkeypatch.setattr(gpu_day, "figures_of_pytorch", lambda models, *_: {name: {} for name in models})
-    record = gpu_day.gpu_day(frames=5, repeats=1)
+    kept: list[set[str]] = []
+    record = gpu_day.gpu_day(frames=5, repeats=1, keep=lambda said: kept.append(set(said)))
+    assert [("tests" in said, "plans" in said, "pytorch" in said) for said in kept] == [
+        (True, False, False), (True, True, False), (True, True, True),
+    ]  # fmt: skip
     assert json.loads(json.dumps(record))["gpu"] == "NVIDIA H200"
     assert record["tests"] == {"passed": 3}
     assert set(record["plans"]["figures"]) == set(record["pytorch"]) == set(gpu_day.MODELS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -365,6 +365,28 @@ def test_a_version_compatible_plan_fits_later_versions_up_to_the_next_major(
             check_plan_fits(compatible, facts(tensorrt=here), where="bundle", target="gpu")
     with pytest.raises(EngineMismatch):
         check_plan_fits(facts(tensorrt=built), facts(tensorrt=here), where="bundle", target="gpu")
+
+
+@pytest.mark.parametrize(
+    ("place", "lean_version", "fits"),
+    [
+        ("outside", "10.3.0.30", True),
+        ("outside", "11.4.0.106", False),  # no newer lean runtime brings that of the builder
+        ("inside", "11.4.0.106", True),
+        ("inside", "10.1.0", False),
+    ],
+)
+def test_the_lean_package_must_be_of_the_version_that_built_a_plan_without_its_runtime(
+    place: str, lean_version: str, fits: bool, gpu: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lean = FakeTensorRT(gpu, name="tensorrt_lean")
+    lean.__version__ = lean_version
+    monkeypatch.setitem(sys.modules, "tensorrt_lean", lean)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    built = replace(facts(), version_compatible=True).to_json()
+    build = {**built, "networks": {"segment": {"lean_runtime": place}}}
+    with nullcontext() if fits else pytest.raises(EngineMismatch, match=lean_version):
+        check_plan_fits_here(build, where="bundle", target="gpu", lean=True)
 
 
 def test_the_lean_package_loads_plans_where_it_is_chosen(

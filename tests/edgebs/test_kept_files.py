@@ -30,6 +30,20 @@ def test_the_folder_follows_xdg_and_else_the_home(tmp_path: Path, monkeypatch: p
     assert kept_folder("openvino") == tmp_path / ".cache" / "edgebs" / "openvino"
 
 
+def test_without_a_home_nothing_is_kept_and_that_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    file = kept_folder("tensorrt") / "one.timing"
+    assert read_sealed(file, "timing cache") == b""
+    with pytest.raises(SinkError, match="cannot be written"):
+        write_sealed(file, b"kernels")
+
+
 def test_a_key_changes_with_facts_and_content_and_not_with_their_order() -> None:
     keys = {
         key_of({"a": 1, "b": 2}),

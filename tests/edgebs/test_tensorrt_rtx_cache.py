@@ -323,7 +323,7 @@ def test_a_user_without_a_home_runs_without_a_cache(
     monkeypatch.setattr(Path, "expanduser", homeless)
     process()
     run(file)
-    assert f"no runtime cache for {file}: Could not determine home directory" in caplog.text
+    assert "runtime cache not kept" in caplog.text
 
 
 @pytest.mark.parametrize("kept_before", [False, True])
