@@ -76,6 +76,6 @@ def _theirs_ms(file: Path, compute: str, threads: int) -> float:
 
 
 if __name__ == "__main__":
-    from bench.machine import usable_cores
+    from edgebs.threads import usable_cores
 
     print_json(compare(load_bundle(sys.argv[1]), usable_cores()))

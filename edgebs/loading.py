@@ -15,6 +15,7 @@ from edgebs.errors import BackendError
 from edgebs.manifest import CleanupSettings
 from edgebs.pipeline import Pipeline
 from edgebs.shipped import bundle_path
+from edgebs.threads import threads_beside_flow, usable_cores
 
 if TYPE_CHECKING:
     from edgebs.cameras import Cameras
@@ -33,7 +34,8 @@ def load(
 ) -> Pipeline:
     """Verify a bundle, load its engines, and return the pipeline. Use it as a context manager.
 
-    bundle: a folder, or the name of a shipped model. threads: CPU threads per engine; 0 uses every core.
+    bundle: a folder, or the name of a shipped model. threads: CPU threads per engine; 0 uses every core, or
+    leaves one to the flow (edgebs.threads).
     threshold: probability above which a pixel is foreground; None takes the bundle's own. cleanup: whether
     specks are removed from masks and holes filled, where the bundle says below which size. device: how plans
     run on an NVIDIA GPU; nothing to bundles for the CPU.
@@ -140,6 +142,7 @@ def verified_bundle(
 def _on_host(bundle: Bundle, threads: int) -> Pipeline:
     manifest = bundle.manifest
     engines: dict[str, Backend] = {}
+    threads = threads or threads_beside_flow(manifest, usable_cores())
     try:
         for network in manifest.networks:
             engines[network] = _open_network(bundle, network, threads)

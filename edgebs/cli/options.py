@@ -10,7 +10,9 @@ from edgebs.cli.parsing import finite
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads per engine; 0 uses every core.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="CPU threads per engine; 0 uses every core, or all but the flow's.")
+]
 Threshold = Annotated[
     float | None,
     typer.Option(
