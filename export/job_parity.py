@@ -84,8 +84,11 @@ def _is_judged_on_scenes(job: Job, manifest: Manifest) -> bool:
     return is_default and manifest.trained and job.request.model.facts.is_trained_on_scenes
 
 
-def control_of(job: Job, name: str) -> AccuracyControl:
-    """What judges a network while its layers are given back: F where there is a truth, else masks."""
+def control_of(job: Job, name: str) -> AccuracyControl | None:
+    """What judges a network while its layers are given back: F where there is a truth, else masks.
+
+    None for a network of flow vectors: the runtime makes the cue of them with what it knows of the scene.
+    """
     from export.validation import (
         CASES,
         control_by_cue_masks,
@@ -98,6 +101,8 @@ def control_of(job: Job, name: str) -> AccuracyControl:
     manifest = manifest_of(job, "fp32", dict.fromkeys(job.origins, "fp32"), {})
     data = job.request.data
     segment, feeds = job.onnx["segment", "fp32"], job.feeds["segment"][:CASES]
+    if name == "cue" and "cue" not in job.origins["cue"].outputs:
+        return None
     if name == "cue":
         return control_by_cue_masks(
             job.feeds["cue"][:CASES], feeds, job.onnx["cue", "fp32"], segment, manifest
@@ -105,9 +110,9 @@ def control_of(job: Job, name: str) -> AccuracyControl:
     if data is not None:
         with job.bar("frames to judge layers by"):
             original = torch_pipeline(manifest, torch_modules(manifest))
-            return control_by_truth(scored_cases(original, data), manifest.threshold)
+            return control_by_truth(scored_cases(original, data, CASES), manifest.threshold)
     # A background network would have to see each scene first: its masks on the stream judge instead.
     if _is_judged_on_scenes(job, manifest) and manifest.cue.intervals:
         with job.bar("scenes to judge layers by"):
-            return control_by_truth(scene_cases(manifest), manifest.threshold)
+            return control_by_truth(scene_cases(manifest, CASES), manifest.threshold)
     return control_by_masks(feeds, segment, manifest)

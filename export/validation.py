@@ -107,7 +107,7 @@ def _mask(probability: Array, manifest: Manifest) -> Frame:
     return mask_from_probability(probability[0], manifest.size, manifest.threshold)
 
 
-def scored_cases(original: Pipeline, root: Path, count: int = CASES) -> list[Case]:
+def scored_cases(original: Pipeline, root: Path, count: int) -> list[Case]:
     """At most `count` labelled frames below `root`, spread over its sequences, with the original's cue.
 
     original: the PyTorch pipeline. Raises SourceError where there are no scored sequences.
@@ -132,15 +132,16 @@ def scored_cases(original: Pipeline, root: Path, count: int = CASES) -> list[Cas
     return cases
 
 
-def scene_cases(manifest: Manifest, count: int = CASES) -> list[Case]:
-    """Frames of rendered scenes, one of each, for networks that were trained on such."""
+def scene_cases(manifest: Manifest, count: int) -> list[Case]:
+    """Frames of rendered scenes, one of each, for networks that were trained on such; the flow is DIS's."""
     from bench.varied_scene import PictureBank
+    from export.samples import scene_cue
     from export.training.samples import sequence_samples
 
     bank = PictureBank.open()
     cases = []
     for index in range(count):
-        samples = sequence_samples(manifest.cue, SCENE_SEED, index, manifest.size, bank)
+        samples = sequence_samples(scene_cue(manifest.cue), SCENE_SEED, index, manifest.size, bank)
         sample = samples[index % len(samples)]
         cue: Array = sample.cue[np.newaxis].astype(np.float32)
         feed: dict[str, Array] = {"frame": sample.frame[np.newaxis], "cue": cue}

@@ -37,7 +37,8 @@ class ExportWorkshop:
     """Real inputs of each network."""
     make_engine: Callable[[str, str], EngineFacts]
     judge: Callable[[Combination], Mapping[str, Any]]
-    control: Callable[[str], AccuracyControl]
+    control: Callable[[str], AccuracyControl | None]
+    """None where nothing can judge a network by itself: its INT8 is then taken whole or not at all."""
     quantise: Quantise
 
     def build(self, network: str, precision: str) -> None:
@@ -62,10 +63,13 @@ class ExportWorkshop:
 
     def give_back(self, network: str) -> Sequence[str]:
         """See Workshop."""
+        control = self.control(network)
+        if control is None:
+            return []
         plain = self.onnx[network, "int8"]
         before = set(layers_in_floating_point(plain))
         controlled = plain.with_name(f"controlled-{plain.name}")
-        self.quantise(network, controlled, self.control(network))
+        self.quantise(network, controlled, control)
         given_back = [name for name in layers_in_floating_point(controlled) if name not in before]
         if not given_back:
             controlled.unlink()

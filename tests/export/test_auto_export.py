@@ -7,7 +7,10 @@ import json
 import pytest
 
 import edgebs
+import export.job_files
 import export.job_parity
+import export.scene_parity
+import export.validation
 from bench.parity import judge
 from calib.calibration_set import make_calibration_set
 from edgebs.bundle import load_bundle, verify_files
@@ -80,3 +83,24 @@ def test_auto_needs_a_calibration_set_and_the_flows_precision_to_itself(tmp_path
         request(tmp_path)
     with pytest.raises(ExportError, match="leave --flow-precision out"):
         request(tmp_path, calibration=calibration, flow_precision="fp16")
+
+
+def test_where_int8_of_a_flow_network_costs_too_much_it_stays_in_fp16(tmp_path, monkeypatch):
+    """The segmenter's layers are tried first; masks cannot judge flow vectors by themselves."""
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(export.job_files, "CALIBRATION_SAMPLES", 2)
+    monkeypatch.setattr(export.scene_parity, "SEQUENCES", 1)
+    monkeypatch.setattr(export.validation, "CASES", 2)
+
+    def strict(manifest, levels, task):
+        passed = manifest.networks["cue"].precision == "fp16"
+        return {**judge(manifest, levels, task), "passed": passed, "enforced": True}
+
+    monkeypatch.setattr(export.job_parity, "judge", strict)
+    model = ModelRequest(model="edge", flow="net")
+    asked = ExportRequest(model=model, target="sm75", out=tmp_path, parity_frames=2, precisions=("auto",))
+    (bundle,) = export_bundles(asked)
+    manifest = verify_files(bundle.path).manifest
+    assert {name: facts.precision for name, facts in manifest.networks.items()}["cue"] == "fp16"
+    assert [entry["passed"] for entry in manifest.choice["tried"]][-1]
+    assert not manifest.choice["networks"]["cue"]["layers_in_floating_point"]
