@@ -10,14 +10,13 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+from edgebs.atomic import scratch_folder
 from edgebs.console import note, print_line
 
 RUNTIME_EXTRAS = ("cpu", "onnx", "headless", "cuda")
@@ -62,13 +61,13 @@ def wheels_for(requirement: str, jetpack: JetPack) -> list[str]:
     """File names of the wheels that pip would install; none, and pip's reason noted, where one is missing."""
     name = re.split(r"[<>=!~\[ ]", requirement)[0]
     pins = [pin for pin in jetpack.pins if re.split(r"[<>=!~]", pin)[0] == name]
-    with tempfile.TemporaryDirectory(prefix="edgebs-") as folder:
-        report = Path(folder) / "report.json"
+    with scratch_folder() as folder:
+        report = folder / "report.json"
         platforms = [word for tag in jetpack.tags() for word in ("--platform", tag)]
         command = [
             *(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed"),
             *("--only-binary=:all:", "--implementation", "cp", "--python-version", jetpack.python),
-            *("--target", folder, "--report", str(report), *platforms, requirement, *pins),
+            *("--target", str(folder), "--report", str(report), *platforms, requirement, *pins),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

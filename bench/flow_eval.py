@@ -9,7 +9,6 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +23,7 @@ from bench.flow_pairs import FlowPair, flow_pairs
 from bench.machine import machine_facts
 from bench.varied_bank import PictureBank
 from bench.varied_scene import VariedScene
-from edgebs.atomic import atomic_file
+from edgebs.atomic import atomic_file, scratch_folder
 from edgebs.backends import Backend, open_backend
 from edgebs.console import note, print_line
 from edgebs.cues import PRESETS
@@ -101,9 +100,9 @@ def network_methods(
 
     weights: safetensors of `edgebs train flow`; size: (H, W). Raises WeightsError for others.
     """
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with scratch_folder() as folder, ExitStack() as stack:
         methods = []
-        files = {gaps: _onnx_files(weights, size, gaps, precisions, Path(folder)) for gaps in ((1,), GAPS)}
+        files = {gaps: _onnx_files(weights, size, gaps, precisions, folder) for gaps in ((1,), GAPS)}
         for precision in precisions:
             engines = [open_backend("openvino", files[gaps][precision], threads=threads) for gaps in files]
             for engine in engines:

@@ -15,7 +15,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -29,6 +28,7 @@ from bench.gpu_bench import cuda_baselines
 from bench.machine import machine_facts
 from bench.stream import video_or_rendered
 from edgebs import cuda
+from edgebs.atomic import scratch_folder
 from edgebs.console import errors_in_one_line, note, progress_bar
 from edgebs.errors import EdgebsError, ParityError
 from edgebs.manifest import Manifest
@@ -54,8 +54,8 @@ FAILURES = (EdgebsError, RuntimeError)
 
 def gpu_tests() -> dict[str, Any]:
     """Run `pytest -m gpu`, failing without a GPU: how many passed, and what did not, and why."""
-    with tempfile.TemporaryDirectory(prefix="edgebs-") as folder:
-        report = Path(folder) / "tests.xml"
+    with scratch_folder() as folder:
+        report = folder / "tests.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", f"--junitxml={report}"]
         done = subprocess.run(command, env={**os.environ, "EDGEBS_REQUIRE_GPU": "1"}, check=False)
         if not report.is_file():
@@ -90,9 +90,9 @@ def figures_of_plans(
 ) -> dict[str, Any]:
     """Export each model to plans here and bench them, PyTorch on the GPU beside; by name, or the failure."""
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="edgebs-") as folder:
+    with scratch_folder() as folder:
         for name, (model, precision) in models.items():
-            out = Path(folder) / str(len(found))
+            out = folder / str(len(found))
             request = ExportRequest(model=model, target=target, precisions=(precision,), out=out)
             try:
                 failed = _exported(request)

@@ -7,7 +7,6 @@ and the flow between two frames is the one pose after the inverse of the other.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from bench.compositor import Canvas, Patch, draw_figure, flow_between
 from bench.figures import Figure
 from bench.light import Light, Sensor
 from bench.motion import random_sway
+from edgebs.atomic import atomic_file
 from edgebs.errors import SinkError
 from edgebs.tensors import Array, Frame
 
@@ -213,22 +213,21 @@ def scene_video(
     codecs = {".mp4": "mp4v", ".avi": "MJPG"}
     if target.suffix not in codecs:
         raise SinkError(f"{target}: a scene is written as .mp4 or .avi; give a name that ends so")
-    partial = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     height, width = options.size
     codec = cv2.VideoWriter.fourcc(*codecs[target.suffix])
-    writer = cv2.VideoWriter(str(partial), codec, options.fps, (width, height))
-    try:
-        if not writer.isOpened():
-            raise SinkError(f"{target}: OpenCV cannot open a video file there; check folder and permissions")
-        for frame in StreetScene(options):
-            writer.write(frame.image)
-            if progress is not None:
-                progress(frame.index + 1, options.frames)
-        writer.release()
+    with atomic_file(target, SinkError) as partial:
+        writer = cv2.VideoWriter(str(partial), codec, options.fps, (width, height))
+        try:
+            if not writer.isOpened():
+                raise SinkError(
+                    f"{target}: OpenCV cannot open a video file there; check folder and permissions"
+                )
+            for frame in StreetScene(options):
+                writer.write(frame.image)
+                if progress is not None:
+                    progress(frame.index + 1, options.frames)
+        finally:
+            writer.release()
         if not partial.is_file() or partial.stat().st_size == 0:
             raise SinkError(f"{target}: OpenCV wrote no video; check the space left on the disk")
-        partial.replace(target)
-    finally:
-        writer.release()
-        partial.unlink(missing_ok=True)
     return target

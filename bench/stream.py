@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 from bench.scenes import SceneOptions, StreetScene, scene_video
+from edgebs.atomic import scratch_folder
 from edgebs.errors import SourceError
 from edgebs.sources import open_source
 from edgebs.tensors import Frame
@@ -43,7 +43,7 @@ def video_or_rendered(
     if source is not None:
         yield source
         return
-    with tempfile.TemporaryDirectory(prefix="edgebs-") as folder:
-        video = Path(folder) / "rendered-street.avi"
+    with scratch_folder() as folder:
+        video = folder / "rendered-street.avi"
         scene_video(SceneOptions(frames=frames, seed=RENDERED_SEED), video, progress=progress)
         yield video

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgebs.atomic import scratch_folder
 from edgebs.errors import ExportError
 
 
@@ -17,8 +17,8 @@ def work_folder(file: Path) -> Iterator[Path]:
     Raises ExportError for every OSError inside the block: a full disk, a folder that is missing or read-only.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
-            yield Path(folder).resolve()
+        with scratch_folder(file) as folder:
+            yield folder.resolve()
     except OSError as error:
         reason = error.strerror or error
         raise ExportError(

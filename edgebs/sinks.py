@@ -7,7 +7,6 @@ whole. Leaving its `with` block by an exception discards what was written.
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,10 +15,11 @@ from typing import Protocol
 
 import cv2
 
+from edgebs.atomic import Partial
 from edgebs.errors import SinkError
 from edgebs.overlay import overlay
 from edgebs.tensors import Array, Frame
-from edgebs.video_writer import FRAMES_PER_CHECK, VideoWriter, partial_name, require_space
+from edgebs.video_writer import FRAMES_PER_CHECK, VideoWriter, require_space
 
 logger = logging.getLogger(__name__)
 
@@ -169,15 +169,14 @@ class MaskFolder:
             raise _exists(folder)
         _require_writable(folder)
         self._folder, self._force, self._frames = folder, force, 0
-        self._partial = partial_name(folder)
-        self._partial.mkdir()
+        self._partial = Partial(folder, "folder")
         self._is_open = True
 
     def write(self, frame: Frame, mask: Frame, probability: Array) -> None:  # noqa: ARG002
         """Add the mask."""
         if self._frames % FRAMES_PER_CHECK == 0:
             require_space(self._folder)
-        file = self._partial / f"{self._frames:06d}.png"
+        file = self._partial.path / f"{self._frames:06d}.png"
         is_encoded, content = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         try:
             if not is_encoded or file.write_bytes(content.tobytes()) != len(content):
@@ -200,16 +199,14 @@ class MaskFolder:
             logger.warning("no frame came: %s was not written", self._folder)
             return
         self._is_open = False
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
-        self._partial.rename(self._folder)
+        self._partial.keep()
         logger.info("wrote %d masks to %s", self._frames, self._folder)
 
     def discard(self) -> None:
         """Remove what was written."""
         if self._is_open:
             self._is_open = False
-            shutil.rmtree(self._partial, ignore_errors=True)
+            self._partial.discard()
 
     def __enter__(self) -> MaskFolder:
         """The sink itself."""

@@ -5,7 +5,6 @@ OpenCV's VideoWriter says nothing when a disk is full or a codec is missing; thi
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgebs.atomic import Partial
 from edgebs.capture import Capture, has_backend, quiet_opencv
 from edgebs.errors import SinkError
 
@@ -30,12 +30,12 @@ class VideoWriter:
     ) -> None:
         """size: (height, width), even. The file appears at `path` when `finish` succeeds."""
         self._path, self._frames = path, 0
-        self._partial = partial_name(path)
+        self._partial = Partial(path)
         backend = cv2.CAP_FFMPEG if has_backend(cv2.CAP_FFMPEG) else cv2.CAP_ANY
         code = cv2.VideoWriter.fourcc(*fourcc)
         with quiet_opencv():
             self._writer: Any = cv2.VideoWriter(
-                str(self._partial), backend, code, fps, (size[1], size[0]), not is_grey
+                str(self._partial.path), backend, code, fps, (size[1], size[0]), not is_grey
             )
         if not self._writer.isOpened():
             self.discard()
@@ -56,19 +56,19 @@ class VideoWriter:
         """Close the file, check that it holds every frame, and give it its name."""
         self._writer.release()
         if not self._has_last_frame():
-            size_bytes = self._partial.stat().st_size if self._partial.exists() else 0
+            size_bytes = self._partial.path.stat().st_size if self._partial.path.exists() else 0
             self.discard()
             free_bytes = shutil.disk_usage(self._path.parent).free
             raise SinkError(
                 f"{self._path} was not written: the last of {self._frames} frames cannot be read back "
                 f"({size_bytes} bytes, {free_bytes >> 20} MiB free). Free some space or lift the quota."
             )
-        self._partial.replace(self._path)
+        self._partial.keep()
 
     def _has_last_frame(self) -> bool:
         """The header of a file that was cut off still counts every frame: ask for the last one itself."""
         with quiet_opencv():
-            written = Capture(str(self._partial))
+            written = Capture(str(self._partial.path))
             is_whole = written.is_open and written.has_frame(self._frames - 1)
         written.close()
         return is_whole
@@ -76,12 +76,7 @@ class VideoWriter:
     def discard(self) -> None:
         """Remove what was written."""
         self._writer.release()
-        self._partial.unlink(missing_ok=True)
-
-
-def partial_name(path: Path) -> Path:
-    """The temporary name beside `path`: hidden, of this process, with the ending that chooses the format."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+        self._partial.discard()
 
 
 def require_space(path: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgebs.atomic import scratch_folder
 from edgebs.errors import BackendError, MissingDependency
 from edgebs.tensors import TensorSpec
 from engines.layers import RUNS, LayerFacts, blank_feed, median_ms
@@ -23,12 +23,12 @@ def onnxruntime_layers(file: Path, inputs: Mapping[str, TensorSpec], threads: in
         import onnxruntime
     except ImportError as error:
         raise MissingDependency("needs ONNX Runtime: pip install 'edgebs[onnx]'") from error
-    with tempfile.TemporaryDirectory(prefix="edgebs-") as folder:
+    with scratch_folder() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
         options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
+        options.profile_file_prefix = str(folder / "profile")
         try:
             session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own exceptions share no base

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from bench.parity import TaskLevel
 from calib.stored_set import CalibrationSet
+from edgebs.atomic import scratch_folder
 from edgebs.errors import ExportError
 from engines.build import EngineFacts
 from engines.targets import Target
@@ -65,8 +65,8 @@ def work_folder(out: Path) -> Iterator[Path]:
     """A folder in `out` for unfinished files, gone at the end. Raises ExportError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
-            yield Path(folder)
+        with scratch_folder(out / "export") as folder:
+            yield folder
     except OSError as cause:
         where = cause.filename or out
         raise ExportError(

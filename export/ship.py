@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.scored import FOREGROUND, UNKNOWN
-from edgebs.atomic import atomic_file, atomic_folder
+from edgebs.atomic import atomic_file, atomic_folder, scratch_folder
 from edgebs.bundle import Bundle, rewrite_manifest, verify_files
 from edgebs.console import errors_in_one_line, note, progress_bar
 from edgebs.errors import ExportError
@@ -73,19 +72,19 @@ def ship(
         raise ExportError(f"{weights} holds weights of {model}, not of {', '.join(known)}.")
     graph = module_from_description(stored)
     load_weights(graph.network, weights)
-    with tempfile.TemporaryDirectory(prefix="edgebs-ship-") as folder:
+    with scratch_folder() as folder:
         plain = ModelRequest(model=model, weights=str(weights))
         if threshold is None:
             sequences = sequences or THRESHOLD_SEQUENCES
             threshold = best_threshold(graph, plain.cue, plain.size, bar, sequences)
             note(f"threshold {threshold:g}, chosen on {sequences} rendered sequences")
         folded = deployed(graph)
-        file = Path(folder) / f"{model}.safetensors"
+        file = folder / f"{model}.safetensors"
         save_weights(folded.network, file, {**stored, **description_of(folded)})
         request = ExportRequest(
             model=ModelRequest(model=model, weights=str(file), threshold=threshold),
             precisions=tuple(NAMES),
-            out=Path(folder) / "bundles",
+            out=folder / "bundles",
             data=data,
             speck_px=CLEANED_PX,
             hole_px=CLEANED_PX,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgebs.atomic import atomic_file
 from edgebs.errors import WeightsError
 from edgebs.manifest import CueSettings
 from export.crossnet import CrossNet
@@ -107,16 +107,12 @@ def save_weights(module: nn.Module, file: Path, description: Mapping[str, Any] |
     from safetensors.torch import save_file
 
     metadata = {METADATA_KEY: json.dumps(dict(description or {}), sort_keys=True)}
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    tensors = {name: tensor.contiguous() for name, tensor in weights_of(module).items()}
     try:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in weights_of(module).items()}, unfinished, metadata
-        )
-        unfinished.replace(file)
-    except (OSError, SafetensorError) as error:
+        with atomic_file(file, WeightsError) as unfinished:
+            save_file(tensors, unfinished, metadata)
+    except SafetensorError as error:
         raise WeightsError(f"cannot write weights to {file}: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def weights_description(file: Path) -> dict[str, Any]:

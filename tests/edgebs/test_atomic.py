@@ -1,8 +1,13 @@
 import errno
+import subprocess
+import sys
+import textwrap
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from edgebs.atomic import atomic_file, atomic_folder
+from edgebs.atomic import Partial, atomic_file, atomic_folder
 from edgebs.errors import BundleError
 
 
@@ -36,7 +41,7 @@ def test_an_exception_leaves_nothing_and_keeps_what_was_there(tmp_path):
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, whole):
     def full():
         with whole(tmp_path / "out", BundleError) as temporary:
-            assert temporary.parent == tmp_path
+            assert tmp_path in temporary.parents
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(BundleError, match=r"out cannot be written: No space left on device.*free space"):
@@ -76,3 +81,129 @@ def test_a_parent_that_is_a_file_is_a_clear_error(tmp_path):
         atomic_file(tmp_path / "file" / "x", BundleError),
     ):
         pass
+
+
+@contextmanager
+def started(code):
+    """A process that runs `code` after the imports and has come to its print(); killed afterwards."""
+    with subprocess.Popen(
+        [sys.executable, "-c", f"import time\nfrom pathlib import Path\n{textwrap.dedent(code)}"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "writing\n"
+            yield
+        finally:
+            process.kill()
+
+
+WRITER = """
+    from edgebs.atomic import Partial
+    partial = Partial(Path({target!r}), {kind!r})
+    Path(partial.path, "000000.png").touch() if {kind!r} == "folder" else partial.path.touch()
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_process_left_is_removed_by_the_next_writer_of_that_target(tmp_path, kind, caplog):
+    target = tmp_path / "masks"
+    with started(WRITER.format(target=str(target), kind=kind)):
+        pass
+    (stale,) = leftovers(tmp_path)
+    partial = Partial(target, kind)
+    assert leftovers(tmp_path) == [f"{partial.path.name if kind == 'folder' else partial.path.parent.name}"]
+    assert leftovers(tmp_path) != [stale]
+    assert "left by a process that was killed" in caplog.text
+    partial.discard()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_another_process_writes_is_left_alone(tmp_path, kind):
+    target = tmp_path / "masks"
+    with started(WRITER.format(target=str(target), kind=kind)):
+        theirs = leftovers(tmp_path)
+        Partial(target, kind).discard()
+        assert leftovers(tmp_path) == theirs
+
+
+def test_the_places_of_other_targets_are_left_alone(tmp_path):
+    for name in (
+        ".other.0123abcd.partial",
+        ".masks.1.partial",
+        ".masks.0123abcd.partial.png",
+        "masks.partial",
+    ):
+        (tmp_path / name).mkdir()
+    before = leftovers(tmp_path)
+    Partial(tmp_path / "masks", "folder").discard()
+    assert leftovers(tmp_path) == before
+
+
+def test_a_folder_whose_replacement_was_killed_is_given_back(tmp_path):
+    old = tmp_path / ".masks.0123abcd.replaced"
+    old.mkdir()
+    (old / "old").touch()
+    Partial(tmp_path / "masks", "folder").discard()
+    assert leftovers(tmp_path) == ["masks"]
+    assert leftovers(tmp_path / "masks") == ["old"]
+
+
+def test_a_folder_is_kept_where_its_replacement_is_interrupted(tmp_path, monkeypatch):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "old").touch()
+    replace = Path.replace
+
+    def interrupted(path, target):
+        if path.name.endswith(".partial"):
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        atomic_folder(tmp_path / "b", BundleError, force=True),
+    ):
+        pass
+    assert leftovers(tmp_path) == ["b"]
+    assert leftovers(tmp_path / "b") == ["old"]
+
+
+def test_a_file_never_replaces_a_folder(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "old").touch()
+    with (
+        pytest.raises(BundleError, match="cannot be written: Is a directory"),
+        atomic_file(tmp_path / "b", BundleError) as temporary,
+    ):
+        temporary.touch()
+    assert leftovers(tmp_path / "b") == ["old"]
+
+
+def test_all_that_is_open_is_removed_before_a_process_ends_at_once(tmp_path):
+    ending = subprocess.run(
+        [sys.executable, "-c", ENDING, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ending.returncode, ending.stderr) == (5, "")
+    assert leftovers(tmp_path) == []
+
+
+ENDING = """
+import os, sys
+from pathlib import Path
+from edgebs.atomic import Partial, discard_all, scratch_folder
+from edgebs.errors import SinkError
+folder = Path(sys.argv[1])
+open_file, open_folder = Partial(folder / "a.mkv"), Partial(folder / "b", "folder")
+scratch = scratch_folder(folder / "c")
+open_file.path.touch()
+(open_folder.path / "000000.png").touch()
+(scratch.__enter__() / "big").touch()
+assert len(list(folder.iterdir())) == 3
+discard_all()
+os._exit(5)
+"""

@@ -74,6 +74,7 @@ def test_no_temporary_file_is_left_behind(file: Path) -> None:
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").touch()
     with pytest.raises(WeightsError, match="nowhere"):
         save_weights(seeded(), tmp_path / "nowhere" / "weights.safetensors")
 
