@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
-import weakref
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import cast, overload
@@ -21,6 +20,7 @@ from edgebs.preprocess import check_frame, network_frame
 from edgebs.run import Clock, Counters, Result, Run, Stages, Work
 from edgebs.sources import Source, SourceFrame, open_source
 from edgebs.tensors import Array, Frame
+from edgebs.turns import Turn, Turns
 
 __all__ = ["Counters", "Pipeline", "Result", "Run"]
 
@@ -45,19 +45,20 @@ class Pipeline:
         else:
             self._path = HostPath(cast(Backend, segment), cue)
         self._cue: Cue | None = self._path.cue
-        self._running = threading.Lock()
+        self._turns = Turns()
         self._next_index = 0
-        self._run: weakref.ref[Run] | None = None
         self._restored: Mapping[str, Array] | None = None
 
     def process(self, frame: Frame, captured_s: float | None = None) -> Result:
         """Segment one frame now, in the caller's thread, with the history of the frames before it.
 
-        frame: (H, W, 3) uint8 BGR. Raises SourceError for anything else, RuntimeError while `run` is active.
+        frame: (H, W, 3) uint8 BGR. Raises SourceError for anything else, RuntimeError while another thread is
+        in `process` or uses a `run`. A run that this thread has left is ended, as by `run`.
         """
-        if not self._running.acquire(blocking=False):
-            raise RuntimeError("the pipeline is running; process() and run() cannot overlap")
+        turn = Turn()
         try:
+            if not self._turns.take(turn):
+                raise RuntimeError("the pipeline is running; process() and run() cannot overlap")
             index = self._next_index
             arrived_s = time.perf_counter()
             work = self._cued(SourceFrame(image=frame, captured_s=captured_s, index=index), index, arrived_s)
@@ -65,7 +66,7 @@ class Pipeline:
             self._next_index += 1
             return result
         finally:
-            self._running.release()
+            self._turns.release(turn)
 
     def run(self, source: str | Path | int | Source | Iterable[Frame], *, frames: int | None = None) -> Run:
         """One result per frame of `source`, in order, both stages overlapping.
@@ -76,22 +77,27 @@ class Pipeline:
         The history starts empty. Leaving the loop ends the workers. An error in a worker is raised here
         as StageError with the frame's index, after the results of the frames before it. A source that
         cannot be opened is SourceError here and now.
+        One run at a time: an older run of this pipeline is ended where its thread is the one that calls, or
+        has ended (an interrupted notebook cell leaves a run so); asking it for another result is RuntimeError
+        then. While another thread uses the older one, RuntimeError is raised here.
         """
-        if not self._running.acquire(blocking=False):
-            raise RuntimeError(
-                "the pipeline is already running; one run at a time, or one pipeline per camera"
-            )
+        turn = Turn()
         try:
+            if not self._turns.take(turn):
+                raise RuntimeError(
+                    "the pipeline is already running; one run at a time, or one pipeline per camera"
+                )
             opened = open_source(source)
+            self.reset()
+            self.counters = Counters()
+            release = partial(self._turns.release, turn)
+            stages = Stages(opened, frames, self.counters, self._cued, self._segmented, release)
+            run = Run(stages)
+            turn.give_to(run, stages)
+            return run
         except BaseException:
-            self._running.release()
+            self._turns.release(turn)
             raise
-        self.reset()
-        self.counters = Counters()
-        stages = Stages(opened, frames, self.counters, self._cued, self._segmented, self._running.release)
-        run = Run(stages)
-        self._run = weakref.ref(run)
-        return run
 
     def segment(self, small: Frame, cue: Mapping[str, Array]) -> Array:
         """Foreground probability (h, w) float32 of a frame at network size with a given cue.
@@ -169,12 +175,13 @@ class Pipeline:
 
     def close(self) -> None:
         """End a run that is still active and free the engines. May be called twice."""
-        run = self._run() if self._run is not None else None
-        if run is not None:
-            run.close()
-        # A process() in another thread is let finish: freeing an engine that runs crashes the process.
-        with self._running:
+        turn = Turn()
+        try:
+            # Waits for process() in other threads: freeing an engine that runs crashes the process.
+            self._turns.close(turn)
             self._path.close()
+        finally:
+            self._turns.release(turn)
 
     def __enter__(self) -> Pipeline:
         """The pipeline itself."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from queue import SimpleQueue
 from types import TracebackType
 
-from edgebs.channel import Channel
+from edgebs.channel import Channel, Latch
 from edgebs.errors import StageError
 from edgebs.path import Begun
 from edgebs.sources import Source, SourceFrame
@@ -85,7 +89,12 @@ class Clock:
 
 
 class Stages:
-    """Both workers and the channels between them. Threads hold this; the caller holds `Run`."""
+    """Both workers, the channels between them, and the supervisor that starts and ends them.
+
+    Threads hold this; the caller holds `Run`. The caller may be the main thread, which KeyboardInterrupt hits
+    at any bytecode, so it only gives orders, by single calls that cannot be cut in two. What takes locks or
+    must be complete happens in the supervisor, a thread that receives no signals.
+    """
 
     def __init__(
         self,
@@ -105,15 +114,23 @@ class Stages:
             threading.Thread(target=work, name=f"edgebs-{work.__name__.strip('_')}", daemon=True)
             for work in (self._cue_stage, self._segment_stage)
         ]
+        self._supervisor = threading.Thread(target=self._supervise, name="edgebs-run", daemon=True)
         self._is_reading = False
-        self._has_started = False
-        self._is_ended = False
-        self._ending = threading.Lock()
+        self._is_begun = False
+        self._beginning = threading.Lock()
+        self._end_asked: SimpleQueue[None] = SimpleQueue()
+        self._over = Latch()
+        self.is_ending = False
+        """Whether the end was asked for, or has come."""
+        self.user = threading.get_ident()
+        """The thread that made the run, then the one that asked for a result last."""
 
     def next(self) -> Result | None:
         """The next result; None after the last one. Raises StageError where a worker failed."""
-        if not self._has_started and not self._started():
+        self.user = threading.get_ident()
+        if self.is_ending:
             return None
+        self._begin()
         item = self._done.get()
         if isinstance(item, StageError):
             raise item
@@ -121,40 +138,66 @@ class Stages:
             self._counters.frames_out += 1
         return item
 
+    def ask_to_end(self) -> None:
+        """Stop both workers, without waiting for them. May be called twice, and by any thread."""
+        self.is_ending = True
+        self._end_asked.put(None)
+        self._begin()
+
     def end(self) -> None:
         """Stop both workers and wait for them. Only a worker that waits for its source is left to itself."""
-        if threading.current_thread() in self._workers:
-            # A worker cannot wait for itself: its source may close the run, or the garbage collector may.
-            threading.Thread(target=self.end, name="edgebs-end", daemon=True).start()
-            return
-        with self._ending:
-            if self._is_ended:
-                return
-            self._is_ended = True
+        self.ask_to_end()
+        # A worker cannot wait for itself: its source may close the run, or the garbage collector may.
+        if threading.get_ident() not in [thread.ident for thread in (*self._workers, self._supervisor)]:
+            self._over.wait()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether both workers have ended."""
+        return self._over.is_open
+
+    def _begin(self) -> None:
+        """Start the supervisor, once."""
+        if not self._is_begun:
+            # One call. Thread.start() takes locks, and an interruption in it leaves the run half started.
+            _thread.start_new_thread(self._start_supervisor, ())
+            self._is_begun = True
+
+    def _start_supervisor(self) -> None:
+        if self._beginning.acquire(blocking=False):  # never released: the first one starts it
+            try:
+                self._supervisor.start()
+            except RuntimeError:  # no more threads
+                self._supervise()
+
+    def _supervise(self) -> None:
+        try:
+            self._start_workers()
+            self._end_asked.get()
             self._cued.cancel()
             self._done.cancel()
-            if self._has_started:
-                self._join()
-            else:
-                self._source.close()
+            self._join()
+        finally:
             self._counters.frames_dropped = self._counters.frames_in - self._counters.frames_out
             self._ended()
+            self._over.open()
 
-    def _started(self) -> bool:
-        """Start the workers; False where the run was ended before its first frame."""
-        # Held: another thread that ends the run meanwhile would join a worker that is yet to start.
-        with self._ending:
-            if not self._is_ended:
-                self._has_started = True
-                for worker in self._workers:
-                    worker.start()
-            return self._has_started
+    def _start_workers(self) -> None:
+        try:
+            for worker in self._workers:
+                # The cue stage closes the source at its end, so it is started also to read nothing.
+                worker.start()
+        except BaseException as cause:
+            self._done.put(_failure("start", 0, cause))
+            self._done.finish()
 
     def _join(self) -> None:
         cue, segment = self._workers
         # A network ends by itself, and must: its engine may be freed next. A source may block for ever.
-        if segment.is_alive():  # not where Ctrl-C came before it was started
+        if segment.ident is not None:  # else it could not be started
             segment.join()
+        if cue.ident is None:
+            self._source.close()
         deadline = time.monotonic() + LEAVE_S
         while cue.is_alive() and not (self._is_reading and time.monotonic() > deadline):
             cue.join(0.01)
@@ -165,7 +208,7 @@ class Stages:
             with closing(self._source):
                 while self._frames is None or index < self._frames:
                     stage = "source"
-                    if not self._cued.wait_for_room():
+                    if not self._cued.wait_for_room() or self.is_ending:
                         return
                     clock = Clock()
                     item = self._read()
@@ -191,7 +234,7 @@ class Stages:
         finally:
             self._is_reading = False
         # A source that blocked past the end of the run must not touch the history of the next one.
-        return None if self._is_ended else item
+        return None if self.is_ending else item
 
     def _segment_stage(self) -> None:
         index = 0
@@ -218,23 +261,47 @@ def _failure(stage: str, index: int, cause: BaseException) -> StageError:
 
 
 class Run(Iterator[Result]):
-    """The results of one run, in order. Leaving the loop, `close`, or letting go of it ends the workers."""
+    """The results of one run, in order. Leaving the loop, `close`, or letting go of it ends the workers.
+
+    So does an interruption (KeyboardInterrupt) while a result is waited for. Where it hits elsewhere in the
+    loop, the traceback may keep the run alive; then the next `run` or `process` of the pipeline ends it.
+    """
 
     def __init__(self, stages: Stages) -> None:
         """Nothing is read before the first result is asked for."""
         self._stages = stages
+        self._superseded = False
+        # After __del__, which an interruption may cut short.
+        weakref.finalize(self, stages.ask_to_end).atexit = False
 
     def __next__(self) -> Result:
-        """The next result. Raises StageError with the frame's index where a worker failed."""
+        """The next result.
+
+        Raises StageError with the frame's index where a worker failed, RuntimeError where a later call of the
+        pipeline's `run` or `process` ended this run.
+        """
+        if self._superseded:
+            raise RuntimeError(
+                "this run was ended by a later run() or process() of its pipeline. One run at a time: use a "
+                "pipeline per camera."
+            )
         try:
             result = self._stages.next()
         except StageError:
             self.close()
             raise
+        except BaseException:
+            self._stages.ask_to_end()
+            raise
         if result is None:
             self.close()
             raise StopIteration
         return result
+
+    def supersede(self) -> None:
+        """End the workers; asking for another result is an error from now on."""
+        self._superseded = True
+        self.close()
 
     def close(self) -> None:
         """End the workers. May be called twice, and by another thread."""
@@ -252,5 +319,7 @@ class Run(Iterator[Result]):
 
     def __del__(self) -> None:
         """A loop that was left holds its iterator no longer: end the workers."""
-        with suppress(Exception):
-            self.close()
+        # When the interpreter ends, no thread is left that could end anything.
+        if not sys.is_finalizing():
+            with suppress(Exception):
+                self.close()

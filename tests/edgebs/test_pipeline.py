@@ -1,7 +1,11 @@
 import gc
 import itertools
+import os
+import signal
+import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -136,16 +140,168 @@ def test_process_refuses_what_is_no_frame(frame):
         pipeline.process(frame)
 
 
-def test_process_and_a_second_run_are_refused_while_running():
+@contextmanager
+def used_by_another_thread(results):
+    """A thread that has taken the first result and lives on."""
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def use():
+        next(results)
+        has_begun.set()
+        may_end.wait(10)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    has_begun.wait(10)
+    try:
+        yield
+    finally:
+        may_end.set()
+        thread.join()
+
+
+def test_process_and_a_second_run_are_refused_while_another_thread_uses_a_run():
     with fake_pipeline() as pipeline:
         results = pipeline.run(itertools.repeat(grey_frame(1)))
-        next(results)
-        with pytest.raises(RuntimeError, match="cannot overlap"):
-            pipeline.process(grey_frame(1))
-        with pytest.raises(RuntimeError, match="already running"):
-            next(pipeline.run([grey_frame(1)]))
-        results.close()
+        with used_by_another_thread(results):
+            with pytest.raises(RuntimeError, match="cannot overlap"):
+                pipeline.process(grey_frame(1))
+            with pytest.raises(RuntimeError, match="already running"):
+                next(pipeline.run([grey_frame(1)]))
+            results.close()
+            assert pipeline.process(grey_frame(1)).index == 0
+
+
+@pytest.mark.parametrize("later", [lambda p: p.process(grey_frame(1)), lambda p: p.run([grey_frame(1)])])
+def test_a_later_call_ends_a_run_of_the_same_thread_and_the_run_says_so(later):
+    with fake_pipeline() as pipeline:
+        older = pipeline.run(itertools.repeat(grey_frame(1)))
+        next(older)
+        kept = later(pipeline)
+        with pytest.raises(RuntimeError, match=r"ended by a later run\(\) or process\(\)"):
+            next(older)
+        del kept
+    assert_gone_within_a_second()
+
+
+def test_a_later_run_ends_one_whose_thread_has_ended():
+    with fake_pipeline() as pipeline:
+        older = pipeline.run(itertools.repeat(grey_frame(1)))
+        with used_by_another_thread(older):
+            pass
+        assert len(list(pipeline.run([grey_frame(1)]))) == 1
+        with pytest.raises(RuntimeError, match="ended by a later"):
+            next(older)
+
+
+def interrupted_in_the_loop(pipeline):
+    run = pipeline.run(itertools.repeat(grey_frame(1)))
+    for _ in run:
+        raise KeyboardInterrupt
+
+
+def interrupted_while_waiting(pipeline):
+    def frames():
+        yield grey_frame(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        yield from itertools.repeat(grey_frame(1))
+
+    for _ in pipeline.run(frames()):
+        pass
+
+
+@pytest.mark.parametrize("cell", [interrupted_in_the_loop, interrupted_while_waiting])
+def test_an_interrupted_notebook_cell_leaves_the_pipeline_usable(cell):
+    with fake_pipeline() as pipeline:
+        with pytest.raises(KeyboardInterrupt) as kept:  # as sys.last_value keeps it, and with it the run
+            cell(pipeline)
+        assert [result.index for result in pipeline.run([grey_frame(1)] * 3)] == [0, 1, 2]
         assert pipeline.process(grey_frame(1)).index == 0
+        assert_gone_within_a_second()
+        del kept
+
+
+def test_an_iteration_that_was_interrupted_is_over():
+    with fake_pipeline() as pipeline:
+        run = pipeline.run(itertools.chain([grey_frame(1)], interrupting(), itertools.repeat(grey_frame(1))))
+        with pytest.raises(KeyboardInterrupt):
+            for _ in run:
+                pass
+        assert_gone_within_a_second()
+        assert list(run) == []
+
+
+def interrupting():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.3)
+    yield grey_frame(1)
+
+
+class InterruptedAt:
+    """Raises KeyboardInterrupt in the n-th line, call or return of edgebs's own code in this thread.
+
+    Not in the n-th bytecode: an exception of a trace function there corrupts the stack of CPython 3.11.
+    """
+
+    def __init__(self, number):
+        self.left = number
+
+    def __enter__(self):
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(None)
+
+    def _trace(self, frame, _event, _argument):
+        if "/edgebs/" not in frame.f_code.co_filename or "/tests/" in frame.f_code.co_filename:
+            return None
+        self.left -= 1
+        if self.left < 0:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return self._trace
+
+
+def a_loop(pipeline):
+    for result in pipeline.run([grey_frame(1)] * 9):
+        if result.index == 1:
+            break
+
+
+def a_run_closed(pipeline):
+    with pipeline.run([grey_frame(1)] * 9) as run:
+        next(run)
+
+
+def a_run_to_its_end(pipeline):
+    list(pipeline.run([grey_frame(1)]))
+
+
+def one_frame(pipeline):
+    pipeline.process(grey_frame(1))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Run.__del__ was interrupted
+@pytest.mark.parametrize("use", [a_loop, a_run_closed, a_run_to_its_end, one_frame])
+def test_an_interruption_anywhere_leaves_the_pipeline_usable_and_no_worker(use):
+    kept, hit = [], 0  # the tracebacks, which keep the runs
+    with fake_pipeline() as pipeline:
+        for number in itertools.count():
+            try:
+                with InterruptedAt(number) as interruption:
+                    use(pipeline)
+                if interruption.left >= 0:
+                    break
+            except KeyboardInterrupt as error:
+                kept.append(error)
+            hit += 1
+            assert len(list(pipeline.run([grey_frame(1)] * 2))) == 2
+            assert pipeline.process(grey_frame(1)).index == 0
+        assert hit > 30
+        assert closes(pipeline)
+    assert_gone_within_a_second()
 
 
 def test_a_source_that_blocks_does_not_hold_the_caller_nor_touch_the_next_run():
@@ -340,18 +496,18 @@ def test_a_run_that_another_thread_closes_while_it_starts_frees_the_pipeline(mon
     assert_gone_within_a_second()
 
 
-def test_a_run_that_is_interrupted_while_it_starts_frees_the_pipeline(monkeypatch):
+def test_a_run_whose_threads_cannot_be_started_frees_the_pipeline(monkeypatch):
     pipeline = fake_pipeline()
     start = threading.Thread.start
 
-    def interrupted(thread):
+    def refused(thread):
         if thread.name == "edgebs-segment_stage":
-            raise KeyboardInterrupt
+            raise RuntimeError("can't start new thread")
         start(thread)
 
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", refused)
+        with pytest.raises(StageError, match="'start' failed: RuntimeError: can't start new thread"):
             list(pipeline.run([grey_frame(1)] * 9))
     assert closes(pipeline)
     assert_gone_within_a_second()
