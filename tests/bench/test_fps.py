@@ -1,13 +1,16 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from fakes import fake_manifest
+from fakes import fake_manifest, grey_frame
 
 from bench.fps import (
     PAPER,
     TAIL,
     WARM_UP,
+    Samples,
+    _count_sequential,
     _is_the_papers,
     _warnings,
     bench_fps,
@@ -16,6 +19,7 @@ from bench.fps import (
 )
 from bench.report import fps_table
 from edgebs.errors import EdgebsError, SourceError
+from edgebs.sources import open_source
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +66,29 @@ def test_the_figures_agree_with_each_other(record):
         # Width 4 is not the network that the paper timed.
         assert run["times_paper"] is None
         assert run["times_baseline"] == pytest.approx(run["fps"] / record["baseline"]["fps"])
-    sequential = next(run for run in record["runs"] if run["mode"] == "sequential")
-    # One frame after the other: the latency and the reading fill the time of a frame.
-    frame_ms = 1000 / max(sequential["fps_repeats"])
-    assert sequential["latency_ms"]["p50"] + sequential["stages_ms"]["read"] < 1.5 * frame_ms + 2
+
+
+def test_a_frame_after_the_other_takes_its_reading_and_its_latency(monkeypatch):
+    now = SimpleNamespace(s=0.0)
+
+    def read_in_3_ms():
+        for _ in range(9):
+            now.s += 0.003
+            yield grey_frame(1)
+
+    def process_in_7_ms(_frame, _captured_s):
+        now.s += 0.007
+        return SimpleNamespace(
+            latency_ms=7.0, stages_ms=dict.fromkeys(("pre", "cue", "segment", "post"), 1.75)
+        )
+
+    monkeypatch.setattr("bench.fps.time", SimpleNamespace(perf_counter=lambda: now.s))
+    samples = Samples()
+    _count_sequential(SimpleNamespace(process=process_in_7_ms), open_source(read_in_3_ms()), 4, samples)
+    assert samples.fps == pytest.approx([100])
+    assert samples.stages_ms["read"] == pytest.approx([3, 3, 3, 3])
+    assert samples.latency_ms == [7, 7, 7, 7]
+    assert (samples.frames_in, samples.frames_out) == (4, 4)
 
 
 def test_the_table_shows_every_run_the_baseline_and_the_paper(record):

@@ -70,5 +70,5 @@ def test_on_a_gpu_every_way_computes_the_same_and_times_itself(way: str) -> None
     backend = CudaTorchBackend(Doubled(), FACTS, way)
     check_doubles(backend)
     assert len(backend.device_ms) == 2
-    assert all(0 < ms < 1000 for ms in backend.device_ms)
+    assert all(ms > 0 for ms in backend.device_ms)
     backend.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_onnx import constant_map, open_batch, scaled_sum, unknown_operator
+from waiting import WATCHDOG_S
 
 from edgebs.backends import open_backend
 from edgebs.backends import openvino as openvino_backend
@@ -175,7 +176,7 @@ assert len(list(folder.glob("*.blob"))) == 1
 np.testing.assert_array_equal(*results)
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
-    subprocess.run(command, check=True, timeout=60, cwd=Path(__file__).parents[2])
+    subprocess.run(command, check=True, timeout=WATCHDOG_S, cwd=Path(__file__).parents[2])
 
 
 def test_a_changed_file_of_the_same_name_size_and_time_is_compiled_again(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import threading
 import time
 
+from waiting import WATCHDOG_S
+
 from edgebs.channel import Channel
 
 
@@ -16,10 +18,10 @@ def test_put_waits_for_room():
     channel.put(1)
     second = threading.Thread(target=channel.put, args=(2,))
     second.start()
-    time.sleep(0.02)
+    time.sleep(0.02)  # time to put too early; a busy machine puts later, never earlier
     assert second.is_alive()
     assert channel.get() == 1
-    second.join(1)
+    second.join(WATCHDOG_S)
     assert channel.get() == 2
 
 
@@ -34,7 +36,7 @@ def test_cancel_releases_both_sides_and_drops_items():
     reader.start()
     full.cancel()
     empty.cancel()
-    writer.join(1)
-    reader.join(1)
+    writer.join(WATCHDOG_S)
+    reader.join(WATCHDOG_S)
     assert sorted(map(str, said)) == ["False", "None"]
     assert full.get() is None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import WATCHDOG_S
 
 from edgebs import surroundings
 from edgebs.cuda import DeviceFacts
@@ -199,7 +200,9 @@ def test_this_machine_is_looked_at_without_the_heavy_modules() -> None:
         "heavy = {'torch', 'onnx', 'openvino', 'onnxruntime', 'tensorrt_rtx', 'nncf'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30, cwd=Path(__file__).parents[2])
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=WATCHDOG_S, cwd=Path(__file__).parents[2]
+    )
 
 
 def test_a_jetsons_release_and_cpu_are_read_from_its_files(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from fakes import FakeCue, FakeSegment, fake_manifest, fake_pipeline, grey_frame
+from waiting import WATCHDOG_S
 
 from bench.memory import resident_mb
 from edgebs.errors import SourceError, StageError
@@ -21,10 +22,9 @@ def workers():
     return [thread for thread in threading.enumerate() if thread.name.startswith("edgebs-")]
 
 
-def assert_gone_within_a_second():
-    deadline = time.monotonic() + 1.0
-    while workers() and time.monotonic() < deadline:
-        time.sleep(0.005)
+def assert_workers_end():
+    for worker in workers():
+        worker.join(WATCHDOG_S)
     assert not workers()
 
 
@@ -83,7 +83,7 @@ def test_leaving_the_loop_ends_the_workers_and_counts_what_was_dropped():
             if result.index == 5:
                 break
         gc.collect()
-        assert_gone_within_a_second()
+        assert_workers_end()
         counters = pipeline.counters
         assert counters.frames_out == 6
         assert counters.frames_in == counters.frames_out + counters.frames_dropped
@@ -95,7 +95,7 @@ def test_an_abandoned_run_is_ended_by_close():
     results = pipeline.run(itertools.repeat(grey_frame(1)))
     next(results)
     pipeline.close()
-    assert_gone_within_a_second()
+    assert_workers_end()
     assert list(results) == []
 
 
@@ -106,7 +106,7 @@ def test_an_error_in_a_stage_reaches_the_caller_after_the_frames_before_it(level
     with fake_pipeline() as pipeline:
         with pytest.raises(StageError, match=f"frame 2: stage '{stage}' failed: ArithmeticError") as caught:
             seen.extend(result.index for result in pipeline.run(frames))
-        assert_gone_within_a_second()
+        assert_workers_end()
         counters = pipeline.counters
     assert seen == [0, 1]
     assert (caught.value.index, caught.value.stage) == (2, stage)
@@ -123,7 +123,7 @@ def test_a_source_that_dies_mid_stream_is_named_with_the_frame():
     with fake_pipeline() as pipeline:
         with pytest.raises(StageError, match=r"frame 2: stage 'source' failed: .*camera unplugged"):
             seen.extend(result.index for result in pipeline.run(dying()))
-        assert_gone_within_a_second()
+        assert_workers_end()
     assert seen == [0, 1]
 
 
@@ -305,23 +305,24 @@ def test_an_interruption_anywhere_leaves_the_pipeline_usable_and_no_worker(use):
 
 
 def test_a_source_that_blocks_does_not_hold_the_caller_nor_touch_the_next_run():
-    release = threading.Event()
+    is_blocked, release = threading.Event(), threading.Event()
 
     def blocking():
         yield grey_frame(1)
-        release.wait(10)
+        is_blocked.set()
+        release.wait(WATCHDOG_S)
         yield grey_frame(99)
 
     cue = FakeCue()
     with Pipeline(fake_manifest(), FakeSegment(), cue) as pipeline:
         results = pipeline.run(blocking())
         next(results)
-        started = time.monotonic()
+        assert is_blocked.wait(WATCHDOG_S)
         results.close()
-        assert time.monotonic() - started < 1.5
+        assert [worker.name for worker in workers()] == ["edgebs-cue_stage"]  # still inside its source
         list(pipeline.run([grey_frame(2)]))
         release.set()
-        assert_gone_within_a_second()
+        assert_workers_end()
         assert cue.seen == [2]
 
 
@@ -335,12 +336,13 @@ def test_at_most_a_handful_of_frames_is_in_flight():
 
     with fake_pipeline() as pipeline:
         results = pipeline.run(counted())
-        next(results)
-        time.sleep(0.1)
-        in_flight = len(taken) - 1
+        in_flight = []
+        for result in itertools.islice(results, 20):
+            time.sleep(0.01)  # time to read ahead; a busy machine reads less far, never farther
+            in_flight.append(len(taken) - result.index - 1)
         results.close()
     # queue 1, segment stage 1, queue of results 1, and one in the cue stage
-    assert in_flight <= 4
+    assert max(in_flight) <= 4
 
 
 def test_the_time_of_a_frame_reaches_the_result():
@@ -379,35 +381,47 @@ def test_ten_thousand_frames_neither_lose_a_frame_nor_grow():
     assert grown_mb < 5
 
 
-def test_the_overhead_of_the_pipeline_is_under_half_a_millisecond_a_frame():
-    frame = grey_frame(7, (64, 64))
-    with fake_pipeline() as pipeline:
-        for _ in pipeline.run(itertools.repeat(frame), frames=200):
-            pass
-        fastest = min(_seconds_for(pipeline, frame, 500) for _ in range(5))
-    assert fastest / 500 < 0.5e-3
+def test_no_stage_polls_or_sleeps_between_frames(monkeypatch):
+    """Each side is woken by the other. A sleep, or a wait with a limit, would add itself to the latency."""
+    idled, wait = [], threading.Condition.wait
 
+    def noted_wait(condition, timeout=None):
+        idled.extend([] if timeout is None else [timeout])
+        return wait(condition, timeout)
 
-def _seconds_for(pipeline, frame, count):
-    started = time.perf_counter()
-    for _ in pipeline.run(itertools.repeat(frame), frames=count):
-        pass
-    return time.perf_counter() - started
+    with fake_pipeline() as pipeline, monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", idled.append)
+        patch.setattr(threading.Condition, "wait", noted_wait)
+        results = pipeline.run(itertools.repeat(grey_frame(7)))
+        assert [result.index for result in itertools.islice(results, 200)] == list(range(200))
+    assert idled == []
 
 
 class Slow(FakeSegment):
-    """Takes longer than leaving would like to wait, and notices when it is closed meanwhile."""
+    """Stays inside until it is let out, and notices when it is closed meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_inside = threading.Event()
+        self.is_inside, self.may_leave = threading.Event(), threading.Event()
         self.was_closed_inside = False
 
     def infer(self, feed):
         self.is_inside.set()
-        time.sleep(0.3)
+        self.may_leave.wait(WATCHDOG_S)
         self.was_closed_inside |= bool(self.closed)
         return super().infer(feed)
+
+
+def close_while_inside(pipeline, segment):
+    """Close in another thread while the network runs; let the network out afterwards."""
+    assert segment.is_inside.wait(WATCHDOG_S)
+    closing = threading.Thread(target=pipeline.close)
+    closing.start()
+    time.sleep(0.2)  # time to close too early; a busy machine closes later, never earlier
+    assert segment.closed == 0
+    segment.may_leave.set()
+    closing.join(WATCHDOG_S)
+    assert not closing.is_alive()
 
 
 def test_an_engine_is_never_freed_while_it_runs(monkeypatch):
@@ -417,9 +431,8 @@ def test_an_engine_is_never_freed_while_it_runs(monkeypatch):
     results = pipeline.run(itertools.repeat(grey_frame(1)))
     reader = threading.Thread(target=lambda: next(results, None))
     reader.start()
-    segment.is_inside.wait(1)
-    pipeline.close()
-    reader.join(1)
+    close_while_inside(pipeline, segment)
+    reader.join(WATCHDOG_S)
     assert not segment.was_closed_inside
     assert segment.closed == 1
 
@@ -429,9 +442,8 @@ def test_close_waits_for_a_frame_in_process():
     pipeline = Pipeline(fake_manifest(), segment, FakeCue())
     caller = threading.Thread(target=pipeline.process, args=(grey_frame(1),))
     caller.start()
-    segment.is_inside.wait(1)
-    pipeline.close()
-    caller.join(1)
+    close_while_inside(pipeline, segment)
+    caller.join(WATCHDOG_S)
     assert not segment.was_closed_inside
 
 
@@ -465,7 +477,7 @@ def test_a_run_that_its_own_source_closes_frees_the_pipeline():
         holder["run"] = pipeline.run(closing_itself())
         list(holder["run"])
         holder["run"].close()
-        assert_gone_within_a_second()
+        assert_workers_end()
         assert len(list(pipeline.run([grey_frame(1)]))) == 1
 
 
@@ -473,7 +485,7 @@ def closes(pipeline):
     """Whether closing comes back."""
     closing = threading.Thread(target=pipeline.close, daemon=True)
     closing.start()
-    closing.join(5)
+    closing.join(WATCHDOG_S)
     return not closing.is_alive()
 
 
@@ -493,7 +505,7 @@ def test_a_run_that_another_thread_closes_while_it_starts_frees_the_pipeline(mon
     list(run)
     stopping.join()
     assert closes(pipeline)
-    assert_gone_within_a_second()
+    assert_workers_end()
 
 
 def test_a_run_whose_threads_cannot_be_started_frees_the_pipeline(monkeypatch):
@@ -510,7 +522,7 @@ def test_a_run_whose_threads_cannot_be_started_frees_the_pipeline(monkeypatch):
         with pytest.raises(StageError, match="'start' failed: RuntimeError: can't start new thread"):
             list(pipeline.run([grey_frame(1)] * 9))
     assert closes(pipeline)
-    assert_gone_within_a_second()
+    assert_workers_end()
 
 
 def test_a_run_that_was_closed_reads_nothing():

@@ -3,12 +3,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
 import pytest
 from picture_folders import masks_of, moving_bar, picture_folder
+from waiting import WATCHDOG_S, wait_until
 
 from edgebs.errors import SinkError, SourceError, StageError
 from edgebs.pipeline import Pipeline
@@ -112,12 +112,10 @@ def test_a_run_that_is_stopped_keeps_its_masks_and_says_so(tiny_bundle, street_v
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 30
-    while not list(tmp_path.glob(".*/*.png")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(stop)
     try:
-        out, err = process.communicate(timeout=30)
+        wait_until(lambda: list(tmp_path.glob(".*/*.png")), "a mask")
+        process.send_signal(stop)
+        out, err = process.communicate(timeout=WATCHDOG_S)
     finally:
         process.kill()  # or it would run on, in circles
     assert process.returncode == 130, err

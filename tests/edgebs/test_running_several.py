@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from device_bundle import plan_bundle
 from device_scenarios import World
 from fakes import FakeCue, FakeSegment, fake_manifest, grey_frame
 from picture_folders import broken_folder, masks_of, moving_bar, picture_folder
+from waiting import WATCHDOG_S, wait_until
 
 from edgebs import running_several
 from edgebs.bundle import Bundle
@@ -145,11 +145,8 @@ def test_a_slow_camera_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.Mon
     def slow_frames() -> Iterator[SourceFrame]:
         """The second frame comes when the other camera's masks are there."""
         yield SourceFrame(grey_frame(1))
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "quick-masks").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if (tmp_path / "quick-masks").exists():
-            found.set()
+        wait_until((tmp_path / "quick-masks").exists, "the other camera's masks")
+        found.set()
         yield SourceFrame(grey_frame(2))
 
     def opened(source: Any) -> Source:
@@ -245,12 +242,12 @@ def test_cameras_that_are_stopped_keep_their_masks_also_beside_a_dead_one(
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 30
-    while len({path.parent for path in tmp_path.glob(".*/*.png")}) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(stop)
     try:
-        out, err = process.communicate(timeout=30)
+        wait_until(
+            lambda: len({path.parent for path in tmp_path.glob(".*/*.png")}) == 2, "two cameras' masks"
+        )
+        process.send_signal(stop)
+        out, err = process.communicate(timeout=WATCHDOG_S)
     finally:
         process.kill()  # or it would run on, in circles
     assert process.returncode == 130, err

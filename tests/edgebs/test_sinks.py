@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from waiting import WATCHDOG_S
 
 from edgebs import video_writer
 from edgebs.errors import SinkError
@@ -241,7 +242,7 @@ def test_a_video_that_the_system_cut_short_is_an_error_and_is_removed(tmp_path, 
     """OpenCV's writer keeps quiet about a full disk; a limit on the size of files stands in for one."""
     run = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path / f"m{suffix}")],
-        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True, timeout=60,
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True, timeout=WATCHDOG_S,
     )  # fmt: skip
     assert "was not written: the last of 300 frames" in run.stdout
     assert list(tmp_path.iterdir()) == []

@@ -1,18 +1,21 @@
 import csv
 import json
+import math
 import os
 import resource
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import psutil
 import pytest
 import torch
 from toy_task import draw_and_die, no_bar, toy_options, toy_task
+from waiting import WATCHDOG_S, wait_until
 
 from edgebs.errors import ExportError, SinkError, WeightsError
 from export.training.checkpoint import load_checkpoint
@@ -145,13 +148,6 @@ def program(out):
     )
 
 
-def wait_until(condition, seconds=300):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)
-
-
 def has_step(out, step):
     file = out / "training.json"
     return file.is_file() and json.loads(file.read_text(encoding="utf-8"))["step"] >= step
@@ -168,7 +164,7 @@ def test_after_kill_9_no_process_stays_and_resume_gives_the_same_bits(whole, tmp
     result, task = run(tmp_path, resume=True)
     assert result["steps"] == 60
     assert weights_sha256(task.graph.network) == whole[2]
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=WATCHDOG_S)
     assert alive == []
 
 
@@ -178,11 +174,11 @@ def test_a_signal_ends_the_step_keeps_it_and_leaves_no_process(tmp_path, number)
     wait_until(lambda: has_step(tmp_path, 10))
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=WATCHDOG_S)
     assert process.returncode == 0, said
     assert "interrupted" in said
     assert load_checkpoint(tmp_path / "last.pt").step == int(said.split()[-1])
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=WATCHDOG_S)
     assert alive == []
 
 
@@ -311,18 +307,24 @@ def test_the_last_stretch_has_its_row_though_it_is_not_full(tmp_path):
     assert [row["step"] for row in rows_of(tmp_path) if row["loss"]] == ["5", "10", "12"]
 
 
-def test_minutes_end_a_run_at_the_end_of_the_cosine(tmp_path):
+def test_minutes_end_a_run_at_the_end_of_the_cosine(tmp_path, monkeypatch):
+    task, now = toy_task(), SimpleNamespace(s=1000.0)
+    plain = task.loss
+
+    def loss_after_a_second(output, batch):
+        now.s += torch.is_grad_enabled()
+        return plain(output, batch)
+
+    task.loss = loss_after_a_second
+    clock = SimpleNamespace(monotonic=lambda: now.s, perf_counter=lambda: now.s)
+    monkeypatch.setattr("export.training.loop.time", clock)
     options = toy_options(tmp_path, log_every=1, validate_every=10_000)
-    options = type(options)(
-        **{
-            **{name: getattr(options, name) for name in type(options).__dataclass_fields__},
-            "schedule": Schedule(minutes=0.08, warm_up_steps=2),
-        }
-    )
-    result = train(toy_task(), options, say=lambda _text: None, bar=no_bar)
+    options = replace(options, schedule=Schedule(minutes=0.2, warm_up_steps=2, peak=1.0))
+    result = train(task, options, say=lambda _text: None, bar=no_bar)
     rates = [float(row["learning_rate"]) for row in rows_of(tmp_path) if row["learning_rate"]]
-    assert not result["interrupted"]
-    assert rates[-1] < 0.1 * max(rates)  # the last step of a busy machine may begin a second before the end
+    assert (result["interrupted"], result["steps"]) == (False, 12)
+    cosine = [0.5 + 0.5 * math.cos(math.pi * second / 12) for second in range(12)]
+    assert rates == pytest.approx([0.5, *cosine[1:]], abs=1e-6)
 
 
 def test_weights_decay_only_where_they_are_kernels():

@@ -26,7 +26,7 @@ FALL = 0.9
 def test_some_steps_lower_the_loss_and_leave_weights_of_both_networks(tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "edgebs.cli", *COMMAND.split(), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
     assert done.returncode == 0, done.stderr
     with (out / "curves.csv").open(encoding="utf-8") as stream:
         losses = [float(row["loss"]) for row in csv.DictReader(stream) if row["loss"]]
