@@ -7,13 +7,17 @@ PIP_FLAGS ?=
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-pythons lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m bench.demo
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS)
+	EDGEBS_REQUIRE_PACKAGES=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# The runtime on every Python at hand, `make test-pythons PYTHONS="3.10 3.13"` on some of them.
+test-pythons: $(VENV)/.demo
+	$(BIN)/python tests/pythons.py --workers $(WORKERS) $(PYTHONS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

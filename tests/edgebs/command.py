@@ -8,6 +8,9 @@ import pytest
 
 from edgebs.cli import main
 
+EXPORTER = {"export", "import-weights", "parity", "train"}
+"""Commands that need PyTorch. Where it is missing their tests are skipped (`make test-pythons`)."""
+
 
 class Command:
     """Calls `edgebs` with arguments; what it said is caught."""
@@ -17,6 +20,8 @@ class Command:
 
     def __call__(self, *arguments: object) -> tuple[int, str, str]:
         """Exit code, stdout and stderr."""
+        if EXPORTER.intersection(arguments[:1]):
+            pytest.importorskip("torch", reason="needs pip install 'edgebs[export]'")
         self._monkeypatch.setattr(sys, "argv", ["edgebs", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             main()

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from edgebs.cues.background_image import BackgroundImage, band_rows
 from edgebs.errors import BundleError
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame, TensorSpec
+
+pytest.importorskip("torch", reason="needs pip install 'edgebs[export]'")
+import torch
+
 from export.cdn_gm import BLOCK, FRAMES, CdnGm, SeriesGraph, StepGraph
 from export.weights import init_weights
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx_toys
 import pytest
 from device_scenarios import LEVELS, SETTINGS, CountingCue, expected_of_counting, expected_of_network
 from kernel_engine import KernelEngine, Kernels, compiled
@@ -30,6 +29,9 @@ from edgebs.errors import CaptureFailed, OutOfDeviceMemory
 from edgebs.plan import AHEAD_OF_TIME
 from edgebs.tensors import Array, Frame, TensorSpec
 from engines.build import build_engine
+
+pytest.importorskip("torch", reason="needs pip install 'edgebs[export]'")
+import onnx_toys
 
 pytestmark = pytest.mark.gpu
 
