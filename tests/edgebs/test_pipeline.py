@@ -148,11 +148,11 @@ def used_by_another_thread(results):
     def use():
         next(results)
         has_begun.set()
-        may_end.wait(10)
+        may_end.wait(WATCHDOG_S)
 
     thread = threading.Thread(target=use)
     thread.start()
-    has_begun.wait(10)
+    has_begun.wait(WATCHDOG_S)
     try:
         yield
     finally:
@@ -181,7 +181,7 @@ def test_a_later_call_ends_a_run_of_the_same_thread_and_the_run_says_so(later):
         with pytest.raises(RuntimeError, match=r"ended by a later run\(\) or process\(\)"):
             next(older)
         del kept
-    assert_gone_within_a_second()
+    assert_workers_end()
 
 
 def test_a_later_run_ends_one_whose_thread_has_ended():
@@ -218,7 +218,7 @@ def test_an_interrupted_notebook_cell_leaves_the_pipeline_usable(cell):
             cell(pipeline)
         assert [result.index for result in pipeline.run([grey_frame(1)] * 3)] == [0, 1, 2]
         assert pipeline.process(grey_frame(1)).index == 0
-        assert_gone_within_a_second()
+        assert_workers_end()
         del kept
 
 
@@ -228,7 +228,7 @@ def test_an_iteration_that_was_interrupted_is_over():
         with pytest.raises(KeyboardInterrupt):
             for _ in run:
                 pass
-        assert_gone_within_a_second()
+        assert_workers_end()
         assert list(run) == []
 
 
@@ -301,7 +301,7 @@ def test_an_interruption_anywhere_leaves_the_pipeline_usable_and_no_worker(use):
             assert pipeline.process(grey_frame(1)).index == 0
         assert hit > 30
         assert closes(pipeline)
-    assert_gone_within_a_second()
+    assert_workers_end()
 
 
 def test_a_source_that_blocks_does_not_hold_the_caller_nor_touch_the_next_run():
