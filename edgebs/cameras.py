@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from edgebs.cleanup import mask_at
 from edgebs.device_path import DevicePath
-from edgebs.errors import StageError
+from edgebs.errors import NotFinite, StageError
+from edgebs.finite import PROBABILITY_REPAIR, require_finite
 from edgebs.manifest import Manifest
 from edgebs.path import Begun
 from edgebs.preprocess import check_frame, network_frame
 from edgebs.run import Clock, Result
 from edgebs.sources import Source, SourceFrame, open_source
-from edgebs.tensors import Frame
+from edgebs.tensors import Array, Frame
+from edgebs.ticks import check_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +42,27 @@ class Cameras:
         self.count = path.cameras
         self._path = path
         self._next_index = 0
-        self._nothing = np.zeros((*manifest.size, 3), np.uint8)
 
     def process(self, frames: Sequence[Frame], times: Sequence[float | None] | None = None) -> list[Result]:
         """Segment one frame of each camera now, (H, W, 3) uint8 BGR, with the histories of those before.
 
-        times: capture times in seconds. Raises ValueError for another number of frames, SourceError.
+        times: capture times in seconds. Raises ValueError for another number of frames or times. Raises
+        SourceError, naming the camera, for a frame or time that is none: those frames were then never there.
+        Raises StageError where a camera's probability is NaN.
         """
-        if len(frames) != self.count:
-            raise ValueError(f"there are {self.count} cameras, and {len(frames)} frames")
-        index, self._next_index = self._next_index, self._next_index + 1
-        captured = times or [None] * self.count
-        items = [
-            SourceFrame(image=frame, captured_s=captured_s, index=index)
-            for frame, captured_s in zip(frames, captured, strict=True)
+        captured = [None] * self.count if times is None else times
+        for what, given in (("frames", frames), ("times", captured)):
+            if len(given) != self.count:
+                raise ValueError(f"there are {self.count} cameras, and {len(given)} {what}")
+        index = self._next_index
+        items: list[SourceFrame | None] = [
+            _checked(
+                SourceFrame(image=frame, captured_s=captured_s, index=index), f"the frame of camera {place}"
+            )
+            for place, (frame, captured_s) in enumerate(zip(frames, captured, strict=True))
         ]
-        results = self._finish(self._begin(index, list(items)))
+        results = self._finish(self._begin(index, items))
+        self._next_index += 1
         return [result for result in results if result is not None]
 
     def run(
@@ -111,16 +116,14 @@ class Cameras:
 
     def _read(self, place: int, source: Source) -> SourceFrame | None:
         try:
-            return next(source, None)
+            item = next(source, None)
+            return None if item is None else _checked(item, "the frame")
         except Exception as cause:
             raise StageError(f"source of camera {place}", self._next_index, cause) from cause
 
     def _begin(self, index: int, items: list[SourceFrame | None]) -> _Round:
         clock, arrived_s = Clock(), time.perf_counter()
-        smalls = [
-            self._nothing if item is None else network_frame(check_frame(item.image), self.manifest.size)
-            for item in items
-        ]
+        smalls = [None if item is None else network_frame(item.image, self.manifest.size) for item in items]
         stages_ms = {"pre": clock.lap()}
         begun = self._path.begin_all(smalls, [None if item is None else item.captured_s for item in items])
         stages_ms["cue"] = clock.lap()
@@ -131,10 +134,12 @@ class Cameras:
         probabilities = self._path.finish_all(this.begun).copy()
         waited = {**this.stages_ms, "segment": clock.lap(), **this.begun[0].device_ms}
         results: list[Result | None] = []
-        for item, begun, probability in zip(this.items, this.begun, probabilities, strict=True):
+        for place, (item, begun) in enumerate(zip(this.items, this.begun, strict=True)):
             if item is None:
                 results.append(None)
                 continue
+            probability = probabilities[place]
+            self._require_finite(place, this.index, probability)
             mask = mask_at(probability, item.image.shape[:2], self.manifest)
             results.append(
                 Result(
@@ -149,3 +154,15 @@ class Cameras:
                 )
             )
         return results
+
+    def _require_finite(self, place: int, index: int, probability: Array) -> None:
+        try:
+            require_finite(probability, "the foreground probability", PROBABILITY_REPAIR)
+        except NotFinite as cause:
+            raise StageError(f"segment of camera {place}", index, cause) from cause
+
+
+def _checked(item: SourceFrame, name: str) -> SourceFrame:
+    """The frame with its time as a float. Raises SourceError; before any camera's history has seen it."""
+    check_frame(item.image, name=name)
+    return replace(item, captured_s=check_time(item.captured_s, name=name))

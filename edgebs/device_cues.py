@@ -19,12 +19,14 @@ from edgebs.manifest import CueSettings
 from edgebs.tensors import Frame, TensorSpec
 
 Times = Sequence[float | None]
+Frames = Sequence[Frame | None]
+"""One of each camera; None for a camera that has ended."""
 
 
 class DeviceCues(Protocol):
     """The cues of one or several cameras, on a slot at a time."""
 
-    def before_upload(self, slot: Slot, frames: Sequence[Frame], times: Times) -> None:
+    def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
         """Put what crosses the bus beside the frames into the slot's pinned memory."""
         ...
 
@@ -50,9 +52,11 @@ class HostCues:
         """What computes them."""
         return self.cues[0].description
 
-    def before_upload(self, slot: Slot, frames: Sequence[Frame], times: Times) -> None:
+    def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
         """See `DeviceCues`."""
         for place, (cue, frame, captured_s) in enumerate(zip(self.cues, frames, times, strict=True)):
+            if frame is None:
+                continue
             output = cue.update(frame, captured_s)
             self._warming_up[place] = output.warming_up
             for name, tensor in output.tensors.items():
@@ -98,7 +102,7 @@ class NetworkCues:
         """What computes them."""
         return self.stage.description
 
-    def before_upload(self, slot: Slot, frames: Sequence[Frame], times: Times) -> None:
+    def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
         """Nothing: only frames cross the bus."""
 
     def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:

@@ -22,11 +22,12 @@ import numpy as np
 
 from edgebs import cuda
 from edgebs.cues import Cue
-from edgebs.device_cues import HostCues, NetworkCues
+from edgebs.device_cues import Frames, HostCues, NetworkCues, Times
 from edgebs.device_engine import DeviceEngine
 from edgebs.device_options import DeviceOptions
 from edgebs.device_slots import SLOTS, Slot, open_slots
 from edgebs.device_stage import DeviceStage, GraphCount
+from edgebs.device_watch import CueWatch
 from edgebs.errors import BackendError
 from edgebs.manifest import CueSettings
 from edgebs.path import Begun
@@ -82,9 +83,11 @@ class DevicePath:
         buffers: list[Mapping[str, cuda.DeviceBuffer]] = [slot.device for slot in self._slots]
         self._stage = DeviceStage(segment, self._segment, scratch, buffers, options.graphs, owned)
         self._cues: HostCues | NetworkCues
+        self._watch: CueWatch | None = None
         if isinstance(cue, list):
             self._cues = HostCues(cue)
             return
+        self._watch = CueWatch(self._cue_spec, owned)
         if beside:
             # The two may run at the same time: each works in memory of its own.
             scratch = owned.enter_context(cuda.DeviceBuffer(max(cue.scratch_bytes, 1)))
@@ -112,9 +115,10 @@ class DevicePath:
         probability: Array = self.finish_all([begun])[0]
         return probability
 
-    def begin_all(self, frames: Sequence[Frame], times: Sequence[float | None]) -> list[Begun]:
+    def begin_all(self, frames: Frames, times: Times) -> list[Begun]:
         """Queue everything for the next frame of each camera, (h, w, 3) uint8 at network size.
 
+        frames: None for a camera that has ended: what is computed for it means nothing.
         Raises BackendError; nothing is left running then.
         """
         with cuda.on_device(self._device):
@@ -134,7 +138,10 @@ class DevicePath:
         ]
 
     def finish_all(self, begun: Sequence[Begun]) -> Array:
-        """Wait for the cameras' probabilities, (N, h, w) float32. Overwritten by the next call."""
+        """Wait for the cameras' probabilities, (N, h, w) float32. Overwritten by the next call.
+
+        Raises NotFinite for NaN in the cue, of the frames whose cue is looked at (see `CueWatch`).
+        """
         slot = self._slots[begun[0].ticket % SLOTS]
         if slot.ticket != begun[0].ticket:
             raise BackendError(f"at most {SLOTS} frames may be on the device: this one's slot was used again")
@@ -145,6 +152,8 @@ class DevicePath:
         # Before the slot is free: the next frame in it is written by the device.
         np.copyto(self._results, slot.host["probability"].array)
         slot.is_running = False
+        if self._watch is not None:
+            self._watch.check(slot)
         return self._results
 
     def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
@@ -217,9 +226,10 @@ class DevicePath:
         self._next_ticket += 1
         return index, slot
 
-    def _send(self, slot: Slot, frames: Sequence[Frame], *, only_frames: bool = False) -> None:
+    def _send(self, slot: Slot, frames: Frames, *, only_frames: bool = False) -> None:
         for place, frame in enumerate(frames):
-            np.copyto(slot.host["frame"].array[place], frame)
+            if frame is not None:
+                np.copyto(slot.host["frame"].array[place], frame)
         self._mark(slot, "upload", self._upload)
         for name, pinned in slot.host.items():
             if name == "frame" or (name != "probability" and not only_frames):
@@ -234,6 +244,8 @@ class DevicePath:
         self._download.wait(slot.segmented)
         self._mark(slot, "download", self._download)
         cuda.copy_to_host(slot.host["probability"], slot.device["probability"], self._download)
+        if self._watch is not None:
+            self._watch.queue(slot, self._download)
         self._download.record(slot.done)
 
     def _mark(self, slot: Slot, stage: str, stream: cuda.Stream) -> None:

@@ -10,6 +10,7 @@ EdgebsError
 │   ├── OutOfDeviceMemory  the GPU has too little free memory
 │   ├── EnqueueRefused  TensorRT did not queue a run
 │   ├── CaptureFailed   work could not be captured as a CUDA graph
+│   ├── NotFinite       a network gave NaN or infinity
 │   └── DeviceLost      the GPU failed: all that this process had on it is gone
 ├── WeightsError        weights do not fit the network, or are not finite
 ├── CalibrationError    a calibration set is missing, too small or damaged
@@ -58,6 +59,10 @@ class EnqueueRefused(BackendError):
 
 class CaptureFailed(BackendError):
     """Work could not be captured as a CUDA graph; it can still be queued call by call."""
+
+
+class NotFinite(BackendError):
+    """A network gave NaN or infinity, which would count as background."""
 
 
 class DeviceLost(BackendError):

@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
+from edgebs.ticks import TICKS_PER_S, ticks_of
+
 T = TypeVar("T")
 
 STEPS_PER_INTERVAL = 4
@@ -25,6 +27,7 @@ class History(Generic[T]):
     An interval `tau` is a number of frames at `nominal_fps`. Where items carry capture times, `past(tau)` is
     the item nearest to `tau / nominal_fps` seconds ago, so that a camera that stutters or runs at another
     rate shows the same motion; without times (or without `nominal_fps`) it is the item `tau` pushes ago.
+    Times are compared in whole ticks since the first one (edgebs.ticks): their origin changes nothing.
     """
 
     def __init__(self, intervals: Sequence[int], nominal_fps: float | None = None) -> None:
@@ -36,7 +39,8 @@ class History(Generic[T]):
         self._longest = max(intervals)
         self._nominal_fps = nominal_fps
         self._items: list[T] = []
-        self._times: list[float] = []  # same length as _items, or empty while counting
+        self._times: list[int] = []  # ticks since _origin_s; same length as _items, or empty while counting
+        self._origin_s: float | None = None
 
     def push(self, item: T, captured_s: float | None = None) -> None:
         """Make `item` the present. captured_s: seconds, any origin, or None for an item without a time.
@@ -62,20 +66,20 @@ class History(Generic[T]):
             raise ValueError("nothing was pushed yet")
         if not self._times or self._nominal_fps is None:
             return self._items[max(len(self._items) - 1 - tau, 0)]
-        return self._items[self._nearest(self._times[-1] - tau / self._nominal_fps)]
+        return self._items[self._nearest(self._times[-1] - ticks_of(tau / self._nominal_fps))]
 
     @property
     def warming_up(self) -> bool:
         """True while the longest interval reaches back further than what was pushed."""
         if not self._times or self._nominal_fps is None:
             return len(self._items) <= self._longest
-        covered_s = self._times[-1] - self._times[0]
-        return covered_s < (self._longest - 0.5) / self._nominal_fps
+        return self._times[-1] - self._times[0] < ticks_of((self._longest - 0.5) / self._nominal_fps)
 
     def clear(self) -> None:
         """Forget everything, as at a change of scene."""
         self._items.clear()
         self._times.clear()
+        self._origin_s = None
 
     def __iter__(self) -> Iterator[T]:
         """The items held now, oldest first."""
@@ -92,33 +96,42 @@ class History(Generic[T]):
         del self._items[: -(self._longest + 1)]
 
     def _push_timed(self, item: T, captured_s: float, nominal_fps: float) -> None:
-        horizon_s = self._longest / nominal_fps
-        if self._items and (not self._times or self._is_discontinuity(captured_s, horizon_s)):
+        horizon = ticks_of(self._longest / nominal_fps)
+        now = self._ticks(captured_s)
+        if self._items and (not self._times or self._is_discontinuity(now, horizon)):
             self.clear()
-        self._thin(1 / (STEPS_PER_INTERVAL * nominal_fps))
+            now = self._ticks(captured_s)
+        # Rounded up: the spacing bounds how many items there can be.
+        self._thin(math.ceil(TICKS_PER_S / (STEPS_PER_INTERVAL * nominal_fps)))
         self._items.append(item)
-        self._times.append(captured_s)
-        self._forget_before(captured_s - horizon_s)
+        self._times.append(now)
+        self._forget_before(now - horizon)
 
-    def _is_discontinuity(self, captured_s: float, horizon_s: float) -> bool:
-        step_s = captured_s - self._times[-1]
-        return step_s < 0 or step_s > max(GAP_HORIZONS * horizon_s, SHORTEST_GAP_S)
+    def _ticks(self, captured_s: float) -> int:
+        """Since the first time that was pushed, which this one is if there is none."""
+        if self._origin_s is None:
+            self._origin_s = captured_s
+        return ticks_of(captured_s - self._origin_s)
 
-    def _thin(self, spacing_s: float) -> None:
+    def _is_discontinuity(self, now: int, horizon: int) -> bool:
+        step = now - self._times[-1]
+        return step < 0 or step > max(GAP_HORIZONS * horizon, ticks_of(SHORTEST_GAP_S))
+
+    def _thin(self, spacing: int) -> None:
         """Drop the last item if it is too close to the one before it to be worth keeping as a past."""
-        if len(self._times) >= 2 and self._times[-1] - self._times[-2] < spacing_s:
+        if len(self._times) >= 2 and self._times[-1] - self._times[-2] < spacing:
             del self._items[-1], self._times[-1]
 
-    def _forget_before(self, oldest_s: float) -> None:
-        """Drop what lies before `oldest_s`, but keep one item at or before it, and one past in any case."""
+    def _forget_before(self, oldest: int) -> None:
+        """Drop what lies before `oldest`, but keep one item at or before it, and one past in any case."""
         surplus = 0
-        while surplus < len(self._times) - 2 and self._times[surplus + 1] <= oldest_s:
+        while surplus < len(self._times) - 2 and self._times[surplus + 1] <= oldest:
             surplus += 1
         del self._items[:surplus], self._times[:surplus]
 
-    def _nearest(self, wanted_s: float) -> int:
+    def _nearest(self, wanted: int) -> int:
         newest_past = max(len(self._times) - 2, 0)
-        after = min(bisect_left(self._times, wanted_s), newest_past)
+        after = min(bisect_left(self._times, wanted), newest_past)
         before = max(after - 1, 0)
-        is_before_nearer = wanted_s - self._times[before] < self._times[after] - wanted_s
+        is_before_nearer = wanted - self._times[before] < self._times[after] - wanted
         return before if is_before_nearer else after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from edgebs.backends import Backend
 from edgebs.cleanup import mask_at
 from edgebs.cues import Cue
 from edgebs.errors import BundleError
+from edgebs.finite import PROBABILITY_REPAIR, require_finite
 from edgebs.kept_background import KeepsBackground, damaged, load_background, save_background
 from edgebs.manifest import Manifest
 from edgebs.path import HostPath, NetworkPath
@@ -20,6 +22,7 @@ from edgebs.preprocess import check_frame, network_frame
 from edgebs.run import Clock, Counters, Result, Run, Stages, Work
 from edgebs.sources import Source, SourceFrame, open_source
 from edgebs.tensors import Array, Frame
+from edgebs.ticks import check_time
 from edgebs.turns import Turn, Turns
 
 __all__ = ["Counters", "Pipeline", "Result", "Run"]
@@ -52,8 +55,10 @@ class Pipeline:
     def process(self, frame: Frame, captured_s: float | None = None) -> Result:
         """Segment one frame now, in the caller's thread, with the history of the frames before it.
 
-        frame: (H, W, 3) uint8 BGR. Raises SourceError for anything else, RuntimeError while another thread is
-        in `process` or uses a `run`. A run that this thread has left is ended, as by `run`.
+        frame: (H, W, 3) uint8 BGR. captured_s: seconds of any clock, or None. Raises SourceError for anything
+        else: that frame was never there, and the next one goes on from the one before it. Raises NotFinite
+        where a network gives NaN. Raises RuntimeError while another thread is in `process` or uses a `run`.
+        A run that this thread has left is ended, as by `run`.
         """
         turn = Turn()
         try:
@@ -75,8 +80,8 @@ class Pipeline:
         (H, W, 3) uint8 BGR frames, read in a worker thread. Frames are passed on, not copied: an iterable
         must yield a new array each time, as cv2.VideoCapture.read() does. frames: stop after that many.
         The history starts empty. Leaving the loop ends the workers. An error in a worker is raised here
-        as StageError with the frame's index, after the results of the frames before it. A source that
-        cannot be opened is SourceError here and now.
+        as StageError with the frame's index, after the results of the frames before it; so is a frame or a
+        time stamp that `process` refuses. A source that cannot be opened is SourceError here and now.
         One run at a time: an older run of this pipeline is ended where its thread is the one that calls, or
         has ended (an interrupted notebook cell leaves a run so); asking it for another result is RuntimeError
         then. While another thread uses the older one, RuntimeError is raised here.
@@ -109,13 +114,16 @@ class Pipeline:
     def trace(self, frame: Frame, captured_s: float | None) -> tuple[Array, Array]:
         """The cue (1, K, h, w) and probability (h, w) of a frame: what `process` computes inside, for parity.
 
-        Both are overwritten by later calls.
+        Both are overwritten by later calls. Raises SourceError as `process`.
         """
-        return self._path.trace(network_frame(frame, self.manifest.size), captured_s)
+        return self._path.trace(*self._small(frame, captured_s))
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
-        """Put a frame into the history without computing anything: a slow pipeline warms up quickly."""
-        self._path.remember(network_frame(frame, self.manifest.size), captured_s)
+        """Put a frame into the history without computing anything: a slow pipeline warms up quickly.
+
+        Raises SourceError as `process`.
+        """
+        self._path.remember(*self._small(frame, captured_s))
 
     def descriptions(self) -> dict[str, str]:
         """What runs each stage, for reports."""
@@ -195,15 +203,21 @@ class Pipeline:
 
     def _cued(self, source: SourceFrame, index: int, arrived_s: float) -> Work:
         clock = Clock()
-        check_frame(source.image)
-        small = network_frame(source.image, self.manifest.size)
+        small, captured_s = self._small(source.image, source.captured_s)
+        source = replace(source, captured_s=captured_s)
         pre_ms = clock.lap()
-        begun = self._path.begin(small, source.captured_s)
+        begun = self._path.begin(small, captured_s)
         return Work(source, index, arrived_s, begun, {"pre": pre_ms, "cue": clock.lap()})
+
+    def _small(self, frame: Frame, captured_s: float | None) -> tuple[Frame, float | None]:
+        """A frame at network size, and its time stamp: checked here, for all cues, before they see them."""
+        checked_s = check_time(captured_s)
+        return network_frame(check_frame(frame), self.manifest.size), checked_s
 
     def _segmented(self, work: Work) -> Result:
         clock = Clock()
         probability = self._path.finish(work.begun).copy()
+        require_finite(probability, f"the foreground probability of frame {work.index}", PROBABILITY_REPAIR)
         work.stages_ms["segment"] = clock.lap()
         work.stages_ms.update(work.begun.device_ms)
         height, width = work.source.image.shape[:2]

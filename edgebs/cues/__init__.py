@@ -37,7 +37,8 @@ class Cue(Protocol):
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         """Take the next frame, (h, w, 3) at network size, and return its cue. Keeps no reference to `frame`'s
-        owner beyond the history, so the caller must not write into it afterwards."""
+        owner beyond the history, so the caller must not write into it afterwards. captured_s: as
+        `edgebs.ticks.check_time` returns it. Raises NotFinite where a network gives NaN."""
         ...
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:

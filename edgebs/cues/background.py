@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from edgebs.tensors import Array, Frame
+from edgebs.ticks import is_reached
 
 SAMPLES = 15
 """Frames that the median is taken of. An odd number, so that the median is one of them."""
@@ -128,12 +129,12 @@ class MedianBackground:
 
     def age_s(self, now_s: float) -> float:
         """Seconds since the first frame."""
-        return now_s - self._first_s if self.count else 0.0
+        return max(now_s - self._first_s, 0.0) if self.count else 0.0
 
     def is_due(self, now_s: float) -> bool:
         """Whether a frame of this time should become a sample."""
-        spacing = min(self.age_s(now_s), WINDOW_S) / SAMPLES
-        return self.count == 0 or now_s - self._last_s >= spacing
+        spacing_s = min(self.age_s(now_s), WINDOW_S) / SAMPLES
+        return self.count == 0 or is_reached(now_s - self._last_s, spacing_s)
 
     def add(self, frame: Frame, now_s: float) -> None:
         """Take (H, W, 3) uint8, lying on the anchor, as the newest sample, and compute median and spread."""
@@ -185,7 +186,7 @@ class MedianBackground:
 
 def follows_far(left_s: float, older_s: float, first_s: float) -> bool:
     """Whether a sample of `left_s` may be put by after one of `older_s`, in a watch since `first_s`."""
-    return left_s - older_s >= OLDER_SPACING * min(left_s - first_s, WINDOW_S)
+    return is_reached(left_s - older_s, OLDER_SPACING * min(left_s - first_s, WINDOW_S))
 
 
 class CameraShift:

@@ -16,9 +16,12 @@ import numpy as np
 
 from edgebs.backends import Backend
 from edgebs.cues import CueOutput, TensorRing
+from edgebs.cues.scene_clock import SceneClock
 from edgebs.errors import BundleError
+from edgebs.finite import CUE_REPAIR, require_finite
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
+from edgebs.ticks import is_reached
 
 BLOCK = 7
 """Frames of a block, and bands of the image."""
@@ -28,8 +31,6 @@ FEATURE_AGES = (28, 21, 14, 7)
 """... and how many blocks ago those ended whose `feature` it reads, oldest first."""
 INPUTS, OUTPUTS = {"frames", "sums", "features"}, {"cue", "sum", "feature"}
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
-CLOCK_CORRECTED_S = 2.0
-"""A step back of a clock by at most this is a correction; a larger one is another recording."""
 
 
 class BackgroundImage:
@@ -59,7 +60,8 @@ class BackgroundImage:
         self._image = np.zeros((1, 3, *size), np.float32)
         self._ring = TensorRing(self._image.shape)
         self._frames: list[Frame] = []
-        self._last_s = self._now_s = self._taken_s = 0.0
+        self._clock = SceneClock(settings.nominal_fps, settings.spacing_s)
+        self._taken_s = 0.0
         self._count = 0
         self._is_frozen = False
         # Another thread may save what this one changes.
@@ -80,24 +82,32 @@ class BackgroundImage:
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """See `Cue.remember`. Costs what `update` costs: there is no other way to remember."""
         if self._is_frozen and self._count:
+            self._clock.skip()
             return
-        self._tell_time(captured_s)
-        if self._count and self._now_s - self._taken_s < self._spacing_now_s:
+        if self._clock.tick(captured_s):
+            with self._changing:
+                self._forget_scene()
+        now_s = self._clock.now_s
+        if self._count and not is_reached(now_s - self._taken_s, self._spacing_now_s):
             return
-        self._taken_s = self._now_s
+        frames, count = [*self._frames[1 - BLOCK :], frame], self._count + 1
+        band = self._bands[count % BLOCK]
         with self._changing:
-            self._frames = [*self._frames[1 - BLOCK :], frame]
+            # First, as it may fail: the frame then was never there.
+            rows = band.step(_repeated(frames))
             if self._count == 0:
                 self._image[0] = frame.transpose(2, 0, 1)
-            self._count += 1
-            band = self._bands[self._count % BLOCK]
-            self._image[:, :, band.rows] = band.step(_repeated(self._frames))
+            self._image[:, :, band.rows] = rows
+            self._frames, self._count, self._taken_s = frames, count, now_s
 
     def reset(self) -> None:
         """See `Cue.reset`. What is frozen stays."""
-        if not self._is_frozen:
-            with self._changing:
-                self._forget()
+        if self._is_frozen:
+            self._clock.skip()
+            return
+        with self._changing:
+            self._clock.reset()
+            self._forget_scene()
 
     def background(self) -> Mapping[str, Array]:
         """See `KeepsBackground.background`: `image`, (3, h, w) float32."""
@@ -110,7 +120,10 @@ class BackgroundImage:
         if image.dtype != np.float32 or image.shape != self._image.shape[1:] or not np.isfinite(image).all():
             raise ValueError(f"image {image.dtype} {image.shape}")
         with self._changing:
-            self._forget()
+            self._forget_scene()
+            # The series that the image stands for: a camera that goes on is not one that starts.
+            self._clock.resume(self.references * self._spacing_s)
+            self._taken_s = self._clock.now_s
             self._image[0] = image
             shown = np.clip(np.rint(image), 0, 255).astype(np.uint8).transpose(1, 2, 0)
             self._frames = [np.ascontiguousarray(shown)] * BLOCK
@@ -126,9 +139,9 @@ class BackgroundImage:
         """See `Cue.close`."""
         self._backend.close()
 
-    def _forget(self) -> None:
+    def _forget_scene(self) -> None:
         self._frames = []
-        self._last_s = self._now_s = self._taken_s = 0.0
+        self._taken_s = 0.0
         self._count = 0
         for band in self._bands:
             band.clear()
@@ -136,18 +149,9 @@ class BackgroundImage:
     @property
     def _spacing_now_s(self) -> float:
         """Consecutive frames at first, then sparser ones: the series reaches back to the start."""
-        spacing_s = min(self._spacing_s, self._now_s / self.references)
+        spacing_s = min(self._spacing_s, self._clock.now_s / self.references)
         # A frame that is early by half a frame's time is the one that was meant.
         return spacing_s - self._frame_s / 2
-
-    def _tell_time(self, captured_s: float | None) -> None:
-        now_s = self._last_s + self._frame_s if captured_s is None else captured_s
-        step_s = now_s - self._last_s if self._count else 0.0
-        if step_s < -CLOCK_CORRECTED_S:
-            self._forget()
-            step_s = 0.0
-        self._last_s = now_s
-        self._now_s += max(step_s, 0.0)
 
 
 class _Band:
@@ -188,11 +192,15 @@ class _Band:
         feed = {"frames": block, "sums": self._sums, "features": self._features}
         for name, blocks in (("sum", SUM_BLOCKS), ("feature", len(FEATURE_AGES))):
             found = self._infer(feed)[name][0]
+            require_finite(found, f"the cue network's {name}", CUE_REPAIR)
             feed[f"{name}s"][0] = np.tile(found, (blocks, 1, 1))
         return self._run(block)
 
     def _run(self, block: Array) -> Array:
         results = self._infer({"frames": block, "sums": self._sums, "features": self._features})
+        # What is kept is read again for minutes.
+        for name in sorted(OUTPUTS):
+            require_finite(results[name], f"the cue network's {name}", CUE_REPAIR)
         self._past_sums.push(results["sum"][0])
         self._past_features.push(results["feature"][0])
         return results["cue"]

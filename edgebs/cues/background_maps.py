@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 
@@ -11,8 +12,10 @@ from edgebs.backends import Backend
 from edgebs.cues import CueOutput
 from edgebs.cues.references import References
 from edgebs.cues.scene_clock import SceneClock
+from edgebs.finite import CUE_REPAIR, require_finite
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
+from edgebs.ticks import is_reached
 
 GROWN = 0.5
 """Share of the scene's age at the last computation after which a young one is due again."""
@@ -45,7 +48,7 @@ class BackgroundMaps:
         """See `Cue.update`."""
         self.remember(frame, captured_s)
         maps = self._maps
-        if maps is None or (self._is_stale and self._clock.now_s >= self._due_s):
+        if maps is None or (self._is_stale and self._is_due):
             maps = self._computed()
         # Not from a ring: maps are replaced, never overwritten.
         return CueOutput({"cue": maps}, len(self._references.frames) < self._references.count)
@@ -53,17 +56,21 @@ class BackgroundMaps:
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """See `Cue.remember`."""
         if self._is_frozen:
+            self._clock.skip()
             return
         with self._changing:
             if self._clock.tick(captured_s):
-                self._forget()
+                self._forget_scene()
             self._is_stale |= self._references.see(frame, self._clock.now_s)
 
     def reset(self) -> None:
         """See `Cue.reset`. What is frozen stays."""
-        if not self._is_frozen:
-            with self._changing:
-                self._forget()
+        if self._is_frozen:
+            self._clock.skip()
+            return
+        with self._changing:
+            self._clock.reset()
+            self._forget_scene()
 
     def close(self) -> None:
         """See `Cue.close`."""
@@ -80,12 +87,13 @@ class BackgroundMaps:
     def restore(self, background: Mapping[str, Array]) -> None:
         """See `KeepsBackground.restore`."""
         frames, seen_s = background["references"], float(background["seen_s"])
-        if frames.dtype != np.uint8 or frames.shape[1:] != self._shape or not len(frames) or not seen_s >= 0:
+        is_watched = math.isfinite(seen_s) and seen_s >= 0
+        if frames.dtype != np.uint8 or frames.shape[1:] != self._shape or not len(frames) or not is_watched:
             raise ValueError(f"references {frames.dtype} {frames.shape}, seen for {seen_s} s")
         with self._changing:
-            self._forget()
+            self._forget_scene()
             # A scene that was watched for long changes slowly, also after a restart.
-            self._clock.now_s = seen_s
+            self._clock.resume(seen_s)
             self._references.restore(frames, seen_s)
 
     def freeze(self, frozen: bool) -> None:
@@ -93,17 +101,18 @@ class BackgroundMaps:
         self._is_frozen = frozen
 
     @property
-    def _due_s(self) -> float:
-        return self._computed_s + min(self._refresh_s, GROWN * self._computed_s)
+    def _is_due(self) -> bool:
+        spacing_s = min(self._refresh_s, GROWN * self._computed_s)
+        return is_reached(self._clock.now_s - self._computed_s, spacing_s)
 
     def _computed(self) -> Array:
         references = self._references.stacked()[np.newaxis]
         maps: Array = self._backend.infer({"references": references})["cue"].copy()
+        require_finite(maps, "the cue network's background maps", CUE_REPAIR)
         self._maps = maps
         self._computed_s, self._is_stale = self._clock.now_s, False
         return maps
 
-    def _forget(self) -> None:
+    def _forget_scene(self) -> None:
         self._references.clear()
-        self._clock.reset()
         self._maps, self._computed_s, self._is_stale = None, 0.0, False

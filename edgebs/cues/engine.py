@@ -6,6 +6,7 @@ import numpy as np
 
 from edgebs.backends import Backend
 from edgebs.cues import CueOutput, TensorRing
+from edgebs.finite import CUE_REPAIR, require_finite
 from edgebs.history import History
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Frame
@@ -32,8 +33,10 @@ class EngineHop:
         feed = {"frame": frame[np.newaxis]}
         for interval in self._intervals:
             feed[f"past_{interval}"] = self._history.past(interval)[np.newaxis]
+        found = self._backend.infer(feed)["cue"]
+        require_finite(found, "the cue network's flow", CUE_REPAIR)
         cue = self._ring.take()
-        np.copyto(cue, self._backend.infer(feed)["cue"])
+        np.copyto(cue, found)
         return CueOutput({"cue": cue}, self._history.warming_up)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:

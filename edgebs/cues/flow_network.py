@@ -8,6 +8,7 @@ import numpy as np
 
 from edgebs.backends import Backend
 from edgebs.errors import BundleError
+from edgebs.finite import CUE_REPAIR, require_finite
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
 
@@ -34,10 +35,11 @@ class NetworkFlow:
         return frame
 
     def vectors(self, now: Frame, pasts: Sequence[Frame]) -> Iterable[Array]:
-        """See `FlowVectors.vectors`."""
+        """See `FlowVectors.vectors`. Raises NotFinite."""
         feed = {"frame": now[np.newaxis]}
         feed.update((name, past[np.newaxis]) for name, past in zip(self._inputs, pasts, strict=True))
         np.copyto(self._flow, self._backend.infer(feed)["flow"])
+        require_finite(self._flow, "the cue network's flow", CUE_REPAIR)
         _, _, height, width = self._flow.shape
         return iter(np.moveaxis(self._flow.reshape(len(pasts), 2, height, width), 1, -1))
 

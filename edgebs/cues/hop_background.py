@@ -22,14 +22,13 @@ from edgebs.cues.background import (
 )
 from edgebs.cues.dis import DisVectors
 from edgebs.cues.flow import FlowVectors, flow_magnitudes
+from edgebs.cues.scene_clock import SceneClock
 from edgebs.history import History
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
 
 FLOW_AGREES_PX = 0.75
 """The flow's own median is the better measure of the shake, unless it disagrees with the background's."""
-CLOCK_CORRECTED_S = 2.0
-"""A step back of a clock by at most this is a correction; a larger one is another recording."""
 GRID = 4
 """Every so many-th pixel each way is enough for a median."""
 
@@ -49,14 +48,13 @@ class HopBackground:
         self._flow = DisVectors(settings.preset) if flow is None else flow
         self.description = f"{self._flow.description}, and two median backgrounds"
         self._intervals = settings.intervals
-        self._nominal_fps = settings.nominal_fps
         self._history: History[tuple[Frame, Shift]] = History(settings.intervals, settings.nominal_fps)
         self._background = MedianBackground(size)
         self._shift = CameraShift()
         self._far_px = FAR * min(size)
         self._ring = TensorRing((1, settings.channels, *size))
         self._origin: Shift = (0.0, 0.0)
-        self._last_s = self._now_s = 0.0
+        self._clock = SceneClock(settings.nominal_fps, WINDOW_S / SAMPLES)
         self._is_frozen = False
         # Another thread may save what this one changes.
         self._changing = threading.Lock()
@@ -70,7 +68,7 @@ class HopBackground:
         _lay(self._background.median, shift, frame, planes[:3])
         _lay(self._background.older, shift, frame, planes[5:])
         np.copyto(planes[3], moved(self._background.spread, shift))
-        age = math.log1p(25 * self._background.age_s(self._now_s)) / math.log1p(25 * WINDOW_S)
+        age = math.log1p(25 * self._background.age_s(self._clock.now_s)) / math.log1p(25 * WINDOW_S)
         planes[4] = 255 * min(age, 1.0)
         return CueOutput({"cue": cue}, self._history.warming_up)
 
@@ -79,15 +77,12 @@ class HopBackground:
         self._seen(frame, captured_s)
 
     def reset(self) -> None:
-        """See `Cue.reset`. What is frozen stays."""
-        self._history.clear()
-        self._origin = (0.0, 0.0)
+        """See `Cue.reset`. What is frozen stays, its age with it."""
         if self._is_frozen:
-            return
-        with self._changing:
-            self._background.clear()
-        self._shift.look_at(None)
-        self._now_s = 0.0
+            self._clock.skip()
+        else:
+            self._clock.reset()
+        self._forget_scene()
 
     def close(self) -> None:
         """See `Cue.close`."""
@@ -99,17 +94,18 @@ class HopBackground:
         with self._changing:
             if not self._background.count:
                 return {}
-            return {**self._background.saved(), "now_s": np.array(self._now_s)}
+            return {**self._background.saved(), "now_s": np.array(self._clock.now_s)}
 
     def restore(self, background: Mapping[str, Array]) -> None:
         """See `KeepsBackground.restore`. The time since it was saved counts as a pause."""
         now_s = float(background["now_s"])
-        if not math.isfinite(now_s):
-            raise ValueError(f"seen for {now_s} s")
+        if not (math.isfinite(now_s) and now_s >= np.max(background["times_s"], initial=now_s)):
+            raise ValueError(f"seen for {now_s} s, samples of {background['times_s']} s")
         with self._changing:
             self._background.load(background)
         self._history.clear()
-        self._origin, self._now_s = (0.0, 0.0), now_s
+        self._origin = (0.0, 0.0)
+        self._clock.resume(now_s)
         self._shift.look_at(self._background.median)
 
     def freeze(self, frozen: bool) -> None:
@@ -121,7 +117,11 @@ class HopBackground:
 
         Returns its picture, how far the camera looks off the background, and off where it looked first.
         """
-        self._tell_time(captured_s)
+        if self._is_frozen:
+            # The background grows no older, and neither does its clock go on.
+            self._clock.skip()
+        elif self._clock.tick(captured_s):
+            self._forget_scene()
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         shift = self._shift.of(grey)
         if math.hypot(*shift) > self._far_px and not self._is_frozen:
@@ -133,23 +133,22 @@ class HopBackground:
         place = (self._origin[0] + shift[0], self._origin[1] + shift[1])
         picture = self._flow.picture(frame, grey)
         self._history.push((picture, place), captured_s)
-        if not self._is_frozen and self._background.is_due(self._now_s):
+        if not self._is_frozen and self._background.is_due(self._clock.now_s):
             back = (-shift[0], -shift[1])
             known = self._background.median if self._background.count else None
             with self._changing:
-                self._background.add(moved(frame, back, known), self._now_s)
+                self._background.add(moved(frame, back, known), self._clock.now_s)
             self._shift.look_at(self._background.median)
         return picture, shift, place
 
-    def _tell_time(self, captured_s: float | None) -> None:
-        now_s = self._last_s + 1 / self._nominal_fps if captured_s is None else captured_s
-        step_s = now_s - self._last_s
-        if step_s < -CLOCK_CORRECTED_S:
-            self.reset()
-            step_s = 0.0
-        self._last_s = now_s
-        # Nobody watched during a pause, and a clock that is set back a little does not undo what was seen.
-        self._now_s += min(max(step_s, 0.0), WINDOW_S / SAMPLES)
+    def _forget_scene(self) -> None:
+        self._history.clear()
+        self._origin = (0.0, 0.0)
+        if self._is_frozen:
+            return
+        with self._changing:
+            self._background.clear()
+        self._shift.look_at(None)
 
     def _magnitudes(self, picture: Frame, place: Shift, out: Array) -> None:
         """|flow| to each past without the camera's own, in pixels."""

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from edgebs.tensors import Array, Frame
+from edgebs.ticks import is_reached
 
 GLANCE = (30, 40)
 """(h, w) at which motion is measured: small against any object that counts."""
@@ -44,7 +45,7 @@ class References:
         if self._best is None or motion < self._best.motion:
             self._best = _Best(frame, motion)
         stretch_s = min(now_s / self.count, self._spacing_s)
-        if self.frames and now_s - self._since_s < stretch_s:
+        if self.frames and not is_reached(now_s - self._since_s, stretch_s):
             return False
         self.frames = [*self.frames, self._best.frame][-self.count :]
         self._best, self._since_s = None, now_s

@@ -20,6 +20,7 @@ from edgebs.cues import Cue, open_cue
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, follows_far
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
+from edgebs.ticks import is_reached
 
 WHITE = 250
 """Grey level, of the darkest colour, from which a camera shows nothing any more."""
@@ -199,7 +200,9 @@ def kept_times(past_s: float, frame_s: float) -> list[float]:
     while True:
         # As MedianBackground.is_due: the next frame at which the spacing has been reached.
         frames = 1
-        while frames * frame_s < min(times[-1] + frames * frame_s + past_s, WINDOW_S) / SAMPLES:
+        while not is_reached(
+            frames * frame_s, min(times[-1] + frames * frame_s + past_s, WINDOW_S) / SAMPLES
+        ):
             frames += 1
         following = times[-1] + frames * frame_s
         if following > -frame_s / 2:
