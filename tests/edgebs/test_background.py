@@ -298,6 +298,8 @@ def test_a_frozen_background_and_its_age_stay_also_after_a_reset() -> None:
         {"times_s": np.zeros(1)},
         {"watch_s": np.array([0.0, np.nan])},
         {"now_s": np.array(np.inf)},
+        {"now_s": np.array(np.nan)},
+        {"now_s": np.array(-1.0)},  # before its own samples
     ],
 )
 def test_arrays_that_cannot_be_a_background_are_refused_and_change_nothing(changes: dict[str, Array]) -> None:

@@ -218,6 +218,14 @@ def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
         camera.restore_background(file)
 
 
+@pytest.mark.parametrize("seen_s", [np.nan, np.inf, -np.inf, -1.0])
+def test_a_scene_that_was_seen_for_no_time_that_could_be_is_damage(seen_s: float) -> None:
+    maps, _ = cue()
+    with pytest.raises(ValueError, match="seen for"):
+        maps.restore({"references": np.zeros((2, *SIZE, 3), np.uint8), "seen_s": np.array(seen_s)})
+    assert level_of(maps.update(frame(7), 0.0).tensors["cue"]) == 7.0
+
+
 def test_arrays_of_another_shape_are_damage() -> None:
     maps, _ = cue()
     with pytest.raises(ValueError, match="references"):
