@@ -26,6 +26,7 @@ from bench.gpu_bench import TIMED, cuda_baselines, runs_on_gpu, trtexec_times, w
 from bench.machine import machine_facts
 from bench.memory import json_from_device
 from edgebs.atomic import atomic_file
+from edgebs.bit_depth import ValueRange
 from edgebs.bundle import Bundle, load_bundle
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import EdgebsError, EngineMismatch, SourceError
@@ -105,6 +106,7 @@ def bench_fps(
     baseline: bool = True,
     threads: int = 0,
     cleanup: bool = True,
+    value_range: ValueRange | None = None,
     device: DeviceOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -112,8 +114,8 @@ def bench_fps(
 
     frames: counted frames per bundle and mode, spread over `repeats`. baseline: also run each distinct set of
     networks in PyTorch FP32 eager, sequentially; of plans on the GPU, eager, with CUDA graphs and compiled,
-    where PyTorch has it. cleanup: as of `edgebs.load`, here for both. device: as of `edgebs.load`; its GPU is
-    the one that is watched, and that PyTorch and trtexec run on.
+    where PyTorch has it. cleanup: as of `edgebs.load`, here for both. value_range: as of `open_source`.
+    device: as of `edgebs.load`; its GPU is the one that is watched, and that PyTorch and trtexec run on.
     Raises EdgebsError where a bundle or the source is unusable.
     """
     if frames < repeats or repeats < 1:
@@ -123,7 +125,7 @@ def bench_fps(
     if not cleanup:
         loaded = [Bundle(b.path, replace(b.manifest, cleanup=CleanupSettings())) for b in loaded]
     chunk = -(-frames // repeats)
-    size = _source_size(source)
+    size = _source_size(source, value_range)
     with ExitStack() as stack:
         pipelines = [stack.enter_context(load(bundle, threads=threads, device=device)) for bundle in loaded]
         manifests = [bundle.manifest for bundle in loaded]
@@ -137,11 +139,12 @@ def bench_fps(
             # Odd repeats run backwards: no configuration always follows the same neighbour.
             order = list(samples) if repeat % 2 == 0 else list(reversed(samples))
             for index, mode in order:
-                MODES[mode](pipelines[index], source, chunk, samples[index, mode])
+                MODES[mode](pipelines[index], source, chunk, samples[index, mode], value_range)
                 done += 1
                 _tell(progress, done, total)
             for key, pipeline in baselines.items():
-                _baseline_mode(pipeline, source, min(BASELINE_FRAMES, chunk), reference[key])
+                counted = min(BASELINE_FRAMES, chunk)
+                _baseline_mode(pipeline, source, counted, reference[key], value_range)
                 done += 1
                 _tell(progress, done, total)
         engines = [pipeline.descriptions() for pipeline in pipelines]
@@ -152,7 +155,8 @@ def bench_fps(
         for (index, mode), taken in samples.items()
     ]
     memory = {
-        bundle.path: peak_rss_mb(bundle.path, source, min(chunk, 50), threads, device) for bundle in loaded
+        bundle.path: peak_rss_mb(bundle.path, source, min(chunk, 50), threads, device, value_range)
+        for bundle in loaded
     }
     for run, (index, _mode) in zip(runs, samples, strict=True):
         run["peak_rss_mb"] = memory[loaded[index].path]
@@ -203,9 +207,16 @@ def write_record(record: Mapping[str, Any], file: Path) -> None:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def _pipelined(pipeline: Pipeline, source: str | Path, frames: int, samples: Samples) -> None:
+def _pipelined(
+    pipeline: Pipeline,
+    source: str | Path,
+    frames: int,
+    samples: Samples,
+    value_range: ValueRange | None = None,
+) -> None:
     started_s = ended_s = 0.0
-    for result in pipeline.run(open_source(source, loop=True), frames=WARM_UP + frames + TAIL):
+    opened = open_source(source, loop=True, value_range=value_range)
+    for result in pipeline.run(opened, frames=WARM_UP + frames + TAIL):
         now_s = time.perf_counter()
         if result.index < WARM_UP:
             started_s = now_s
@@ -215,18 +226,26 @@ def _pipelined(pipeline: Pipeline, source: str | Path, frames: int, samples: Sam
     samples.add_repeat(frames, ended_s - started_s, pipeline.counters)
 
 
-def _sequential(pipeline: Pipeline, source: str | Path, frames: int, samples: Samples) -> None:
+def _sequential(
+    pipeline: Pipeline,
+    source: str | Path,
+    frames: int,
+    samples: Samples,
+    value_range: ValueRange | None = None,
+) -> None:
     pipeline.reset()
-    with open_source(source, loop=True) as stream:
+    with open_source(source, loop=True, value_range=value_range) as stream:
         for item in islice(stream, WARM_UP):
             pipeline.process(item.image, item.captured_s)
         _count_sequential(pipeline, stream, frames, samples)
 
 
-def _baseline_mode(pipeline: Pipeline, source: str | Path, frames: int, samples: Samples) -> None:
+def _baseline_mode(
+    pipeline: Pipeline, source: str | Path, frames: int, samples: Samples, value_range: ValueRange | None
+) -> None:
     """Sequential, with most of the warm-up read into the history without a network."""
     pipeline.reset()
-    with open_source(source, loop=True) as stream:
+    with open_source(source, loop=True, value_range=value_range) as stream:
         for item in islice(stream, WARM_UP - BASELINE_WARM_UP):
             pipeline.remember(item.image, item.captured_s)
         for item in islice(stream, BASELINE_WARM_UP):
@@ -245,14 +264,14 @@ def _count_sequential(pipeline: Pipeline, stream: Source, frames: int, samples: 
     samples.add_repeat(frames, elapsed_s, Counters(frames_in=frames, frames_out=frames))
 
 
-MODES: dict[str, Callable[[Pipeline, str | Path, int, Samples], None]] = {
+MODES: dict[str, Callable[..., None]] = {
     "sequential": _sequential,
     "pipelined": _pipelined,
 }
 
 
-def _source_size(source: str | Path) -> tuple[int, int]:
-    with open_source(source) as stream:
+def _source_size(source: str | Path, value_range: ValueRange | None) -> tuple[int, int]:
+    with open_source(source, value_range=value_range) as stream:
         first = next(iter(stream), None)
     if first is None:
         raise SourceError(f"{source} holds no frame. Name another video with --source.")
@@ -375,11 +394,16 @@ def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) ->
 
 
 def peak_rss_mb(
-    bundle: Path, source: str | Path, frames: int, threads: int = 0, device: DeviceOptions | None = None
+    bundle: Path,
+    source: str | Path,
+    frames: int,
+    threads: int = 0,
+    device: DeviceOptions | None = None,
+    value_range: ValueRange | None = None,
 ) -> float:
     """Peak resident memory, in MB, of a fresh process that does nothing but run this bundle pipelined."""
     arguments = (bundle, source, frames, threads, json_from_device(device or DeviceOptions()))
-    command = [sys.executable, "-m", "bench.memory", *map(str, arguments)]
+    command = [sys.executable, "-m", "bench.memory", *map(str, arguments), json.dumps(value_range)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_roots())}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:

@@ -1,6 +1,6 @@
-"""`python -m bench.memory BUNDLE SOURCE FRAMES THREADS DEVICE`: run a bundle, print its memory as JSON.
+"""`python -m bench.memory BUNDLE SOURCE FRAMES THREADS DEVICE RANGE`: run a bundle, print its memory as JSON.
 
-DEVICE: the fields of edgebs.DeviceOptions as JSON.
+DEVICE: the fields of edgebs.DeviceOptions as JSON. RANGE: [LOW, HIGH] of the source's values, or null.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from edgebs.bit_depth import ValueRange
 from edgebs.device_options import DeviceOptions
 from edgebs.loading import load
 from edgebs.sources import open_source
@@ -44,16 +45,25 @@ def device_from_json(text: str) -> DeviceOptions:
     return DeviceOptions(**fields, lean_runtime=None if library is None else Path(library))
 
 
-def measure(bundle: str, source: str, frames: int, threads: int, device: DeviceOptions) -> dict[str, float]:
+def measure(
+    bundle: str,
+    source: str,
+    frames: int,
+    threads: int,
+    device: DeviceOptions,
+    value_range: ValueRange | None = None,
+) -> dict[str, float]:
     """Peak over the life of the process, and what is resident while the last frames run, in MB."""
     steady = 0.0
     with load(bundle, threads=threads, device=device) as pipeline:
-        for _result in pipeline.run(open_source(source, loop=True), frames=frames):
+        opened = open_source(source, loop=True, value_range=value_range)
+        for _result in pipeline.run(opened, frames=frames):
             steady = resident_mb()
     return {"peak_rss_mb": round(peak_mb(), 1), "steady_rss_mb": round(steady, 1)}
 
 
 if __name__ == "__main__":
-    name, video, *numbers, options = sys.argv[1:]
+    name, video, *numbers, options, values = sys.argv[1:]
     count, cores = map(int, numbers)
-    sys.stdout.write(json.dumps(measure(name, video, count, cores, device_from_json(options))))
+    found = measure(name, video, count, cores, device_from_json(options), json.loads(values))
+    sys.stdout.write(json.dumps(found))

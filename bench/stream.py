@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.scenes import SceneOptions, StreetScene, scene_video
 from edgebs.atomic import scratch_folder
+from edgebs.bit_depth import ValueRange
 from edgebs.errors import SourceError
 from edgebs.sources import open_source
 from edgebs.tensors import Frame
@@ -20,15 +21,15 @@ Stream = list[tuple[Frame, float | None]]
 """Frames (H, W, 3) uint8 BGR with their capture times in seconds."""
 
 
-def parity_stream(source: str | Path | None, frames: int) -> Stream:
+def parity_stream(source: str | Path | None, frames: int, value_range: ValueRange | None = None) -> Stream:
     """The first `frames` frames of a source, or of a rendered street where `source` is None.
 
-    Raises SourceError for an unreadable source or one without a frame.
+    value_range: as of `open_source`. Raises SourceError for an unreadable source or one without a frame.
     """
     if source is None:
         scene = StreetScene(SceneOptions(size=RENDERED_SIZE, frames=frames, seed=RENDERED_SEED))
         return [(frame.image, frame.captured_s) for frame in scene]
-    with open_source(source) as opened:
+    with open_source(source, value_range=value_range) as opened:
         stream: Stream = [(item.image.copy(), item.captured_s) for item in islice(opened, frames)]
     if not stream:
         raise SourceError(f"{source} holds no frame. Name another video with --source.")

@@ -17,6 +17,7 @@ from bench.textures import noise
 from bench.varied_sprites import Actor, load_actors
 from bench.varied_textures import texture_tile
 from edgebs.errors import SourceError
+from edgebs.pictures import read_frame
 from edgebs.tensors import Array
 
 GRAIN = 512
@@ -134,9 +135,10 @@ def _photos(images: Path | None) -> tuple[list[Array], tuple[str, ...]]:
             files += [(f"{package} {name}", root / name) for name in names if (root / name).is_file()]
     photos, sources = [], []
     for name, file in files:
-        photo = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
-        if photo is None:
-            raise SourceError(f"{file} is not a picture that OpenCV reads. Repair or remove it.")
+        try:
+            photo = read_frame(file)
+        except SourceError as cause:
+            raise SourceError(f"{file} is not a picture for the scenes: {cause}") from cause
         shrink = min(1.0, _PHOTO_SIDE / max(photo.shape[:2]))
         if shrink < 1:
             photo = cv2.resize(photo, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)

@@ -17,6 +17,7 @@ from calib.set_writer import Plan, write_set
 from calib.stored_set import FACTS, FORMAT, CalibrationSample, CalibrationSet, load_calibration_set
 from calib.survey import Survey, survey
 from edgebs.atomic import atomic_folder
+from edgebs.bit_depth import ValueRange
 from edgebs.errors import CalibrationError
 from edgebs.sources import open_source
 from edgebs.version import __version__
@@ -36,6 +37,7 @@ def make_calibration_set(
     intervals: Sequence[int] = (1, 5, 10),
     nominal_fps: float = 25.0,
     look_ahead: bool = False,
+    value_range: ValueRange | None = None,
     seed: int = 0,
     force: bool = False,
     progress: Progress | None = None,
@@ -43,8 +45,9 @@ def make_calibration_set(
     """Choose at most `frames` samples over all `sources` and store them in the folder `out`.
 
     sources: video files and folders of pictures; they share the budget. intervals: frames at `nominal_fps`
-    that the cue looks back, and with look_ahead forward too. seed: equal seeds choose equally. force: replace
-    a set that is there. progress: called with frames read, of how many, over both passes.
+    that the cue looks back, and with look_ahead forward too. value_range: as of `open_source`.
+    seed: equal seeds choose equally. force: replace a set that is there.
+    progress: called with frames read, of how many, over both passes.
     Fewer distinct frames than asked, and a source in which nothing moves, are logged and stored as warnings.
     Raises CalibrationError for a rate that is no number above 0, a source shorter than the history, or an
     `out` that exists or cannot be written; SourceError for what cannot be read.
@@ -55,9 +58,12 @@ def make_calibration_set(
         raise CalibrationError(f"--nominal-fps must be a number above 0, got {nominal_fps}.")
     paths = [_recorded(str(source)) for source in sources]
     _require_replaceable(Path(out), force=force)
-    steps = _Steps(paths, progress)
+    steps = _Steps(paths, progress, value_range)
     with atomic_folder(Path(out), CalibrationError, force=force) as folder:
-        surveys = [survey(path, intervals, nominal_fps, steps.show, look_ahead=look_ahead) for path in paths]
+        surveys = [
+            survey(path, intervals, nominal_fps, steps.show, look_ahead=look_ahead, value_range=value_range)
+            for path in paths
+        ]
         plans = _planned(surveys, frames, seed)
         header = {
             "format": FORMAT,
@@ -114,7 +120,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for path in paths:
         whole = path.resolve()
-        stem = f"{whole.parent.name}-input" if whole.name == "input" else whole.stem
+        stem = f"{whole.parent.name}-input" if whole.name.lower() == "input" else whole.stem
         plain = re.sub(r"[^A-Za-z0-9-]+", "-", stem).strip("-") or "source"
         count = sum(re.fullmatch(rf"{re.escape(plain)}(-\d+)?", name) is not None for name in names)
         names.append(f"{plain}-{count + 1}" if count else plain)
@@ -141,13 +147,15 @@ def _warnings(plans: Sequence[Plan], frames: int) -> list[str]:
 class _Steps:
     """Progress over both passes. Opens every source first: a broken one is found before an hour is spent."""
 
-    def __init__(self, paths: Sequence[Path], progress: Progress | None) -> None:
+    def __init__(
+        self, paths: Sequence[Path], progress: Progress | None, value_range: ValueRange | None
+    ) -> None:
         self._progress = progress
         self._before = 0
         self._here = 0
         self._total = 0
         for path in paths:
-            with open_source(path) as source:
+            with open_source(path, value_range=value_range) as source:
                 self._total += 2 * (source.frame_count or 0)
 
     def show(self, here: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from calib.contact_sheet import contact_sheet, thumbnail
 from calib.stored_set import FACTS, IMAGES, SHEET, set_hash
 from calib.survey import Candidate, Survey
 from edgebs.errors import CalibrationError
+from edgebs.picture_files import picture_files
 from edgebs.preprocess import network_frame
-from edgebs.sources import PICTURES, open_source
+from edgebs.sources import open_source
 from edgebs.tensors import Frame
 
 MAX_SIDE = 512
@@ -92,7 +94,7 @@ def _extracted(plan: Plan, progress: Callable[[int], None]) -> Iterator[tuple[in
     }
     if not wanted:
         return
-    with open_source(plan.survey.path) as source:
+    with open_source(plan.survey.path, value_range=plan.survey.value_range) as source:
         for frame in source:
             if frame.index in wanted:
                 yield frame.index, _bounded(frame.image)
@@ -130,6 +132,7 @@ def _source(plan: Plan) -> dict[str, Any]:
         "size": list(seen.size),
         "samples": len(plan.picks),
         "sha256": _sha256(seen.path),
+        **({} if seen.value_range is None else {"value_range": list(seen.value_range)}),
     }
 
 
@@ -141,8 +144,9 @@ def _sha256(path: Path) -> str:
             while block := file.read(1 << 20):
                 whole.update(block)
         return whole.hexdigest()
-    for picture in sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES):
-        whole.update(picture.name.encode() + b"\0" + hashlib.sha256(picture.read_bytes()).digest())
+    for picture in sorted(picture_files(path)):
+        content = picture.read_bytes() if picture.is_file() else b""
+        whole.update(os.fsencode(picture.name) + b"\0" + hashlib.sha256(content).digest())
     return whole.hexdigest()
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-import cv2
-
-from edgebs.errors import CalibrationError
+from edgebs.errors import CalibrationError, SourceError
+from edgebs.pictures import read_frame
 from edgebs.tensors import Frame
 
 FORMAT = 1
@@ -179,7 +178,7 @@ class _Samples(Sequence[CalibrationSample]):
         )
 
     def _image(self, name: str) -> Frame:
-        image: Frame | None = cv2.imread(str(self._folder / name), cv2.IMREAD_COLOR)
-        if image is None:
-            raise CalibrationError(f"{self._folder / name} cannot be read. {_again(self._folder)}")
-        return image
+        try:
+            return read_frame(self._folder / name)
+        except SourceError as cause:
+            raise CalibrationError(f"{cause} {_again(self._folder)}") from cause

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from calib.selection import Floats, Grey, colours, grey, motion, moving_share, reduced
+from edgebs.bit_depth import ValueRange
 from edgebs.errors import CalibrationError
 from edgebs.history import History
 from edgebs.sources import open_source
@@ -46,6 +47,8 @@ class Survey:
     """Frames decoded."""
     candidates: Sequence[Candidate]
     """In order of time, evenly spaced."""
+    value_range: ValueRange | None = None
+    """Values that became 0 and 255, where the user said so."""
     steps: Sequence[float]
     """Distances in colour between consecutive frames, for `near_duplicate_distance`."""
 
@@ -57,21 +60,24 @@ def survey(
     progress: Callable[[int], None],
     *,
     look_ahead: bool = False,
+    value_range: ValueRange | None = None,
 ) -> Survey:
     """Read all frames of `path` once. progress: called with the number of frames done.
+
+    value_range: as of `open_source`.
 
     Raises SourceError where a frame cannot be read, CalibrationError for a source shorter than the history.
     """
     sampler = _Sampler(max(intervals))
     history: History[tuple[int, Grey]] = History(intervals, nominal_fps)
-    times: list[float | None] = []
+    times: dict[int, float | None] = {}
     before: Frame | None = None
     size = (0, 0)
-    with open_source(path) as source:
+    with open_source(path, value_range=value_range) as source:
         for frame in source:
             small = reduced(frame.image)
             history.push((frame.index, grey(small)), frame.captured_s)
-            times.append(frame.captured_s)
+            times[frame.index] = frame.captured_s
             if not history.warming_up and before is not None:
                 pasts = {tau: history.past(tau) for tau in intervals}
                 sampler.offer(small, before, pasts, frame.index, frame.captured_s)
@@ -86,13 +92,19 @@ def survey(
     if not candidates:
         raise CalibrationError(_too_short(path, len(times), fps, 2 * max(intervals), nominal_fps))
     return Survey(
-        path=path, fps=fps, size=size, frames=len(times), candidates=candidates, steps=sampler.steps
+        path=path,
+        fps=fps,
+        size=size,
+        frames=len(times),
+        candidates=candidates,
+        steps=sampler.steps,
+        value_range=value_range,
     )
 
 
 def _with_futures(
     candidates: Sequence[Candidate],
-    times: Sequence[float | None],
+    times: Mapping[int, float | None],
     intervals: Sequence[int],
     nominal_fps: float,
 ) -> list[Candidate]:
@@ -100,8 +112,7 @@ def _with_futures(
     history: History[int] = History(intervals, nominal_fps)
     by_number = {candidate.number: candidate for candidate in candidates}
     found: list[Candidate] = []
-    for number in reversed(range(len(times))):
-        captured_s = times[number]
+    for number, captured_s in reversed(list(times.items())):
         history.push(number, None if captured_s is None else -captured_s)
         if number in by_number and not history.warming_up:
             found.append(replace(by_number[number], futures={tau: history.past(tau) for tau in intervals}))

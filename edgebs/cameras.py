@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
+from edgebs.bit_depth import ValueRange
 from edgebs.cleanup import mask_at
 from edgebs.device_path import DevicePath
 from edgebs.errors import NotFinite, StageError
@@ -66,19 +67,26 @@ class Cameras:
         return [result for result in results if result is not None]
 
     def run(
-        self, sources: Sequence[str | Path | int | Source | Iterable[Frame]]
+        self,
+        sources: Sequence[str | Path | int | Source | Iterable[Frame]],
+        *,
+        value_range: ValueRange | None = None,
     ) -> Iterator[list[Result | None]]:
         """One list per round of frames, a result per camera, None for one that has ended, until all have.
 
         While the GPU works on a round the next one is read, in turn, in the caller's thread: sources that run
         at different speeds are held to the slowest. The histories start empty. A source that cannot be opened
-        is SourceError; one that fails later, StageError with camera and frame.
+        is SourceError; one that fails later, StageError with camera and frame. value_range: as of
+        `open_source`, of all of them.
         """
         if len(sources) != self.count:
             raise ValueError(f"there are {self.count} cameras, and {len(sources)} sources")
         self.reset()
         with ExitStack() as stack:
-            opened = [stack.enter_context(closing(open_source(source))) for source in sources]
+            opened = [
+                stack.enter_context(closing(open_source(source, value_range=value_range)))
+                for source in sources
+            ]
             before: _Round | None = None
             while True:
                 items = [self._read(place, source) for place, source in enumerate(opened)]

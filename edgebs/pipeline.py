@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import cast, overload
 
 from edgebs.backends import Backend
+from edgebs.bit_depth import EightBits, ValueRange
 from edgebs.cleanup import mask_at
 from edgebs.cues import Cue
 from edgebs.errors import BundleError
@@ -52,13 +53,16 @@ class Pipeline:
         self._next_index = 0
         self._restored: Mapping[str, Array] | None = None
 
-    def process(self, frame: Frame, captured_s: float | None = None) -> Result:
+    def process(
+        self, frame: Frame, captured_s: float | None = None, *, value_range: ValueRange | None = None
+    ) -> Result:
         """Segment one frame now, in the caller's thread, with the history of the frames before it.
 
-        frame: (H, W, 3) uint8 BGR. captured_s: seconds of any clock, or None. Raises SourceError for anything
-        else: that frame was never there, and the next one goes on from the one before it. Raises NotFinite
-        where a network gives NaN. Raises RuntimeError while another thread is in `process` or uses a `run`.
-        A run that this thread has left is ended, as by `run`.
+        frame: (H, W, 3) uint8 BGR; with value_range, as of `open_source`, also grey and of other depths.
+        captured_s: seconds of any clock, or None. Raises SourceError for anything else: that frame was never
+        there, and the next one goes on from the one before it. Raises NotFinite where a network gives NaN.
+        Raises RuntimeError while another thread is in `process` or uses a `run`. A run that this thread has
+        left is ended, as by `run`.
         """
         turn = Turn()
         try:
@@ -66,6 +70,8 @@ class Pipeline:
                 raise RuntimeError("the pipeline is running; process() and run() cannot overlap")
             index = self._next_index
             arrived_s = time.perf_counter()
+            if value_range is not None:
+                frame = EightBits(value_range).frame(frame, f"frame {index}")
             work = self._cued(SourceFrame(image=frame, captured_s=captured_s, index=index), index, arrived_s)
             result = self._segmented(work)
             self._next_index += 1
@@ -73,12 +79,19 @@ class Pipeline:
         finally:
             self._turns.release(turn)
 
-    def run(self, source: str | Path | int | Source | Iterable[Frame], *, frames: int | None = None) -> Run:
+    def run(
+        self,
+        source: str | Path | int | Source | Iterable[Frame],
+        *,
+        frames: int | None = None,
+        value_range: ValueRange | None = None,
+    ) -> Run:
         """One result per frame of `source`, in order, both stages overlapping.
 
         source: a video file, image folder, camera index, URL, open `Source`, or any iterable of
         (H, W, 3) uint8 BGR frames, read in a worker thread. Frames are passed on, not copied: an iterable
         must yield a new array each time, as cv2.VideoCapture.read() does. frames: stop after that many.
+        value_range: as of `open_source`, for frames of more than 8 bits.
         The history starts empty. Leaving the loop ends the workers. An error in a worker is raised here
         as StageError with the frame's index, after the results of the frames before it; so is a frame or a
         time stamp that `process` refuses. A source that cannot be opened is SourceError here and now.
@@ -92,7 +105,7 @@ class Pipeline:
                 raise RuntimeError(
                     "the pipeline is already running; one run at a time, or one pipeline per camera"
                 )
-            opened = open_source(source)
+            opened = open_source(source, value_range=value_range)
             self.reset()
             self.counters = Counters()
             release = partial(self._turns.release, turn)

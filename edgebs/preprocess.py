@@ -85,16 +85,49 @@ def check_frame(frame: Any, expected_size: tuple[int, int] | None = None, *, nam
 def _repair(frame: Array) -> str:
     if 0 in frame.shape:
         return "It is empty: check what the camera or the decoder delivered."
-    if frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1):
+    is_grey = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1)
+    is_colour = frame.ndim == 3 and frame.shape[2] == 3
+    if (is_grey or is_colour) and frame.dtype.kind in "buif" and frame.dtype != np.uint8:
+        low, high = proposed_range(frame)
+        return (
+            f"Its values go from {frame.min():g} to {frame.max():g}. Say which of them become black and "
+            f"white, the same for all frames: value_range=({low:.10g}, {high:.10g}) of open_source, run and "
+            "process."
+        )
+    if is_grey:
         return "For a grey picture: cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)."
     if frame.ndim == 3 and frame.shape[2] == 4:
         return "For a picture with transparency: cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)."
-    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype.kind == "f":
-        return "For values in [0, 1]: (frame * 255).round().astype('uint8')."
-    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint16:
-        return "For 16-bit pictures: (frame >> 8).astype('uint8')."
     if frame.ndim == 4:
         return "For a batch, pass the frames one by one: list(batch)."
     if frame.ndim == 3 and frame.shape[0] == 3:
         return "For channels first: frame.transpose(1, 2, 0)."
     return "Convert it before passing it on."
+
+
+def proposed_range(values: Array) -> tuple[float, float]:
+    """A `value_range` that shows what is in a frame: whole bits where it fills them, else around its values.
+
+    values: of any integer or floating type. Single odd pixels, as of a defective sensor, do not count.
+    """
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if finite.size == 0:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(finite.astype(np.float64), (1, 99)))
+    is_whole = values.dtype.kind in "ui"
+    if not is_whole and low >= 0 and high <= 1:
+        return 0.0, 1.0
+    bits = next((bits for bits in (8, 10, 12, 14, 16) if low >= 0 and high < 2**bits), None)
+    if is_whole and bits is not None and (low == high or high - low >= 2**bits / 4):
+        return 0.0, 2.0**bits - 1
+    return _around(low, high, is_whole=is_whole)
+
+
+def _around(low: float, high: float, *, is_whole: bool) -> tuple[float, float]:
+    """The range with half of its width on either side, in round numbers: later frames may differ."""
+    width = (high - low) or 1.0
+    step = 10.0 ** np.floor(np.log10(width / 2))
+    step = max(step, 1.0) if is_whole else step
+    lowest = float(np.floor((low - width / 2) / step) * step)
+    highest = float(np.ceil((high + width / 2) / step) * step)
+    return (max(lowest, 0.0) if low >= 0 else lowest), highest

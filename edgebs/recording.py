@@ -39,8 +39,15 @@ class Recording:
     """Video with the foreground drawn in."""
     background: Path | None = None
     """File of the scene's background: restored if there, saved at the end."""
+    value_range: tuple[float, float] | None = None
+    """Values that become 0 and 255, as of `edgebs.sources.open_source`."""
     is_frozen: bool = False
     """Whether that background is used as it was saved, and left so."""
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Options of `open_source`, where they are not its defaults."""
+        return {} if self.value_range is None else {"value_range": self.value_range}
 
     @property
     def outputs(self) -> tuple[Path, ...]:

@@ -26,6 +26,7 @@ def run_to_files(
     cleanup: bool = True,
     background: Path | None = None,
     freeze_background: bool = False,
+    value_range: tuple[float, float] | None = None,
     device: DeviceOptions | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -36,15 +37,20 @@ def run_to_files(
     that breaks off, and an interruption (Ctrl-C, SIGTERM), leave the outputs of the frames before it; after
     an interruption the summary says `interrupted`. background: a file that the scene's background is restored
     from where it exists, and saved to at the end. freeze_background: use it as it was saved, and leave it so.
-    device: as of `edgebs.load`.
+    value_range: as of `edgebs.sources.open_source`. device: as of `edgebs.load`.
     Raises EdgebsError where the bundle, the source or an output cannot be used.
     """
     recording = Recording(
-        source=source, mask=mask, overlay=overlay, background=background, is_frozen=freeze_background
+        source=source,
+        value_range=value_range,
+        mask=mask,
+        overlay=overlay,
+        background=background,
+        is_frozen=freeze_background,
     )
     refuse_same_files([recording])
     with ExitStack() as stack:
-        stream = stack.enter_context(open_source(source))
+        stream = stack.enter_context(open_source(source, **recording.reading))
         pipeline = stack.enter_context(
             load(bundle, threads=threads, threshold=threshold, cleanup=cleanup, device=device)
         )

@@ -40,7 +40,10 @@ def run_several_to_files(
     """
     refuse_same_files(recordings)
     with ExitStack() as stack:
-        streams = [stack.enter_context(open_source(recording.source)) for recording in recordings]
+        streams = [
+            stack.enter_context(open_source(recording.source, **recording.reading))
+            for recording in recordings
+        ]
         opened = load_several(
             bundle, len(recordings), threads=threads, threshold=threshold, cleanup=cleanup, device=device
         )

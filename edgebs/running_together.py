@@ -39,7 +39,10 @@ def run_together_to_files(
     """
     refuse_same_files(recordings)
     with ExitStack() as stack:
-        streams = [stack.enter_context(open_source(recording.source)) for recording in recordings]
+        streams = [
+            stack.enter_context(open_source(recording.source, **recording.reading))
+            for recording in recordings
+        ]
         cameras = stack.enter_context(
             load_cameras(bundle, len(recordings), threshold=threshold, cleanup=cleanup, device=device)
         )

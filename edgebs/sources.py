@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 
-import cv2
-import numpy as np
-
+from edgebs.bit_depth import EightBits, ValueRange
 from edgebs.errors import SourceError
+from edgebs.picture_files import PICTURES
+from edgebs.picture_folder import picture_folder
 from edgebs.preprocess import check_frame
 from edgebs.source import Source, SourceFrame
 from edgebs.tensors import Frame
@@ -17,32 +17,40 @@ from edgebs.video_sources import address, camera, gstreamer, video_file
 
 __all__ = ["Source", "SourceFrame", "SourceSpec", "open_source"]
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
-
 SourceSpec = str | Path | int | Source | Iterable[Frame] | Iterable[SourceFrame]
 """What `open_source` takes."""
 
 
 def open_source(
-    spec: SourceSpec, *, loop: bool = False, fps: float | None = None, timeout_s: float = 10.0
+    spec: SourceSpec,
+    *,
+    loop: bool = False,
+    fps: float | None = None,
+    timeout_s: float = 10.0,
+    value_range: ValueRange | None = None,
 ) -> Source:
     """A source for `spec`, opened: what cannot be read is refused here, as SourceError.
 
-    spec: a video file; a folder of pictures (PNG, JPEG, BMP, in natural order: 2 before 10); a camera's
+    spec: a video file; a folder of pictures (PNG, JPEG, BMP, TIFF, WebP, JPEG 2000 and PNM, in natural order:
+    2 before 10; one that cannot be read is named in a warning and left out, its index too); a camera's
     number (0 or "0") or device ("/dev/video0"); an rtsp:// or http:// address; a GStreamer pipeline
     ("... ! appsink"); a `Source`, returned as it is; any iterable of (H, W, 3) uint8 BGR arrays or of
     `SourceFrame`s. Arrays are passed on, not copied.
     loop: repeat a file, folder or list endlessly, with times that go on.
     fps: frames/s of a folder or an iterable, which have no times of their own; replaces a file's own times.
     timeout_s: how long a stream may take to open, and to send a frame.
+    value_range: (low, high), the values that become 0 and 255 in every frame; the others are cut to them.
+    With it arrays may also be (H, W), and of any integer or floating type. Without it 16-bit pictures use
+    the file's own range where the first one fills it, with a warning, and are refused where it does not.
+    Raises ValueError for a range that is none.
     """
     if isinstance(spec, Source):
-        return spec
+        return _mapped(spec, value_range)
     if isinstance(spec, bool) or not isinstance(spec, str | Path | int | Iterable):
         raise SourceError(f"cannot read frames from a {type(spec).__name__}. {_KINDS}")
     if isinstance(spec, str | Path | int):
-        return _open_named(spec, loop=loop, fps=fps, timeout_s=timeout_s)
-    return _from_iterable(spec, loop=loop, fps=fps)
+        return _open_named(spec, loop=loop, fps=fps, timeout_s=timeout_s, value_range=value_range)
+    return _from_iterable(spec, loop=loop, fps=fps, value_range=value_range)
 
 
 _KINDS = (
@@ -51,11 +59,21 @@ _KINDS = (
 )
 
 
-def _open_named(spec: str | Path | int, *, loop: bool, fps: float | None, timeout_s: float) -> Source:
-    text = str(spec)
-    path = Path(text.removeprefix("file://"))
+def _open_named(
+    spec: str | Path | int,
+    *,
+    loop: bool,
+    fps: float | None,
+    timeout_s: float,
+    value_range: ValueRange | None,
+) -> Source:
+    path = Path(str(spec).removeprefix("file://"))
     if path.is_dir():
-        return _folder(path, loop=loop, fps=fps)
+        return picture_folder(path, loop=loop, fps=fps, value_range=value_range)
+    return _mapped(_open_stream(str(spec), path, loop=loop, fps=fps, timeout_s=timeout_s), value_range)
+
+
+def _open_stream(text: str, path: Path, *, loop: bool, fps: float | None, timeout_s: float) -> Source:
     if path.is_file() and path.suffix.lower() in PICTURES:
         raise SourceError(f"{path} is one picture, and a source is many: give its folder, {path.parent}")
     if path.is_file():
@@ -82,63 +100,33 @@ def _neighbour(path: Path) -> str:
     return f" (the last folder on the way that exists: {parent})"
 
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """Sorts frame2 before frame10; digits before letters."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", path.name)]
-
-
-def _folder(folder: Path, *, loop: bool, fps: float | None) -> Source:
-    files = sorted((file for file in folder.iterdir() if file.suffix.lower() in PICTURES), key=_natural)
-    if not files:
-        found = sum(1 for _ in folder.iterdir())
-        hint = f" Did you mean {folder / 'input'}?" if (folder / "input").is_dir() else ""
-        raise SourceError(
-            f"{folder} holds no picture ({found} other entries). "
-            f"Pictures are files that end in {', '.join(PICTURES)}.{hint}"
-        )
-    first = _picture(files[0], 0)
-    size = (first.shape[0], first.shape[1])
+def _mapped(source: Source, value_range: ValueRange | None) -> Source:
+    """The source with its frames through `value_range`, where there is one."""
+    if value_range is None:
+        return source
     return Source(
-        _folder_frames(files, size, loop=loop, fps=fps),
-        name=str(folder),
-        fps=fps,
-        frame_count=None if loop else len(files),
-        size=size,
+        _mapped_frames(source, EightBits(value_range)),
+        name=source.name,
+        fps=source.fps,
+        frame_count=source.frame_count,
+        size=source.size,
+        is_live=source.is_live,
+        release=source.close,
     )
 
 
-def _folder_frames(
-    files: list[Path], size: tuple[int, int], *, loop: bool, fps: float | None
-) -> Iterator[SourceFrame]:
-    index = 0
-    while index < len(files) or loop:
-        file = files[index % len(files)]
-        image = check_frame(_picture(file, index), size, name=f"picture {file} (frame {index})")
-        yield SourceFrame(image, index / fps if fps else None, index)
-        index += 1
-
-
-def _picture(file: Path, index: int) -> Frame:
-    """The picture as BGR; grey and transparent ones are converted."""
-    content = file.read_bytes()
-    # libjpeg fills the rest of a cut-off JPEG with grey and only says so on stderr.
-    is_cut = file.suffix.lower() in (".jpg", ".jpeg") and b"\xff\xd9" not in content[-4096:]
-    image = None
-    if content and not is_cut:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        reason = (
-            "it is empty" if not content else "it is cut off" if is_cut else "it is damaged or no picture"
-        )
-        raise SourceError(
-            f"{file} (frame {index}) cannot be read: {reason} ({len(content)} bytes). "
-            "Copy it again, or remove it from the folder."
-        )
-    return check_frame(image, name=str(file))
+def _mapped_frames(source: Source, depth: EightBits) -> Iterator[SourceFrame]:
+    for item in source:
+        image = depth.frame(item.image, f"frame {item.index} of {source.name}")
+        yield SourceFrame(image, item.captured_s, item.index)
 
 
 def _from_iterable(
-    frames: Iterable[Frame] | Iterable[SourceFrame], *, loop: bool, fps: float | None
+    frames: Iterable[Frame] | Iterable[SourceFrame],
+    *,
+    loop: bool,
+    fps: float | None,
+    value_range: ValueRange | None,
 ) -> Source:
     name = f"frames from a {type(frames).__name__}"
     if loop and iter(frames) is frames:
@@ -146,11 +134,18 @@ def _from_iterable(
             f"{name} can be read only once and cannot be repeated: give a list, file or folder."
         )
     count = len(frames) if isinstance(frames, Sized) and not loop else None
-    return Source(_iterable_frames(frames, name, loop=loop, fps=fps), name=name, fps=fps, frame_count=count)
+    depth = EightBits(value_range)
+    frames_checked = _iterable_frames(frames, name, depth, loop=loop, fps=fps)
+    return Source(frames_checked, name=name, fps=fps, frame_count=count)
 
 
 def _iterable_frames(
-    frames: Iterable[Frame] | Iterable[SourceFrame], name: str, *, loop: bool, fps: float | None
+    frames: Iterable[Frame] | Iterable[SourceFrame],
+    name: str,
+    depth: EightBits,
+    *,
+    loop: bool,
+    fps: float | None,
 ) -> Iterator[SourceFrame]:
     index = 0
     size = None
@@ -160,7 +155,8 @@ def _iterable_frames(
             image, captured_s = item, index / fps if fps else None
             if isinstance(item, SourceFrame):
                 image, captured_s = item.image, item.captured_s if fps is None else captured_s
-            checked = check_frame(image, size, name=f"frame {index} of {name}")
+            which = f"frame {index} of {name}"
+            checked = check_frame(depth.frame(image, which), size, name=which)
             size = (checked.shape[0], checked.shape[1])
             yield SourceFrame(checked, captured_s, index)
             index += 1

@@ -36,6 +36,14 @@ NominalFps = Annotated[
 DisPreset = Annotated[
     str, typer.Option(help="ultrafast, fast, medium or fine; default the weights' own, or the model's.")
 ]
+ValueRange = Annotated[
+    str,
+    typer.Option(
+        "--range",
+        metavar="LOW,HIGH",
+        help="Values that become black and white, the same in all frames; for more than 8 bits.",
+    ),
+]
 Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT of the networks, in pixels; default the model's own.")]
 Width = Annotated[
     int | None, typer.Option(min=1, help="Channels of the first stage; default the weights' own, or 64.")

@@ -46,6 +46,23 @@ def size_of(text: str, option: str = "--size") -> tuple[int, int]:
     return int(height), int(width)
 
 
+def range_of(text: str, *, has_pictures: bool = True) -> tuple[float, float] | None:
+    """(low, high) of LOW,HIGH; None of nothing. has_pictures: whether anything is read that it is for."""
+    if not text:
+        return None
+    if not has_pictures:
+        raise typer.BadParameter("no effect here: rendered scenes have 8 bits", param_hint="--range")
+    try:
+        low, high = (float(word) for word in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise typer.BadParameter(
+            f"expected LOW,HIGH like 7000,8500, the lower number first, got {text!r}", param_hint="--range"
+        )
+    return low, high
+
+
 def fold_of(text: str) -> tuple[int, int] | None:
     """(K, N) of K/N; None of nothing."""
     k, _, n = text.partition("/")

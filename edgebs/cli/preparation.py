@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.options import Force, Json
-from edgebs.cli.parsing import counts_of, finite, refuse_given
+from edgebs.cli.options import Force, Json, ValueRange
+from edgebs.cli.parsing import counts_of, finite, range_of, refuse_given
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.extras import require_export, require_opencv
 
@@ -60,6 +60,7 @@ def calibrate(
     nominal_fps: Annotated[
         float, typer.Option(callback=finite, help="Frames/s that the intervals are meant for.")
     ] = 25.0,
+    value_range: ValueRange = "",
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -74,6 +75,7 @@ def calibrate(
             frames=frames,
             intervals=counts_of(intervals, "--intervals"),
             nominal_fps=nominal_fps,
+            value_range=range_of(value_range),
             force=force,
             progress=progress,
         )

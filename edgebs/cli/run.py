@@ -10,7 +10,7 @@ import typer
 
 from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
-from edgebs.cli.parsing import refuse_given
+from edgebs.cli.parsing import range_of, refuse_given
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.device_options import DeviceOptions
 from edgebs.extras import require_opencv
@@ -34,6 +34,14 @@ def run(
         list[Path] | None, typer.Option(help="Video with the foreground drawn in. One per source.")
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after that many frames a source.")] = None,
+    value_range: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="LOW,HIGH",
+            help="Values that become black and white, for more than 8 bits. Once for all, or one per source.",
+        ),
+    ] = None,
     threshold: Threshold = None,
     cleanup: Cleanup = True,
     background: Annotated[
@@ -67,7 +75,8 @@ def run(
         refuse_given(context, ("together",), "there is one source")
     if together:
         refuse_given(context, ("background", "freeze_background"), "cameras run together keep no background")
-    recordings = _recordings(source, mask, overlay, background, freeze_background)
+    ranges = _ranges(source, value_range or [])
+    recordings = _recordings(source, ranges, mask, overlay, background, freeze_background)
     with progress_bar("running") as progress:
         options: dict[str, Any] = {
             "frames": frames,
@@ -90,6 +99,7 @@ def run(
                 overlay=one.overlay,
                 background=one.background,
                 freeze_background=freeze_background,
+                value_range=one.value_range,
                 threads=threads,
                 **options,
             )
@@ -102,8 +112,20 @@ def run(
     _end(summary)
 
 
+def _ranges(sources: Sequence[str], texts: Sequence[str]) -> list[tuple[float, float] | None]:
+    if len(texts) > 1 and len(texts) != len(sources):
+        raise typer.BadParameter(
+            f"given {len(texts)} times for {len(sources)} sources: give it once for all, or once per source, "
+            "in the order of the sources",
+            param_hint="--range",
+        )
+    ranges = [range_of(text) for text in texts] or [None]
+    return ranges * len(sources) if len(ranges) == 1 else ranges
+
+
 def _recordings(
     sources: Sequence[str],
+    ranges: Sequence[tuple[float, float] | None],
     masks: Sequence[Path] | None,
     overlays: Sequence[Path] | None,
     backgrounds: Sequence[Path] | None,
@@ -112,9 +134,17 @@ def _recordings(
     from edgebs.recording import Recording
 
     return [
-        Recording(source=source, mask=mask, overlay=overlay, background=background, is_frozen=is_frozen)
-        for source, mask, overlay, background in zip(
+        Recording(
+            source=source,
+            value_range=value_range,
+            mask=mask,
+            overlay=overlay,
+            background=background,
+            is_frozen=is_frozen,
+        )
+        for source, value_range, mask, overlay, background in zip(
             sources,
+            ranges,
             _one_each(sources, masks, "--mask"),
             _one_each(sources, overlays, "--overlay"),
             _one_each(sources, backgrounds, "--background"),

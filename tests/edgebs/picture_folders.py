@@ -20,9 +20,9 @@ def picture_folder(folder: Path, frames: Iterable[Frame]) -> Path:
 
 
 def broken_folder(folder: Path, frames: Iterable[Frame], at: int) -> Path:
-    """The same, with a damaged file in place of frame `at`."""
+    """The same, with a picture of another size in place of frame `at`: the source ends there."""
     picture_folder(folder, frames)
-    (folder / f"{at}.png").write_bytes(b"damaged")
+    cv2.imwrite(str(folder / f"{at}.png"), np.zeros((8, 8, 3), np.uint8))
     return folder
 
 

@@ -246,23 +246,6 @@ def test_a_picture_of_another_size_is_named(tmp_path):
         list(open_source(folder))
 
 
-@pytest.mark.parametrize(
-    ("name", "damage", "expected"),
-    [
-        ("2.png", lambda _: b"", "it is empty"),
-        ("2.png", lambda _: b"no picture", "damaged or no picture"),
-        ("2.jpg", lambda content: content[: len(content) // 2], "it is cut off"),
-    ],
-)
-def test_an_unreadable_picture_is_named(tmp_path, name, damage, expected):
-    folder = write_folder(tmp_path / "f", ["1.png", name])
-    (folder / name).write_bytes(damage((folder / name).read_bytes()))
-    source = open_source(folder)
-    next(source)
-    with pytest.raises(SourceError, match=f"{name} .frame 1. cannot be read: .*{expected}"):
-        next(source)
-
-
 def test_an_iterable_of_arrays_has_no_times_and_is_not_copied():
     arrays = [picture(n) for n in range(3)]
     source = open_source(arrays)
