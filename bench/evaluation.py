@@ -19,6 +19,7 @@ from bench.machine import machine_facts
 from bench.peers import PEERS, Peer
 from bench.scored import Sequence as ScoredSequence
 from bench.scored import find_sequences, scored_frames
+from edgebs.bit_depth import ValueRange
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import BundleError, SourceError
 from edgebs.loading import load
@@ -93,6 +94,7 @@ def evaluate(
     *,
     against: Sequence[str] = (),
     layout: str = "auto",
+    value_range: ValueRange | None = None,
     threads: int = 0,
     threshold: float | None = None,
     cleanup: bool = True,
@@ -104,13 +106,13 @@ def evaluate(
 
     `sequences`, `mean`, `pooled`, `mean_dice` and `fps` are the first bundle's; `bundles` holds the same of
     each, `peers` that of OpenCV's subtractors named in `against`. threshold: of all bundles; None takes each
-    one's own. cleanup, device: as of `edgebs.load`. sequence_done: told each sequence with its scores and
-    masks.
+    one's own. value_range: of the frames, as of `open_source`. cleanup, device: as of `edgebs.load`.
+    sequence_done: told each sequence with its scores and masks.
     Raises EdgebsError where a bundle, a peer or a sequence cannot be used; ValueError for an unknown layout.
     """
     paths = [bundle_path(bundle) for bundle in bundles]
     peers = [Peer(kind) for kind in dict.fromkeys(against)]
-    sequences = find_sequences(data, layout)
+    sequences = find_sequences(data, layout, value_range=value_range)
     with ExitStack() as stack:
         contestants: list[Contestant] = []
         for name, path in zip(_distinct_names(paths), paths, strict=True):

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.scored import Counts, find_sequences, scored_frames
+from bench.scored import Counts, find_sequences, log_notes, scored_frames
+from edgebs.bit_depth import ValueRange
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import ParityError
 from edgebs.manifest import Manifest
@@ -193,9 +194,10 @@ class TaskLevel:
         return {"F_reference": f_reference, "F_bundle": f_bundle, "delta_F": f_bundle - f_reference}
 
 
-def count_on_sequences(root: Path) -> Count:
+def count_on_sequences(root: Path, value_range: ValueRange | None = None) -> Count:
     """Over every labelled frame of the scored sequences below `root`. Raises SourceError without any."""
-    sequences = find_sequences(root)
+    sequences = find_sequences(root, value_range=value_range)
+    log_notes(sequences)
     total = sum(len(sequence.inputs) for sequence in sequences)
 
     def count(pipeline: Pipeline, progress: Progress | None) -> Counts:
@@ -256,13 +258,15 @@ def bundle_parity(
     *,
     source: str | Path | None = None,
     data: Path | None = None,
+    value_range: ValueRange | None = None,
     frames: int = 24,
     device: DeviceOptions | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Rebuild a bundle's networks in PyTorch and compare, on a video (None: rendered) and on scored data.
 
-    device: how plans run on an NVIDIA GPU; the reference runs on the CPU.
+    value_range: of both, as of `open_source`. device: how plans run on an NVIDIA GPU; the reference runs on
+    the CPU.
     Raises EdgebsError where the bundle cannot run here or its weights cannot be found; not for a failed gate.
     """
     from bench.stream import parity_stream
@@ -270,7 +274,7 @@ def bundle_parity(
     from edgebs.loading import load
     from edgebs.shipped import bundle_path
 
-    stream = parity_stream(source, frames)
+    stream = parity_stream(source, frames, value_range)
     with load(bundle_path(bundle), device=device) as pipeline:
         manifest = pipeline.manifest
         original = torch_pipeline(manifest, torch_modules(manifest))
@@ -278,7 +282,8 @@ def bundle_parity(
         levels = compare(pipeline, reference, progress)
         task = None
         if data is not None:
-            task = TaskLevel(count_on_sequences(data), original, progress).change(pipeline, progress)
+            count = count_on_sequences(data, value_range)
+            task = TaskLevel(count, original, progress).change(pipeline, progress)
         return {
             **judge(manifest, levels, task),
             "checked": "engine",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from bench import scored_cdnet, scored_folders, scored_lasiesta, scored_limu, sc
 from bench.scored_cdnet import read_sequence
 from bench.scored_counts import Counts, mean_measures
 from bench.scored_sequence import FOREGROUND, OUTSIDE, SHADOW, UNKNOWN, Sequence, scored_frames
+from edgebs.bit_depth import ValueRange
 from edgebs.errors import SourceError
+from edgebs.picture_files import is_side_folder
 
 __all__ = [
     "FOREGROUND",
@@ -23,10 +26,13 @@ __all__ = [
     "Counts",
     "Sequence",
     "find_sequences",
+    "log_notes",
     "mean_measures",
     "read_sequence",
     "scored_frames",
 ]
+
+logger = logging.getLogger(__name__)
 
 LAYOUTS: dict[str, Callable[[Path, Set[str]], list[Sequence]]] = {
     "cdnet": scored_cdnet.sequences_in,
@@ -42,11 +48,14 @@ The order is the one in which `auto` asks."""
 AUTO = "auto"
 
 
-def find_sequences(root: Path, layout: str = AUTO) -> list[Sequence]:
+def find_sequences(
+    root: Path, layout: str = AUTO, *, value_range: ValueRange | None = None
+) -> list[Sequence]:
     """Every scored sequence below `root`, at any depth, in order of their paths.
 
     layout: one of `LAYOUTS`, or auto to recognise each folder by what it holds. Names are the folders', or
     paths from `root` where two folders have one name; the category is the folder above, where there is one.
+    value_range: of the frames of all of them, as of `open_source`.
     Raises SourceError where there is no sequence, or one is incomplete; ValueError for an unknown layout.
     """
     if layout not in (AUTO, *LAYOUTS):
@@ -54,7 +63,7 @@ def find_sequences(root: Path, layout: str = AUTO) -> list[Sequence]:
     if not root.is_dir():
         raise SourceError(f"{root} is no folder. Name the folder that holds the scored sequences.")
     found = [
-        (folder.relative_to(root), sequence)
+        (folder.relative_to(root), replace(sequence, value_range=value_range))
         for folder, folders in _folders_below(root)
         for sequence in _sequences_in(folder, folders, layout)
     ]
@@ -64,6 +73,13 @@ def find_sequences(root: Path, layout: str = AUTO) -> list[Sequence]:
             f"{_other_layouts(layout)}."
         )
     return _named([(place, _with_category(place, sequence)) for place, sequence in found])
+
+
+def log_notes(sequences: Iterable[Sequence]) -> None:
+    """Warn of what the notes say, where no table shows them."""
+    for sequence in sequences:
+        for note in sequence.notes:
+            logger.warning("%s: %s", sequence.name, note)
 
 
 def _sequences_in(folder: Path, folders: Set[str], layout: str) -> list[Sequence]:
@@ -91,7 +107,7 @@ def _folders_below(root: Path) -> Iterator[tuple[Path, set[str]]]:
         folder = Path(place)
         above = {folder.resolve(), *folder.resolve().parents}
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (folder / name).resolve() not in above
+            name for name in folders if not is_side_folder(name) and (folder / name).resolve() not in above
         )
         yield folder, set(folders)
 

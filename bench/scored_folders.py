@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Set
 from pathlib import Path
 
+from bench.scored_names import all_named, unused_notes
 from bench.scored_sequence import (
     Sequence,
-    is_picture,
     numbering_notes,
     paired,
     pictures_by_number,
     sequence_name,
+    with_notes,
 )
 from edgebs.errors import SourceError
+from edgebs.picture_files import picture_files, require_one_kind
 
 INPUT_FOLDERS = ("input", "images", "frames")
 TRUTH_FOLDERS = ("groundtruth", "ground_truth", "gt", "mask", "masks")
@@ -27,9 +29,15 @@ TRUTH_FOLDERS = ("groundtruth", "ground_truth", "gt", "mask", "masks")
 
 def sequences_in(folder: Path, folders: Set[str]) -> list[Sequence]:
     """The sequence that `folder` is, where it has a sub-folder of each kind."""
-    inputs = [name for name in sorted(folders) if name.lower() in INPUT_FOLDERS]
-    truths = [name for name in sorted(folders) if name.lower() in TRUTH_FOLDERS]
-    return [read_sequence(folder, folder / inputs[0], folder / truths[0])] if inputs and truths else []
+    inputs = list(all_named(folder, folders, INPUT_FOLDERS))
+    truths = list(all_named(folder, folders, TRUTH_FOLDERS))
+    if not inputs or not truths:
+        return []
+    sequence = read_sequence(folder, folder / inputs[0], folder / truths[0])
+    others = tuple(
+        f"{name}/ is not used: {taken}/ is taken" for taken, *names in (inputs, truths) for name in names
+    )
+    return [with_notes(sequence, (*others, *unused_notes(folder, ())))]
 
 
 def read_sequence(folder: Path, input_folder: Path, truth_folder: Path) -> Sequence:
@@ -65,5 +73,6 @@ def _read_by_number(folder: Path, input_folder: Path, truth_folder: Path) -> Seq
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     # Shorter names first: frame9 comes before frame10, and names of one length sort as text.
-    paths = sorted(folder.iterdir(), key=lambda path: (len(path.stem), path.stem))
-    return {path.stem: path for path in paths if is_picture(path.name)}
+    paths = sorted(picture_files(folder), key=lambda path: (len(path.stem), path.stem))
+    require_one_kind(paths)
+    return {path.stem: path for path in paths}

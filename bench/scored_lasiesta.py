@@ -18,6 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bench.scored_masks import mask_colours
+from bench.scored_names import named, unused_notes
 from bench.scored_sequence import (
     FOREGROUND,
     UNKNOWN,
@@ -25,7 +27,7 @@ from bench.scored_sequence import (
     numbering_notes,
     paired,
     pictures_by_number,
-    read_picture,
+    with_notes,
 )
 from edgebs.errors import SourceError
 from edgebs.tensors import Frame
@@ -47,12 +49,24 @@ COLOURS = {
 def sequences_in(folder: Path, folders: Set[str]) -> list[Sequence]:
     """Every pair of sub-folders `Id` and `Id-GT` of `folder`."""
     pairs = [
-        (name.removesuffix(suffix), name)
+        (inputs, name)
         for suffix in SUFFIXES
         for name in sorted(folders)
-        if name.endswith(suffix) and name.removesuffix(suffix) in folders
+        if name.casefold().endswith(suffix.casefold())
+        and (inputs := _frames_of(folder, folders, name[: -len(suffix)])) is not None
     ]
-    return [read_sequence(folder / inputs, folder / truths) for inputs, truths in pairs]
+    notes = unused_notes(folder, ()) if pairs else ()
+    return [
+        with_notes(
+            read_sequence(folder / inputs, folder / truths), (*notes, *unused_notes(folder / inputs, ()))
+        )
+        for inputs, truths in pairs
+    ]
+
+
+def _frames_of(folder: Path, folders: Set[str], name: str) -> str | None:
+    """The folder of frames called `name`: of that very name, or else in another case."""
+    return name if name in folders else named(folder, folders, name)
 
 
 def read_sequence(folder: Path, truth_folder: Path) -> Sequence:
@@ -71,7 +85,7 @@ def read_sequence(folder: Path, truth_folder: Path) -> Sequence:
 
 def colour_labels(path: Path) -> Frame:
     """CDnet labels of a ground-truth picture in LASIESTA's colours. Raises SourceError for another colour."""
-    blue, green, red = cv2.split(read_picture(path, cv2.IMREAD_COLOR).astype(np.uint32))
+    blue, green, red = cv2.split(mask_colours(path).astype(np.uint32))
     colours = red << 16 | green << 8 | blue
     labels = np.zeros(colours.shape, np.uint8)
     is_known = np.zeros(colours.shape, bool)

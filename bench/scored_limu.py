@@ -7,32 +7,39 @@ in any case; the last number in a file's name is its frame; masks are 0 backgrou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Set
 from pathlib import Path
 
+from bench.scored_names import first_named, looks_like_limits, unused_notes
 from bench.scored_sequence import (
     Sequence,
     binary_labels,
-    is_picture,
     numbering_notes,
     paired,
     pictures_by_number,
     sequence_name,
+    with_notes,
 )
+from edgebs.picture_files import picture_files
 
 TRUTH_FOLDERS = ("groundtruth", "ground_truth", "gt")
 
 
 def sequences_in(folder: Path, folders: Set[str]) -> list[Sequence]:
     """The sequence that `folder` is, where it holds numbered pictures beside a folder of ground truth."""
-    truths = [name for name in sorted(folders) if name.lower() in TRUTH_FOLDERS]
-    has_frames = any(is_picture(path.name) and any(map(str.isdigit, path.stem)) for path in folder.iterdir())
-    return [read_sequence(folder, folder / truths[0])] if truths and has_frames else []
+    truths = first_named(folder, folders, TRUTH_FOLDERS)
+    if truths is None or not any(re.search(r"\d", path.stem) for path in picture_files(folder)):
+        return []
+    sequence = read_sequence(folder, folder / truths)
+    return [with_notes(sequence, unused_notes(folder, set(sequence.inputs)))]
 
 
 def read_sequence(folder: Path, truth_folder: Path) -> Sequence:
     """The frames of `folder`, of which those with a mask in `truth_folder` are scored."""
-    inputs, truths = pictures_by_number(folder), pictures_by_number(truth_folder)
+    numbered, truths = pictures_by_number(folder), pictures_by_number(truth_folder)
+    frames = {number: path for number, path in numbered.items() if not looks_like_limits(path.name)}
+    inputs = frames or numbered
     return Sequence(
         name=sequence_name(folder),
         inputs=tuple(inputs.values()),

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from bench.scored_masks import mask_values, region_values
+from edgebs.bit_depth import EightBits, ValueRange
 from edgebs.errors import SourceError
+from edgebs.picture_files import picture_files
+from edgebs.pictures import read_picture
 from edgebs.tensors import Array, Frame
 
 FOREGROUND, SHADOW, OUTSIDE, UNKNOWN = 255, 50, 85, 170
 """CDnet's labels; 0 is static background, and a shadow counts as background (networks.md section 6)."""
 LABELS = (0, SHADOW, OUTSIDE, UNKNOWN, FOREGROUND)
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-"""Endings of files that are taken for pictures, in any case."""
+logger = logging.getLogger(__name__)
 
 Labels = Callable[[Path], Frame]
 """Reads one ground-truth picture as (H, W) uint8 CDnet labels; raises SourceError outside its convention."""
 
 
-def read_picture(path: Path, flags: int = cv2.IMREAD_GRAYSCALE) -> Frame:
-    """A picture as uint8, grey unless `flags` (cv2.IMREAD_*) says otherwise. Raises SourceError."""
-    picture = cv2.imread(str(path), flags)
-    if picture is None:
-        raise SourceError(f"{path} cannot be read as a picture. Replace the file.")
-    return np.asarray(picture, np.uint8)
-
-
 def labels_from_values(path: Path, values: Mapping[int, int], convention: str) -> Frame:
-    """A grey ground-truth picture with each of its values replaced by the label that `values` gives it.
+    """A ground-truth mask with each of its values replaced by the label that `values` gives it.
 
-    Raises SourceError, naming file, value and pixel count, for a value that `values` does not have.
+    path: as `mask_values` reads it. Raises SourceError, naming file, value and pixel count, for a value that
+    `values` does not have.
     """
-    picture = read_picture(path)
+    picture = mask_values(path)
     counts = np.bincount(picture.ravel(), minlength=256)
     strange = [value for value in np.flatnonzero(counts).tolist() if value not in values]
     if strange:
@@ -87,8 +83,11 @@ class Sequence:
     """One of bench.scored.LAYOUTS."""
     labels: Labels = field(default=cdnet_labels, repr=False)
     """Reads a ground-truth picture as CDnet labels."""
+    value_range: ValueRange | None = None
+    """Values of the frames that become 0 and 255, as of `edgebs.sources.open_source`."""
     notes: tuple[str, ...] = ()
-    """What a reader of the score should know: gaps in the frame numbers, ground truth without a frame."""
+    """What a reader of the score should know: gaps in the frame numbers, ground truth without a frame,
+    regions that are not used."""
 
     @property
     def scored_count(self) -> int:
@@ -105,8 +104,11 @@ def scored_frames(sequence: Sequence) -> Iterator[tuple[Frame, Frame | None, Arr
     """
     region = scored_region(sequence)
     size: tuple[int, int] | None = None
+    depth = EightBits(sequence.value_range)
     for index, path in enumerate(sequence.inputs):
-        frame = read_picture(path, cv2.IMREAD_COLOR)
+        frame = _read(path, depth)
+        if index == 0 and depth.note:
+            logger.warning("%s", depth.note)
         if size is not None and frame.shape[:2] != size:
             raise SourceError(
                 f"{path} is {frame.shape[:2]}, the frames before it {size} (height, width). "
@@ -120,8 +122,23 @@ def scored_frame(
     sequence: Sequence, index: int, region: Array | None
 ) -> tuple[Frame, Frame | None, Array | None]:
     """One frame by its position, as `scored_frames` gives it. region: of `scored_region`."""
-    frame = read_picture(sequence.inputs[index], cv2.IMREAD_COLOR)
+    frame = frame_at(sequence, index)
     return frame, *_truth_of(sequence, index, frame, region)
+
+
+def frame_at(sequence: Sequence, index: int) -> Frame:
+    """One frame by its position, (H, W, 3) uint8 BGR, by the mapping that the first frame settles."""
+    depth = EightBits(sequence.value_range)
+    path = sequence.inputs[index]
+    picture = read_picture(path)
+    if picture.values.dtype != np.uint8 and sequence.value_range is None:
+        _read(sequence.inputs[0], depth)
+    return depth.frame(picture.values, str(path), picture.own_range)
+
+
+def _read(path: Path, depth: EightBits) -> Frame:
+    picture = read_picture(path)
+    return depth.frame(picture.values, str(path), picture.own_range)
 
 
 def _truth_of(
@@ -145,7 +162,7 @@ def scored_region(sequence: Sequence) -> Array | None:
     """The region of interest as (H, W) bool, or None for all pixels. Raises SourceError if it is empty."""
     if sequence.region is None:
         return None
-    region: Array = read_picture(sequence.region) > 127
+    region: Array = region_values(sequence.region) > 127
     if not region.any():
         raise SourceError(
             f"{sequence.region} has no pixel above 127: the region of interest is empty and nothing would be "
@@ -168,19 +185,14 @@ def sequence_name(folder: Path) -> str:
     return folder.name or folder.resolve().name
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file's name ends like a picture's; hidden files are none."""
-    return not name.startswith(".") and Path(name).suffix.lower() in PICTURES
-
-
 def pictures_by_number(folder: Path, pattern: str = r".*?(\d+)") -> dict[int, Path]:
     """Pictures of `folder` by the number that the first group of `pattern` finds in their stem, sorted.
 
     The default takes the last number of the stem. Raises SourceError where two pictures have one number.
     """
     found: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
-        match = re.fullmatch(pattern, path.stem, re.IGNORECASE) if is_picture(path.name) else None
+    for path in sorted(picture_files(folder)):
+        match = re.fullmatch(pattern, path.stem, re.IGNORECASE)
         if match is None:
             continue
         number = int(match.group(1))
@@ -190,6 +202,11 @@ def pictures_by_number(folder: Path, pattern: str = r".*?(\d+)") -> dict[int, Pa
             )
         found[number] = path
     return dict(sorted(found.items()))
+
+
+def with_notes(sequence: Sequence, notes: tuple[str, ...]) -> Sequence:
+    """The sequence with further notes."""
+    return replace(sequence, notes=(*sequence.notes, *notes)) if notes else sequence
 
 
 def paired(inputs: Mapping[int, Path], truths: Mapping[int, Path], where: Path) -> tuple[Path | None, ...]:

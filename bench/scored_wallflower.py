@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Set
 from pathlib import Path
 
+from bench.scored_names import unused_notes
 from bench.scored_sequence import (
     Sequence,
     binary_labels,
@@ -18,6 +19,7 @@ from bench.scored_sequence import (
     paired,
     pictures_by_number,
     sequence_name,
+    with_notes,
 )
 
 TRUTH = r"hand_segmented_(\d+)"
@@ -26,7 +28,10 @@ TRUTH = r"hand_segmented_(\d+)"
 
 def sequences_in(folder: Path, folders: Set[str]) -> list[Sequence]:  # noqa: ARG001
     """The sequence that `folder` is, where it holds a hand-segmented picture with a number."""
-    return [read_sequence(folder)] if pictures_by_number(folder, TRUTH) else []
+    if not pictures_by_number(folder, TRUTH):
+        return []
+    sequence = read_sequence(folder)
+    return [with_notes(sequence, unused_notes(folder, set(sequence.inputs)))]
 
 
 def read_sequence(folder: Path) -> Sequence:

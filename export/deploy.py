@@ -46,12 +46,12 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
         import_tensorrt(module_of(target.module, request.build.loaded_with))
         require_device()
     if request.data is not None:
-        find_sequences(request.data)
+        find_sequences(request.data, value_range=request.value_range)
     for precision in request.precisions:
         _refuse_overwriting(request.bundle_path(precision), request.force)
     chosen = None if request.calibrates_on_scenes else request.calibration
     calibration = load_calibration_set(chosen) if chosen is not None else None
-    stream = parity_stream(request.source, request.parity_frames)
+    stream = parity_stream(request.source, request.parity_frames, request.value_range)
     with work_folder(request.out) as folder:
         job = Job(request, target, folder, say, bar, calibration=calibration)
         with bar("building the networks"):

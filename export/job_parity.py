@@ -66,7 +66,7 @@ def _task_level(job: Job, manifest: Manifest) -> TaskLevel | None:
     if job.task is None and (data is not None or _is_judged_on_scenes(job, manifest)):
         original = torch_pipeline(manifest, torch_modules(manifest))
         if data is not None:
-            count = count_on_sequences(data)
+            count = count_on_sequences(data, job.request.value_range)
         else:
             # Thin masks on a short stream judge badly; what it was trained on has an exact truth.
             from export.scene_parity import count_on_scenes
@@ -110,7 +110,8 @@ def control_of(job: Job, name: str) -> AccuracyControl | None:
     if data is not None:
         with job.bar("frames to judge layers by"):
             original = torch_pipeline(manifest, torch_modules(manifest))
-            return control_by_truth(scored_cases(original, data, CASES), manifest.threshold)
+            cases = scored_cases(original, data, CASES, job.request.value_range)
+            return control_by_truth(cases, manifest.threshold)
     # A background network would have to see each scene first: its masks on the stream judge instead.
     if _is_judged_on_scenes(job, manifest) and manifest.cue.intervals:
         with job.bar("scenes to judge layers by"):

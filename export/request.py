@@ -33,6 +33,8 @@ class ExportRequest:
     """Video of the parity check; a rendered street where there is none."""
     data: Path | None = None
     """Scored sequences for parity of F."""
+    value_range: tuple[float, float] | None = None
+    """Values of `source` and `data` that become 0 and 255, as of `edgebs.sources.open_source`."""
     speck_px: int | None = None
     """Specks that the bundle's masks are cleaned of; None, here and below, as the shipped bundle does where
     its weights are exported, else 0: off."""

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from bench.parity import INT8_DELTA_F, INT8_MASK_IOU
 from bench.scored import UNKNOWN, Counts, find_sequences
-from bench.scored_sequence import read_picture, scored_frame, scored_region
+from bench.scored_sequence import frame_at, scored_frame, scored_region
 from calib.accuracy_control import AccuracyControl
 from edgebs.backends import open_backend
+from edgebs.bit_depth import ValueRange
 from edgebs.manifest import Manifest
 from edgebs.pipeline import Pipeline
 from edgebs.preprocess import mask_from_probability, network_frame
@@ -107,12 +107,15 @@ def _mask(probability: Array, manifest: Manifest) -> Frame:
     return mask_from_probability(probability[0], manifest.size, manifest.threshold)
 
 
-def scored_cases(original: Pipeline, root: Path, count: int) -> list[Case]:
+def scored_cases(
+    original: Pipeline, root: Path, count: int, value_range: ValueRange | None = None
+) -> list[Case]:
     """At most `count` labelled frames below `root`, spread over its sequences, with the original's cue.
 
-    original: the PyTorch pipeline. Raises SourceError where there are no scored sequences.
+    original: the PyTorch pipeline. value_range: as of `open_source`.
+    Raises SourceError where there are no scored sequences.
     """
-    sequences = find_sequences(root)
+    sequences = find_sequences(root, value_range=value_range)
     each = -(-count // len(sequences))
     cases: list[Case] = []
     for sequence in sequences:
@@ -122,7 +125,7 @@ def scored_cases(original: Pipeline, root: Path, count: int) -> list[Case]:
         region = scored_region(sequence)
         for index in range(max(chosen, default=-1) + 1):
             if index not in chosen:
-                original.remember(read_picture(sequence.inputs[index], cv2.IMREAD_COLOR), None)
+                original.remember(frame_at(sequence, index), None)
                 continue
             image, truth, valid = scored_frame(sequence, index, region)
             cue, _ = original.trace(image, None)

@@ -20,9 +20,10 @@ from edgebs.cli.options import (
     Norm,
     References,
     Size,
+    ValueRange,
     Width,
 )
-from edgebs.cli.parsing import counts_of, finite, intervals_of, size_of, words_of
+from edgebs.cli.parsing import counts_of, finite, intervals_of, range_of, size_of, words_of
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.extras import require_export
 
@@ -92,6 +93,7 @@ def export(
     ] = None,
     source: Annotated[str | None, typer.Option(help="Video of the parity check; default rendered.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
+    value_range: ValueRange = "",
     size: Size = "",
     width: Width = None,
     depth: Depth = None,
@@ -183,6 +185,7 @@ def export(
         calibration=calib,
         source=source,
         data=data,
+        value_range=range_of(value_range, has_pictures=source is not None or data is not None),
         speck_px=speck_px,
         hole_px=hole_px,
         compute=compute.value,

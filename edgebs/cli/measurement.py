@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
-from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
-from edgebs.cli.parsing import words_of
+from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, ValueRange
+from edgebs.cli.parsing import range_of, words_of
 from edgebs.console import print_json, print_line, print_table, progress_bar
 from edgebs.device_options import DeviceOptions
 from edgebs.extras import require_export, require_opencv
@@ -45,6 +45,7 @@ def bench(
     ] = None,
     fps: Annotated[bool, typer.Option("--fps", help="Measure speed, camera to mask.")] = False,
     source: Annotated[str | None, typer.Option(help="Video; default a rendered street, 640x360.")] = None,
+    value_range: ValueRange = "",
     frames: Annotated[int, typer.Option(min=5, help="Counted frames per bundle and mode.")] = 300,
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved repeats; the median counts.")] = 5,
     baseline: Annotated[Baseline, typer.Option(help="Run the networks in PyTorch beside.")] = Baseline.TORCH,
@@ -61,6 +62,7 @@ def bench(
 
     if not fps:
         raise typer.BadParameter("say what to measure", param_hint="--fps")
+    values = range_of(value_range, has_pictures=source is not None)
     chosen = bundles or bundles_here()
     refuse_without_plans(context, chosen)
     with ExitStack() as stack:
@@ -75,6 +77,7 @@ def bench(
             baseline=baseline is Baseline.TORCH,
             threads=threads,
             cleanup=cleanup,
+            value_range=values,
             device=device,
             progress=progress,
         )
@@ -93,6 +96,7 @@ def parity(
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
     source: Annotated[str | None, typer.Option(help="Video; default a rendered street.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
+    value_range: ValueRange = "",
     frames: Annotated[int, typer.Option(min=1, help="Frames of the video.")] = 24,
     json: Json = False,
 ) -> None:
@@ -102,9 +106,16 @@ def parity(
     from bench.report import parity_table
 
     refuse_without_plans(context, [bundle])
+    values = range_of(value_range, has_pictures=source is not None or data is not None)
     with progress_bar("comparing") as progress:
         result = bundle_parity(
-            bundle, source=source, data=data, frames=frames, device=device, progress=progress
+            bundle,
+            source=source,
+            data=data,
+            value_range=values,
+            frames=frames,
+            device=device,
+            progress=progress,
         )
     if json:
         print_json(result)
@@ -123,6 +134,7 @@ def evaluate(
     layout: Annotated[
         Layout, typer.Option(help="How sequences lie on disk; auto looks at what there is.")
     ] = Layout.AUTO,
+    value_range: ValueRange = "",
     threshold: Threshold = None,
     cleanup: Cleanup = True,
     report: Annotated[Path | None, typer.Option(help="Write curves and pictures as one HTML file.")] = None,
@@ -144,6 +156,7 @@ def evaluate(
             data,
             against=words_of(against),
             layout=layout.value,
+            value_range=range_of(value_range),
             threads=threads,
             threshold=threshold,
             cleanup=cleanup,

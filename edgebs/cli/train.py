@@ -18,9 +18,10 @@ from edgebs.cli.options import (
     NominalFps,
     Norm,
     References,
+    ValueRange,
     Width,
 )
-from edgebs.cli.parsing import fold_of, intervals_of, refuse_given, size_of
+from edgebs.cli.parsing import fold_of, intervals_of, range_of, refuse_given, size_of
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.extras import require_export
 
@@ -75,6 +76,7 @@ def train(
     share: Annotated[float, typer.Option(help="Of each sequence's labelled frames; the paper: 0.05.")] = 1.0,
     fold: Annotated[str, typer.Option(help="K/N: hold fold K of the sequences back to validate.")] = "",
     data_size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the data's cue, in pixels.")] = "256x256",
+    value_range: ValueRange = "",
     replay: Annotated[int, typer.Option(min=1, help="Uses of each rendered sample, far apart.")] = 1,
     reservoir: Annotated[int, typer.Option(min=1, help="Samples held in memory for that.")] = 4096,
     workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0 renders in this one.")] = 1,
@@ -106,7 +108,7 @@ def train(
 
     if model == FLOW:
         refuse_given(context, NOT_OF_FLOW, "flow is trained on the exact flow of rendered scenes alone")
-    chosen = _data_options(data, share, fold, data_size)
+    chosen = _data_options(data, share, fold, data_size, value_range)
     loop = LoopOptions(
         out=out,
         schedule=Schedule(peak=lr, warm_up_steps=warm_up, steps=steps, minutes=minutes),
@@ -167,13 +169,18 @@ def train(
     _print_trained(_trained(request), json)
 
 
-def _data_options(data: Path | None, share: float, fold: str, data_size: str) -> DataOptions | None:
+def _data_options(
+    data: Path | None, share: float, fold: str, data_size: str, value_range: str
+) -> DataOptions | None:
     from export.training.scored_store import DataOptions
 
     if data is None and (fold or share != 1.0):
         raise typer.BadParameter("needs --data", param_hint="--fold" if fold else "--share")
     size = size_of(data_size, "--data-size")
-    return DataOptions(root=data, share=share, fold=fold_of(fold), size=size) if data else None
+    values = range_of(value_range, has_pictures=data is not None)
+    if data is None:
+        return None
+    return DataOptions(root=data, share=share, fold=fold_of(fold), size=size, value_range=values)
 
 
 def _trained(request: TrainRequest | FlowTrainRequest) -> dict[str, Any]:

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from bench.scored import Sequence as ScoredSequence
-from bench.scored import find_sequences, scored_frames
+from bench.scored import find_sequences, log_notes, scored_frames
 from bench.scored_sequence import LABELS, OUTSIDE, UNKNOWN
 from edgebs.atomic import atomic_file, atomic_folder
+from edgebs.bit_depth import ValueRange
 from edgebs.cues import open_cue
 from edgebs.cues.background import SAMPLES, WINDOW_S
 from edgebs.errors import ExportError, SinkError, SourceError
@@ -45,6 +46,8 @@ class DataOptions:
     """(k, n): the sequences, sorted by name, whose number is k modulo n are held back, and validated on."""
     size: tuple[int, int] = (256, 256)
     """(H, W) at which the cue is computed: the network's, as at run time."""
+    value_range: ValueRange | None = None
+    """Values that become 0 and 255, as of `edgebs.sources.open_source`."""
 
     def __post_init__(self) -> None:
         """Raise ExportError naming the option that is out of range."""
@@ -56,7 +59,10 @@ class DataOptions:
 
 def split(options: DataOptions) -> tuple[list[ScoredSequence], list[ScoredSequence]]:
     """The sequences to train on, and those held back. Raises SourceError, ExportError."""
-    found = sorted(find_sequences(options.root), key=lambda sequence: sequence.name)
+    found = sorted(
+        find_sequences(options.root, value_range=options.value_range), key=lambda sequence: sequence.name
+    )
+    log_notes(found)
     if options.fold is None:
         return found, []
     k, n = options.fold
@@ -109,6 +115,8 @@ def store_key(options: DataOptions, cue: CueSettings, sequences: Sequence[Scored
     ]
     computed_by = [CUE_REVISION, cv2.__version__, SAMPLES, WINDOW_S]
     facts = [files, cue.to_json(), options.share, options.fold, options.size, computed_by]
+    if options.value_range is not None:
+        facts.append(options.value_range)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
