@@ -155,7 +155,7 @@ def bench_fps(
         for (index, mode), taken in samples.items()
     ]
     memory = {
-        bundle.path: peak_rss_mb(bundle.path, source, min(chunk, 50), threads, device, value_range)
+        bundle.path: peak_rss_mb(bundle.path, source, min(chunk, 50), threads, value_range, device)
         for bundle in loaded
     }
     for run, (index, _mode) in zip(runs, samples, strict=True):
@@ -398,8 +398,8 @@ def peak_rss_mb(
     source: str | Path,
     frames: int,
     threads: int = 0,
-    device: DeviceOptions | None = None,
     value_range: ValueRange | None = None,
+    device: DeviceOptions | None = None,
 ) -> float:
     """Peak resident memory, in MB, of a fresh process that does nothing but run this bundle pipelined."""
     arguments = (bundle, source, frames, threads, json_from_device(device or DeviceOptions()))

@@ -99,7 +99,7 @@ def _eight_bits(path: Path, values: Array) -> Frame:
     # NaN compares as unequal and is refused with the rest.
     if not ((numbers >= 0) & (numbers <= 255) & (numbers == np.rint(numbers))).all():
         raise SourceError(
-            f"{path} holds {values.dtype} values from {np.nanmin(numbers):g} to {np.nanmax(numbers):g}; "
+            f"{path} holds {values.dtype} values from {numbers.min():g} to {numbers.max():g}; "
             f"masks of that depth hold 0 to 255 or, in 16 bits, multiples of 257 up to 65535. {GREY_REPAIR}"
         )
     return numbers.astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -11,19 +12,33 @@ import cv2
 import numpy as np
 import pytest
 from command import Command
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from picture_bytes import png, png16, thermal, write_pictures
 from picture_folders import masks_of
 
 import edgebs
+from bench.scored_masks import mask_values, region_values
+from bench.stream import parity_stream
 from calib.calibration_set import make_calibration_set
 from edgebs.bit_depth import EightBits
 from edgebs.bundle import Bundle
 from edgebs.errors import SourceError
+from edgebs.pictures import read_frame
 from edgebs.sources import open_source
 
 COUNTS = np.array([[6000, 7000, 7300], [8500, 9000, 7750]], np.uint16)
 SCALED = [[0, 0, 51], [255, 255, 128]]
 """COUNTS with 7000 to 8500 as 0 to 255: 300 of 1500 is 51, the half 127.5."""
+
+
+WHOLE = {
+    ending: bytes(
+        cv2.imencode(ending, np.arange(4 * 6 * 4, dtype=np.uint8).reshape(4, 6, 4)[..., :channels])[1]
+    )
+    for ending, channels in ((".png", 4), (".jpg", 3), (".bmp", 3), (".tif", 3), (".ppm", 3), (".webp", 4))
+}
+"""A small picture of each kind."""
 
 
 @pytest.fixture
@@ -288,3 +303,47 @@ def test_calibration_stores_the_frames_that_the_run_sees(tmp_path: Path) -> None
     seen = list(open_source(folder, value_range=(6600, 8900)))[sample.frame_number].image
     assert np.abs(sample.frame.astype(int) - seen).mean() < 2
     assert made.sources[0]["value_range"] == [6600, 8900]
+
+
+def test_every_command_that_reads_pictures_takes_the_range(
+    run: Command, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    frames, masks = thermal(24, size=(60, 80))
+    contents = {f"in{n:06d}.png": png16(frame) for n, frame in enumerate(frames, 1)}
+    folder = write_pictures(tmp_path / "data/a/input", contents)
+    truths = {
+        f"gt{n:06d}.png": cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()
+        for n, mask in enumerate(masks, 1)
+    }
+    write_pictures(tmp_path / "data/a/groundtruth", truths)
+    commands = {
+        "eval": (tiny_bundle.path, "--data", tmp_path / "data"),
+        "calibrate": (folder, "--out", tmp_path / "set", "--frames", "4"),
+        "bench": (
+            tiny_bundle.path, "--fps", "--source", folder, "--frames", "5", "--repeats", "1",
+            "--baseline", "none",
+        ),
+    }  # fmt: skip
+    for name, arguments in commands.items():
+        code, out, err = run(name, *arguments)
+        assert (code, out) == (1, ""), name
+        assert "uint16 values from 7004 to 7694" in err, name
+        assert run(name, *arguments, "--range", "6600,8900")[0] == 0, name
+    code, _, err = run("bench", tiny_bundle.path, "--fps", "--range", "0,9")
+    assert (code, "no effect here: rendered scenes have 8 bits" in err) == (2, True)
+    assert parity_stream(folder, 2, (6600, 8900))[0][0].dtype == np.uint8
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(WHOLE)), st.data())
+def test_damaged_bytes_are_a_source_error_or_a_picture(
+    tmp_path: Path, kind: str, data: st.DataObject
+) -> None:
+    content = bytearray(WHOLE[kind])
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file = tmp_path / f"x{kind}"
+    file.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]) or b"\0")
+    for read in (read_frame, mask_values, region_values):
+        with contextlib.suppress(SourceError):
+            assert read(file).dtype == np.uint8
