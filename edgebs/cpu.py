@@ -1,9 +1,9 @@
 """The processor and its instruction sets, and how it sums the products of INT8 networks.
 
-Without VNNI, OpenVINO's INT8 convolutions on x86 add pairs of products in 16 bits that saturate; with VNNI they
-add in 32 bits, exactly. The variables ONEDNN_MAX_CPU_ISA and DNNL_MAX_CPU_ISA limit what OpenVINO uses (measured
-with 2026.4: under AVX2 the same convolution saturates on a processor that has VNNI). Therefore a `Cpu` states what
-is used, and not only what is built in. ONNX Runtime has no such limit.
+Without VNNI, OpenVINO's INT8 convolutions on x86 add pairs of products in 16 bits that saturate; with VNNI
+they add in 32 bits, exactly. The variables ONEDNN_MAX_CPU_ISA and DNNL_MAX_CPU_ISA limit what OpenVINO uses
+(measured with 2026.4: under AVX2 the same convolution saturates on a processor that has VNNI). Therefore a
+`Cpu` states what is used, and not only what is built in. ONNX Runtime has no such limit.
 """
 
 from __future__ import annotations
