@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 
+from edgebs.cpu import this_cpu
 from edgebs.threads import usable_cores
 
 PACKAGES = (
@@ -26,9 +26,16 @@ PACKAGES = (
 
 
 def machine_facts() -> dict[str, object]:
-    """CPU, cores usable by this process, memory, operating system, load, and package versions."""
+    """CPU with its instruction sets, usable cores, memory, operating system, load, and package versions.
+
+    instruction_sets, isa_limit and int8 are those of `edgebs.cpu.Cpu`: what OpenVINO uses in this process.
+    """
+    cpu = this_cpu()
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu.name,
+        "instruction_sets": list(cpu.features),
+        "isa_limit": cpu.limit or None,
+        "int8": cpu.int8.value,
         "cores": usable_cores(),
         "memory_gb": round(_memory_bytes() / 1e9, 1),
         "os": platform.platform(),
@@ -47,19 +54,6 @@ def installed_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-        pairs = (line.partition(":") for line in lines)
-        fields = {key.strip(): value.strip() for key, _, value in pairs}
-        for key in ("model name", "Model", "Hardware"):
-            if fields.get(key):
-                family = f" (family {fields['cpu family']})" if "cpu family" in fields else ""
-                return fields[key] + family
-    return platform.processor() or platform.machine()
 
 
 def _memory_bytes() -> int:

@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from edgebs.cpu import Cpu
+
 
 def fps_table(record: Mapping[str, Any]) -> Table:
     """Speed of every bundle and mode, PyTorch and the paper below."""
@@ -96,8 +98,8 @@ def verdict(result: Mapping[str, Any]) -> str:
     return "passed" if result["passed"] else "FAILED"
 
 
-def bundle_table(manifest: Mapping[str, Any]) -> Table:
-    """What a manifest says, for `edgebs inspect`."""
+def bundle_table(manifest: Mapping[str, Any], cpu: Cpu | None = None) -> Table:
+    """What a manifest says, for `edgebs inspect`. cpu: of this machine; its INT8 arithmetic is stated too."""
     table = Table(title=manifest["name"], show_header=False)
     height, width = manifest["size"]
     cue = manifest["cue"]
@@ -120,6 +122,8 @@ def bundle_table(manifest: Mapping[str, Any]) -> Table:
         rows["precision chosen"] = _choice(manifest["choice"])
     rows["calibration"] = _calibration(manifest["calibration"])
     rows["built for"] = _build(manifest["build"])
+    if cpu is not None and any(network["backend"] == "openvino" for network in manifest["networks"].values()):
+        rows["INT8 on this CPU"] = f"{cpu.int8.words}; {cpu.instruction_sets}"
     rows["files"] = "\n".join(
         f"{name}: {facts['bytes'] / 1e6:.1f} MB, SHA-256 {facts['sha256'][:16]}…"
         for name, facts in manifest["files"].items()

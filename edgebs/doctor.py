@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from edgebs.backends.tensorrt_module import INSTALL
+from edgebs.cpu import Cpu
 from edgebs.extras import EXPORT_MODULES
 from edgebs.plan import AHEAD_OF_TIME, ON_THE_GPU
 from edgebs.surroundings import Surroundings, look_around
@@ -72,6 +73,7 @@ class Report:
 
     items: tuple[Item, ...]
     targets: tuple[TargetReport, ...]
+    cpu: Cpu = field(default_factory=Cpu)
 
     @property
     def ok(self) -> bool:
@@ -87,6 +89,7 @@ class Report:
         """For `edgebs doctor --json`."""
         return {
             "ok": self.ok,
+            "cpu": self.cpu.to_json(),
             "items": [asdict(item) for item in self.items],
             "targets": [asdict(target) for target in self.targets],
         }
@@ -109,7 +112,7 @@ def diagnose(targets: Iterable[TargetFacts], here: Surroundings | None = None) -
         *_machine(here),
         *(Item(name="doctor", ok=False, found=f"could not look at {failure}") for failure in here.failures),
     )
-    return Report(items=items, targets=tuple(_target(here, target) for target in targets))
+    return Report(items=items, targets=tuple(_target(here, target) for target in targets), cpu=here.cpu)
 
 
 def format_report(report: Report) -> str:
@@ -225,8 +228,8 @@ def _shadowed(here: Surroundings) -> Item | None:
 
 
 def _machine(here: Surroundings) -> Sequence[Item]:
-    features = ", ".join(here.cpu_features) or "none of those that speed up networks"
-    items = [Item(name="cpu", ok=True, found=f"{here.cpu or here.platform}: {features}")]
+    found = f"{here.cpu.name or here.platform}: {here.cpu.instruction_sets}"
+    items = [Item(name="cpu", ok=True, found=found), _int8(here.cpu)]
     if here.l4t:
         items.append(Item(name="jetson", ok=True, found=f"L4T {here.l4t}{_jetpack(here.l4t)}"))
     if here.gpu is None:
@@ -234,6 +237,14 @@ def _machine(here: Surroundings) -> Sequence[Item]:
     gpu = here.gpu
     found = f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA {gpu.driver}"
     return [*items, Item(name="gpu", ok=True, found=found)]
+
+
+def _int8(cpu: Cpu) -> Item:
+    """What this processor does with INT8 networks; a limit that makes it worse is to be removed."""
+    variable = cpu.limit.partition("=")[0]
+    is_made_worse = replace(cpu, features=cpu.built_in).int8.is_exact and not cpu.int8.is_exact
+    repair = f"unset {variable}, or use an FP32 bundle" if is_made_worse else ""
+    return Item(name="int8", ok=not cpu.int8.saturates, found=cpu.int8.words, repair=repair)
 
 
 def _jetpack(l4t: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgebs import cuda
+from edgebs.cpu import Cpu, this_cpu
 from edgebs.extras import EXPORT_MODULES
 from edgebs.version import __version__
 
@@ -37,10 +38,6 @@ MODULES: Mapping[str, str] = {
     **{module: module.replace("_", "-") for module in EXPORT_MODULES},
 }
 """Module to the distribution that brings it."""
-
-_X86_FEATURES = "avx2 avx512f avx_vnni avx512_vnni avx512_bf16 amx_tile amx_int8 amx_bf16"
-_ARM_FEATURES = "asimd asimddp i8mm bf16"
-_CPU_FEATURES = (*_X86_FEATURES.split(), *_ARM_FEATURES.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +65,7 @@ class Surroundings:
     """False in a virtual environment made without --system-site-packages."""
     l4t: str = ""
     """The Jetson's release, "36.4.3"; empty elsewhere."""
-    cpu: str = ""
-    cpu_features: tuple[str, ...] = ()
-    """Those that decide how fast networks run."""
+    cpu: Cpu = field(default_factory=Cpu)
     no_gpu: str = ""
     """Why there is no GPU; empty if there is one."""
     gpu: cuda.DeviceFacts | None = None
@@ -93,7 +88,6 @@ def look_around() -> Surroundings:
     opencv_file = safely(_opencv_file, "")
     build = safely(_opencv_build, _Build("", "", "import failed")) if opencv_file else _Build("", "", "")
     devices = safely(cuda.device_count, cuda.Devices(0, "CUDA could not be asked"))
-    cpu = safely(_cpu, _Cpu("", ()))
     return Surroundings(
         python=f"{platform.python_version()} ({sys.executable})",
         platform=f"{platform.system()} {platform.machine()}",
@@ -106,8 +100,7 @@ def look_around() -> Surroundings:
         system_opencv=safely(_system_opencv, ()),
         sees_system_packages=safely(_sees_system_packages, True),
         l4t=safely(_l4t, ""),
-        cpu=cpu.name,
-        cpu_features=cpu.features,
+        cpu=safely(this_cpu, Cpu()),
         no_gpu=devices.reason,
         gpu=safely(_gpu, None) if devices.count else None,
         failures=tuple(failures),
@@ -119,12 +112,6 @@ class _Build:
     version: str
     information: str
     error: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Cpu:
-    name: str
-    features: tuple[str, ...]
 
 
 def _modules() -> dict[str, str]:
@@ -177,15 +164,6 @@ def _l4t() -> str:
         return ""
     found = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", release.read_text(encoding="utf-8", errors="replace"))
     return f"{found[1]}.{found[2]}" if found else "unknown"
-
-
-def _cpu() -> _Cpu:
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    name = re.search(r"^(?:model name|Model|CPU part)\s*:\s*(.*)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
-    present = set(flags[1].split()) if flags else set()
-    known = tuple(feature for feature in _CPU_FEATURES if feature in present)
-    return _Cpu(name[1] if name else platform.processor(), known)
 
 
 def _gpu() -> cuda.DeviceFacts:

@@ -28,6 +28,7 @@ def inspect(
     """Verify a bundle and say what is in it."""
     from bench.report import bundle_table
     from edgebs.bundle import verify_files
+    from edgebs.cpu import this_cpu
     from edgebs.shipped import bundle_path
 
     if layers:
@@ -36,10 +37,11 @@ def inspect(
         return
     refuse_given(context, LOADING, "no engine is loaded without --layers")
     manifest = verify_files(bundle_path(bundle)).manifest.to_json()
+    cpu = this_cpu()
     if json:
-        print_json(manifest)
+        print_json({**manifest, "cpu": cpu.to_json()})
     else:
-        print_table(bundle_table(manifest))
+        print_table(bundle_table(manifest, cpu))
 
 
 def _print_layers(bundle: Path, threads: int, device: DeviceOptions, json: bool) -> None:

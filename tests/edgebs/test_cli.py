@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import cpu_texts
 import pytest
 from command import Command
 from scored_toys import write_cdnet
@@ -160,6 +161,16 @@ def test_clean_up_is_switched_off_for_run_and_eval(run, tiny_bundle, street_vide
     assert said["eval", ()]["sequences"]["a"]["Re"] == 0.0
     assert said["eval", ("--no-cleanup",)]["sequences"]["a"]["Re"] == 1.0
     assert said["eval", ()]["bundles"]["bundle"]["cleanup"] == {"speck_px": 10**6, "hole_px": 0}
+
+
+def test_inspect_states_what_this_cpu_does_with_int8(run, tiny_bundle, monkeypatch, tmp_path):
+    cpu_texts.use(cpu_texts.AVX2, monkeypatch, tmp_path)
+    code, out, _ = run("inspect", tiny_bundle.path, "--json")
+    assert code == 0
+    assert json.loads(out)["cpu"]["int8"] == "saturating"
+    _, out, _ = run("inspect", tiny_bundle.path)
+    assert "INT8 on this CPU" in out
+    assert "no VNNI" in out
 
 
 def test_inspect_lists_the_layers_of_each_network(run, tiny_bundle):

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cpu_texts
 import pytest
 from waiting import WATCHDOG_S
 
 from edgebs import surroundings
+from edgebs.cpu import Cpu
 from edgebs.cuda import DeviceFacts
 from edgebs.doctor import Item, Report, diagnose, format_report
 from edgebs.extras import EXPORT_MODULES
@@ -29,8 +31,7 @@ BOX = Surroundings(
     opencv_file="/venv/cv2/__init__.py",
     opencv_version="4.12.0",
     no_gpu="no NVIDIA driver is installed",
-    cpu="EPYC",
-    cpu_features=("avx2", "avx512_vnni"),
+    cpu=Cpu(name="EPYC", built_in=("avx2", "avx_vnni"), features=("avx2", "avx_vnni")),
 )
 JETSON = replace(
     BOX,
@@ -185,7 +186,7 @@ def test_it_survives_whatever_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("illness")
 
     broken.__name__ = "_broken"
-    for name in ("_modules", "_opencv_file", "_cpu", "_l4t", "_system_opencv", "_sees_system_packages"):
+    for name in ("_modules", "_opencv_file", "this_cpu", "_l4t", "_system_opencv", "_sees_system_packages"):
         monkeypatch.setattr(surroundings, name, broken)
     monkeypatch.setattr(surroundings.cuda, "device_count", broken)
     here = look_around()
@@ -208,11 +209,46 @@ def test_this_machine_is_looked_at_without_the_heavy_modules() -> None:
 def test_a_jetsons_release_and_cpu_are_read_from_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release, cpu = tmp_path / "nv_tegra_release", tmp_path / "cpuinfo"
+    release = tmp_path / "nv_tegra_release"
     release.write_text("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic")
-    cpu.write_text("processor\t: 0\nmodel name\t: ARMv8 rev 1\nFeatures\t: fp asimd asimddp\n")
-    places = {"/etc/nv_tegra_release": release, "/proc/cpuinfo": cpu}
+    cpu_texts.use("model name\t: ARMv8 rev 1\nFeatures\t: fp asimd asimddp\n", monkeypatch, tmp_path)
+    places = {"/etc/nv_tegra_release": release}
     monkeypatch.setattr(surroundings, "Path", lambda path: places.get(path, Path(path)))
     here = look_around()
     assert here.l4t == "36.4.3"
-    assert (here.cpu, here.cpu_features) == ("ARMv8 rev 1", ("asimd", "asimddp"))
+    assert (here.cpu.name, here.cpu.features) == ("ARMv8 rev 1", ("asimd", "asimddp"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "ok", "words"),
+    [
+        (cpu_texts.SSE4, "sse4_1, sse4_2", False, "no VNNI: OpenVINO sums pairs of products in 16 bits"),
+        (cpu_texts.AVX2, "avx2, fma", False, "no VNNI: OpenVINO sums pairs of products in 16 bits"),
+        (cpu_texts.AVX512, "avx512vl", False, "no VNNI: OpenVINO sums pairs of products in 16 bits"),
+        (cpu_texts.AVX_VNNI, "avx_vnni", True, "exact 32-bit sums (VNNI)"),
+        (cpu_texts.AVX512_VNNI, "avx512_vnni", True, "exact 32-bit sums (VNNI)"),
+        (cpu_texts.AMX, "amx_int8", True, "exact 32-bit sums (VNNI)"),
+        (cpu_texts.NEON, "asimd", True, "its sums have not been measured"),
+        (cpu_texts.DOTPROD, "asimddp", True, "exact 32-bit sums (dot product instructions)"),
+        ("", "instruction sets unknown", True, "the instruction sets are unknown"),
+    ],
+)
+def test_what_this_cpu_does_with_int8_is_stated(
+    text: str, sets: str, ok: bool, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu_texts.use(text, monkeypatch, tmp_path)
+    report = diagnose(TARGETS, replace(BOX, cpu=look_around().cpu))
+    assert sets in item(report, "cpu").found
+    int8 = item(report, "int8")
+    assert (int8.ok, int8.repair) == (ok, "")
+    assert words in int8.found
+    assert report.exit_code == 0  # FP32 runs everywhere
+    assert report.to_json()["cpu"]["int8"] == look_around().cpu.int8.value
+
+
+def test_a_limit_that_takes_vnni_away_is_to_be_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu_texts.use(cpu_texts.AVX512_VNNI, monkeypatch, tmp_path)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    report = diagnose(TARGETS, replace(BOX, cpu=look_around().cpu))
+    assert "limited by ONEDNN_MAX_CPU_ISA=AVX2" in item(report, "cpu").found
+    assert item(report, "int8").repair == "unset ONEDNN_MAX_CPU_ISA, or use an FP32 bundle"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import cpu_texts
 import pytest
-from toy_onnx import SIZE, conv_net
+from toy_onnx import SIZE, conv_net, full_range_convolution
 
 from edgebs.errors import BackendError
 from edgebs.manifest import NetworkFacts
 from edgebs.tensors import TensorSpec
+from engines.build import build_engine
 from engines.layers import LayerFacts, layers_of_network, median_ms, share_by
 from engines.onnxruntime_layers import layers_from_profile
 from engines.plan_layers import layers_from_inspector
@@ -49,6 +55,53 @@ def test_a_cpu_runtime_lists_and_times_what_it_runs(
     assert {layer.precision for layer in convolutions} == {"fp32"}
     assert all(layer.ms is not None and 0 <= layer.ms < 1000 for layer in layers)
     assert sum(layer.ms or 0 for layer in layers) > 0
+
+
+@pytest.mark.parametrize("limit", ["SSE41", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI", "ALL"])
+def test_int8_is_summed_as_the_description_of_the_cpu_states(limit: str, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    saturating = full_range_convolution(tmp_path / "full.onnx")
+    code = (
+        "import sys, json; from pathlib import Path; import numpy as np\n"
+        "from edgebs.backends.openvino import _ov\n"
+        "from edgebs.cpu import this_cpu\n"
+        "from engines.openvino_layers import openvino_layers\n"
+        "from edgebs.tensors import TensorSpec\n"
+        "file = Path(sys.argv[1])\n"
+        "model = _ov().Core().compile_model(str(file), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})\n"
+        "y = float(model({'x': np.ones((1, 32, 8, 8), np.float32)})[0][0, 0, 4, 4])\n"
+        "layers = openvino_layers(file, {'x': TensorSpec((1, 32, 8, 8), 'float32')}, 'f32', 1)\n"
+        "kinds = {layer.precision for layer in layers if layer.kind == 'Convolution'}\n"
+        "print(json.dumps([y, sorted(kinds), this_cpu().int8.value]))"
+    )
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(saturating)],
+        env=environment, capture_output=True, text=True, timeout=120, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    y, kinds, int8 = json.loads(done.stdout)
+    assert kinds == ["int8"]
+    if int8 == "vnni":
+        assert y == pytest.approx(288, abs=0.01)  # 9 * 32 products of 1 * 1
+    elif int8 == "saturating":
+        assert y == pytest.approx(145.70, abs=0.01)  # pairs of products end at 32767 of 64770
+    else:
+        assert platform.machine() not in ("x86_64", "AMD64")
+
+
+@pytest.mark.parametrize("text", [
+    cpu_texts.SSE4, cpu_texts.AVX2, cpu_texts.AVX_VNNI, cpu_texts.AVX512_VNNI, cpu_texts.AMX,
+    cpu_texts.NEON, cpu_texts.DOTPROD,
+])  # fmt: skip
+def test_an_engine_for_cpu_is_the_same_file_on_every_processor(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = conv_net(tmp_path / "net.onnx", "int8", channels=16)
+    cpu_texts.use(text, monkeypatch, tmp_path)
+    made = build_engine(net, "cpu", tmp_path / "engine.onnx")
+    assert made.file.read_bytes() == net.read_bytes()
+    assert made.plan is None  # nothing in it is bound to this processor
 
 
 def test_int8_layers_are_named_so(tmp_path: Path) -> None:

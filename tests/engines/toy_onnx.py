@@ -77,6 +77,23 @@ def conv_net(file: Path, precision: str = "fp32", *, channels: int = 8) -> Path:
     return graph.save(file, inputs, [_value("probability", TensorProto.FLOAT, 1, SIZE, SIZE)])
 
 
+def full_range_convolution(file: Path) -> Path:
+    """x -> 288 products of u8 255 and i8 127, each of value 1: what saturates where sums have 16 bits."""
+    graph = Graph()
+    s, z = graph.weight("s", np.float32(1 / 255)), graph.weight("z", np.uint8(0))
+    graph.add("QuantizeLinear", ["x", s, z], "x_q")
+    x = graph.add("DequantizeLinear", ["x_q", s, z], "x_dq")
+    weights = graph.weight("w_q", np.full((32, 32, 3, 3), 127, np.int8))
+    scales = graph.weight("w_s", np.full(32, 1 / 127, np.float32))
+    zeros = graph.weight("w_z", np.zeros(32, np.int8))
+    w = graph.add("DequantizeLinear", [weights, scales, zeros], "w", axis=0)
+    graph.add("Conv", [x, w], "y", pads=[1, 1, 1, 1])
+    shape = (1, 32, 8, 8)
+    return graph.save(
+        file, [_value("x", TensorProto.FLOAT, *shape)], [_value("y", TensorProto.FLOAT, *shape)]
+    )
+
+
 def _quantised_weight(graph: Graph, index: int, after: int, before: int) -> str:
     values = np.random.default_rng(1).integers(-127, 128, (after, before, 3, 3), np.int8)
     scales = graph.weight(f"w{index}_s", np.full(after, 0.01, np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edgebs import cpu
@@ -22,9 +24,9 @@ def arm(part: str, features: str) -> str:
     return f"processor\t: 0\nFeatures\t: {features}\nCPU implementer\t: 0x41\nCPU part\t: {part}\n"
 
 
-def use(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Let this process run on the processor that `text` describes, without limits."""
-    file = tmp_path_factory.mktemp("proc") / "cpuinfo"
+def use(text: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let this process run on the processor that `text` describes, without limits. folder: for its file."""
+    file = folder / "cpuinfo"
     file.write_text(text)
     monkeypatch.setattr(cpu, "_CPUINFO", file)
     for variable in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
