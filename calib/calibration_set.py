@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from calib.content import flat_frames, require_contents
 from calib.selection import STILL_SHARE, near_duplicate_distance, select
 from calib.set_writer import Plan, write_set
 from calib.stored_set import FACTS, FORMAT, CalibrationSample, CalibrationSet, load_calibration_set
@@ -49,8 +51,9 @@ def make_calibration_set(
     seed: equal seeds choose equally. force: replace a set that is there.
     progress: called with frames read, of how many, over both passes.
     Fewer distinct frames than asked, and a source in which nothing moves, are logged and stored as warnings.
-    Raises CalibrationError for a rate that is no number above 0, a source shorter than the history, or an
-    `out` that exists or cannot be written; SourceError for what cannot be read.
+    Raises CalibrationError for a rate that is no number above 0, a source shorter than the history or with
+    pauses in every history, frames that are all black, white or even, or an `out` that exists or cannot be
+    written; SourceError for what cannot be read.
     """
     if frames < 1 or not sources:
         raise ValueError(f"at least one frame and one source are needed; got {frames} and {len(sources)}")
@@ -65,6 +68,8 @@ def make_calibration_set(
             for path in paths
         ]
         plans = _planned(surveys, frames, seed)
+        contents = [pick.content for plan in plans for pick in plan.picks]
+        require_contents(contents, ", ".join(path.name for path in paths))
         header = {
             "format": FORMAT,
             "tool": f"edgebs {__version__}",
@@ -95,12 +100,12 @@ def _recorded(source: str) -> Path:
 
 def _require_replaceable(out: Path, *, force: bool) -> None:
     """Asked before the first pass. `force` replaces a calibration set, never a folder of other things."""
-    if not out.exists():
+    if not os.path.lexists(out):
         return
-    if not force:
-        raise CalibrationError(f"{out} exists already. Choose another name, or replace it with --force.")
     if not out.is_dir() or (any(out.iterdir()) and not (out / FACTS).is_file()):
         raise CalibrationError(f"{out} is no calibration set, so it is not replaced. Choose another name.")
+    if not force:
+        raise CalibrationError(f"{out} exists already. Choose another name, or replace it with --force.")
 
 
 def _planned(surveys: Sequence[Survey], frames: int, seed: int) -> list[Plan]:
@@ -133,10 +138,16 @@ def _warnings(plans: Sequence[Plan], frames: int) -> list[str]:
         for plan in plans
         if max(candidate.moving for candidate in plan.survey.candidates) < STILL_SHARE
     ]
+    warnings += [
+        f"{flat} in {plan.survey.path.name}: they show nothing, leave them out of the recording"
+        for plan in plans
+        if (flat := flat_frames([pick.content for pick in plan.picks]))
+    ]
     found = sum(len(plan.picks) for plan in plans)
     if found < frames:
+        frame_were = "frame was" if found == 1 else "frames were"
         warnings.append(
-            f"only {found} distinct frames of {frames} asked for were found, near-duplicates left out; "
+            f"only {found} distinct {frame_were} found of {frames} asked for, near-duplicates left out; "
             "longer clips, or clips of other times of day, give more"
         )
     for text in warnings:

@@ -107,7 +107,7 @@ def load_calibration_set(folder: str | Path) -> CalibrationSet:
         )
     try:
         _verify(folder, document)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CalibrationError(f"{folder / FACTS} is damaged ({error!r}). {_again(folder)}") from error
     return CalibrationSet(folder=folder, document=document)
 
@@ -124,7 +124,7 @@ def _document(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CalibrationError(
             f"{folder} is no calibration set: there is no {FACTS} in it. "
-            f"Make one with: edgebs calibrate VIDEO --out {folder}"
+            f"Make one with: edgebs calibrate VIDEO --out {_free_name(folder)}"
         ) from error
     except (OSError, ValueError) as error:
         raise CalibrationError(f"{folder / FACTS} cannot be read ({error}). {_again(folder)}") from error
@@ -133,9 +133,20 @@ def _document(folder: Path) -> dict[str, Any]:
     return document
 
 
+def _free_name(folder: Path) -> Path:
+    """Where `edgebs calibrate` writes without --force: `folder` itself where nothing is there."""
+    return folder.with_name(f"{folder.name}-calibration") if folder.exists() else folder
+
+
 def _verify(folder: Path, document: Mapping[str, Any]) -> None:
     if set_hash(document) != document["hash"]:
         raise CalibrationError(f"{folder / FACTS} was changed: its hash does not fit. {_again(folder)}")
+    if not document["samples"]:
+        raise CalibrationError(f"{folder / FACTS} holds no samples. {_again(folder)}")
+    list(document["warnings"]), [source["name"] for source in document["sources"]]
+    for sample in document["samples"]:
+        for used in (sample, *sample["pasts"].values(), *sample["futures"].values()):
+            document["images"][used["image"]]
     for name, expected in document["images"].items():
         try:
             found = hashlib.sha256((folder / name).read_bytes()).hexdigest()

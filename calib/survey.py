@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from calib.content import Content, content_of
 from calib.selection import Floats, Grey, colours, grey, motion, moving_share, reduced
 from edgebs.bit_depth import ValueRange
 from edgebs.errors import CalibrationError
-from edgebs.history import History
+from edgebs.history import History, longest_pause_s
 from edgebs.sources import open_source
 from edgebs.tensors import Frame
 
@@ -33,6 +35,8 @@ class Candidate:
     descriptor: Floats
     moving: float
     """Share of the picture that changed since the longest interval, in [0, 1]."""
+    content: Content
+    """Brightness and contrast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +89,12 @@ def survey(
             progress(len(times))
         fps = source.fps
     if not sampler.candidates:
-        raise CalibrationError(_too_short(path, len(times), fps, max(intervals), nominal_fps))
+        raise CalibrationError(_without_history(path, times, fps, max(intervals), nominal_fps))
     candidates = sampler.candidates
     if look_ahead:
         candidates = _with_futures(candidates, times, intervals, nominal_fps)
     if not candidates:
-        raise CalibrationError(_too_short(path, len(times), fps, 2 * max(intervals), nominal_fps))
+        raise CalibrationError(_without_history(path, times, fps, max(intervals), nominal_fps, look_ahead))
     return Survey(
         path=path,
         fps=fps,
@@ -119,11 +123,44 @@ def _with_futures(
     return found[::-1]
 
 
-def _too_short(path: Path, frames: int, fps: float | None, longest: int, nominal_fps: float) -> str:
+def _without_history(
+    path: Path,
+    times: Sequence[float | None],
+    fps: float | None,
+    longest: int,
+    nominal_fps: float,
+    look_ahead: bool = False,
+) -> str:
+    """Why no frame of a source has the past that the cue needs: pauses, or a source that is too short."""
+    needed = 2 * longest if look_ahead else longest
+    pause_s = longest_pause_s(longest / nominal_fps)
+    steps = [after - before for before, after in pairwise(t for t in times if t is not None)]
+    pauses = [step for step in steps if not 0 <= step <= pause_s]
+    lasts_s = sum(step for step in steps if step > 0)
+    if not pauses or lasts_s < needed / nominal_fps:
+        return _too_short(path, len(times), fps, needed, nominal_fps)
+    apart = _spoken_s(float(np.median(steps)))
+    return (
+        f"{path} has {len(times)} frames over {_spoken_s(lasts_s)}, {apart} apart (median), and "
+        f"{len(pauses)} pauses of more than {_spoken_s(pause_s)}. The cue compares each frame with one "
+        f"{_spoken_s(longest / nominal_fps)} before it, and no stretch without a pause holds both. "
+        "A time lapse shows no motion, however long it is: record video, at best "
+        f"{nominal_fps:g} frames/s, without pauses."
+    )
+
+
+def _spoken_s(seconds: float) -> str:
+    """A duration as people say it: "0.4 s", "32 min", "3.3 h"."""
+    if seconds >= 7200:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 1000 else f"{seconds:.3g} s"
+
+
+def _too_short(path: Path, frames: int, fps: float | None, needed: int, nominal_fps: float) -> str:
     has = f"{frames} frames" + (f" at {fps:g} frames/s ({frames / fps:.2f} s)" if fps else "")
     return (
-        f"{path} has {has}; the history alone (intervals and look-ahead) takes {longest} frames at "
-        f"{nominal_fps:g} frames/s ({longest / nominal_fps:.2f} s), and one more frame is needed. "
+        f"{path} has {has}; the history alone (intervals and look-ahead) takes {needed} frames at "
+        f"{nominal_fps:g} frames/s ({needed / nominal_fps:.2f} s), and one more frame is needed. "
         "Record a longer clip (minutes, at different times of day), or choose shorter intervals."
     )
 
@@ -159,6 +196,7 @@ class _Sampler:
                 captured_s=captured_s,
                 descriptor=np.concatenate([look, motion(present, past)]),
                 moving=moving_share(present, past),
+                content=content_of(small),
             )
         )
         if len(self.candidates) == 2 * CANDIDATES:

@@ -185,6 +185,7 @@ def _whole(
     partial: Partial | None = None
     try:
         # Inside: a folder that may not be entered, or a name that is too long, is an OSError here already.
+        _require_kind(path, kind, error)
         if not force and path.exists():
             raise error(f"{path} exists already. Choose another name, or replace it with --force.")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,6 +200,13 @@ def _whole(
     finally:
         if partial is not None:
             partial.discard()
+
+
+def _require_kind(path: Path, kind: str, error: type[EdgebsError]) -> None:
+    """A file never replaces a folder, nor a folder a file, whatever `force` says."""
+    if path.exists() and path.is_dir() != (kind == "folder"):
+        there = "folder" if path.is_dir() else "file"
+        raise error(f"{path} is a {there}, and a {kind} is to be written there. Choose another name.")
 
 
 @contextmanager

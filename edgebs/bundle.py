@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -114,12 +115,27 @@ def _verify_file(file: Path, facts: Mapping[str, Any]) -> None:
         )
 
 
+def require_replaceable(path: Path, *, force: bool) -> None:
+    """Raise BundleError unless a bundle may be written to `path`.
+
+    It may where nothing is, and with `force` over a bundle or an empty folder; never over anything else, so
+    that --force is not advised where it does not help.
+    """
+    if not os.path.lexists(path):
+        return
+    if not path.is_dir():
+        raise BundleError(f"{path} is not a folder, so it is not replaced by a bundle. Choose another --out.")
+    if not is_bundle(path) and any(path.iterdir()):
+        raise BundleError(
+            f"{path} holds files of something else, so it is not replaced. Choose another --out."
+        )
+    if not force:
+        raise BundleError(f"{path} exists already. Choose another --out, or replace it with --force.")
+
+
 def write_bundle(manifest: Manifest, files: Mapping[str, Path], path: Path, *, force: bool = False) -> Bundle:
     """Move `files` (name in the bundle -> where it is now) into a new bundle folder, whole or not at all."""
-    if path.is_dir() and not is_bundle(path) and any(path.iterdir()):
-        raise BundleError(
-            f"{path} holds something that is no bundle, and is not replaced. Choose another --out."
-        )
+    require_replaceable(path, force=force)
     with atomic_folder(path, BundleError, force=force) as temporary:
         for name, file in files.items():
             shutil.move(file, temporary / name)

@@ -19,6 +19,11 @@ SHORTEST_GAP_S = 2.0
 """... but never a pause shorter than this: a slow camera (1 fps) is not a row of discontinuities."""
 
 
+def longest_pause_s(horizon_s: float) -> float:
+    """The longest pause between two frames that does not end a scene. horizon_s: the longest interval."""
+    return max(GAP_HORIZONS * horizon_s, SHORTEST_GAP_S)
+
+
 class History(Generic[T]):
     """Keeps what was pushed for as long as the longest interval needs it.
 

@@ -134,7 +134,12 @@ def verified_bundle(
         manifest = replace(manifest, threshold=threshold)
     if not cleanup:
         manifest = replace(manifest, cleanup=CleanupSettings())
-    if manifest.parity is not None and not manifest.parity.get("passed", False):
+    if manifest.parity is None:
+        logger.warning(
+            "%s is not proven: it was not compared with PyTorch. Run: edgebs parity %s, or export it again",
+            *(verified.path, verified.path),
+        )
+    elif not manifest.parity.get("passed", False):
         logger.warning("%s failed its parity gate (%s)", verified.path, manifest.parity.get("gate"))
     return Bundle(verified.path, manifest)
 

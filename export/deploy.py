@@ -5,28 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from bench.parity import UNPROVED, ReferenceFrame, require_passed
 from bench.report import verdict
 from bench.scored import find_sequences
 from bench.stream import parity_stream
-from calib.stored_set import load_calibration_set
+from calib.content import require_usable
+from calib.stored_set import CalibrationSet, load_calibration_set
 from edgebs.backends.openvino import require_compute
 from edgebs.backends.tensorrt_engine import module_of
 from edgebs.backends.tensorrt_module import import_tensorrt
-from edgebs.bundle import Bundle, rewrite_manifest, write_bundle
+from edgebs.bundle import Bundle, require_replaceable, write_bundle
 from edgebs.cuda import require_device
-from edgebs.errors import BundleError, EdgebsError, ParityError
+from edgebs.errors import EdgebsError, ParityError
 from engines.targets import target_named
 from export.auto_precision import AUTO, Combination, choose_precisions
-from export.job import Bar, Job, Say, no_bar, spoken_networks, work_folder
+from export.job import CALIBRATION_SAMPLES, Bar, Job, Say, no_bar, spoken_networks, work_folder
 from export.job_files import engine_of, export_fp32, quantise
 from export.job_manifest import manifest_of
 from export.job_parity import control_of, parity_of, reference_of
 from export.networks import build_networks, network_origins
 from export.request import ExportRequest
+from export.samples import spread_samples
 
 logger = logging.getLogger(__name__)
 
@@ -34,23 +35,27 @@ logger = logging.getLogger(__name__)
 def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no_bar) -> list[Bundle]:
     """Export every requested precision; `say` hears one line a step, `bar` draws the steps that take long.
 
-    A bundle is written whole, then checked against PyTorch. One that fails its parity gate stays on disk,
+    A bundle is checked against PyTorch before it appears under its name: an export that is stopped leaves the
+    precisions that are finished, and nothing of the others. One that fails its parity gate is written too,
     marked so, and ParityError is raised once all are written. What cannot be done is refused before anything
     is written: ExportError, CalibrationError, WeightsError, SourceError, BundleError, MissingDependency.
     """
     target = target_named(request.target)
     if request.target == "cpu":
         require_compute(request.compute)
-    if target.needs_gpu:
+    if target.for_tensorrt:
         import_tensorrt(target.module)
+    if target.needs_gpu:
         import_tensorrt(module_of(target.module, request.build.loaded_with))
         require_device()
     if request.data is not None:
         find_sequences(request.data, value_range=request.value_range)
     for precision in request.precisions:
-        _refuse_overwriting(request.bundle_path(precision), request.force)
+        require_replaceable(request.bundle_path(precision), force=request.force)
     chosen = None if request.calibrates_on_scenes else request.calibration
     calibration = load_calibration_set(chosen) if chosen is not None else None
+    if calibration is not None and request.needs_int8:
+        _require_usable(calibration, request, say)
     stream = parity_stream(request.source, request.parity_frames, request.value_range)
     with work_folder(request.out) as folder:
         job = Job(request, target, folder, say, bar, calibration=calibration)
@@ -73,6 +78,14 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
     return bundles
 
 
+def _require_usable(calibration: CalibrationSet, request: ExportRequest, say: Say) -> None:
+    """Refuse pictures on which no range can be measured, before any network is built."""
+    samples = spread_samples(calibration, CALIBRATION_SAMPLES)
+    where = f"calibration set {calibration.folder}"
+    if weak := require_usable(samples, where, has_flow=bool(request.model.cue.intervals)):
+        say(f"note: {where}: {weak}")
+
+
 def _check_flow(job: Job, flow: Any) -> None:
     """Say, and keep in the manifest, how true the flow is that the user brings: parity would not see it."""
     with job.bar("flow on rendered scenes"):
@@ -80,11 +93,6 @@ def _check_flow(job: Job, flow: Any) -> None:
     job.say(f"flow {flow.sidecar.name}: {check}")
     known = job.origins["cue"]
     job.origins["cue"] = replace(known, origin={**known.origin, "check": asdict(check)})
-
-
-def _refuse_overwriting(path: Path, force: bool) -> None:
-    if path.exists() and not force:
-        raise BundleError(f"{path} exists already. Choose another --out, or replace it with --force.")
 
 
 def _bundle(job: Job, asked: str, reference: Sequence[ReferenceFrame]) -> Bundle:
@@ -95,18 +103,22 @@ def _bundle(job: Job, asked: str, reference: Sequence[ReferenceFrame]) -> Bundle
         precisions, why, proved = _chosen(job, reference)
     engines = {name: engine_of(job, name, precision) for name, precision in precisions.items()}
     manifest = manifest_of(job, asked, precisions, engines, why)
+    failure: EdgebsError | None = None
+    try:
+        parity = proved or parity_of(
+            job, manifest, {name: facts.file for name, facts in engines.items()}, reference
+        )
+    except EdgebsError as cause:
+        # The bundle is written all the same: it must say that nothing was proved.
+        failure = cause
+        parity = {**UNPROVED, "precision": manifest.precision, "reason": str(cause)}
     files = {manifest.networks[name].file: facts.file for name, facts in engines.items()}
-    bundle = write_bundle(manifest, files, job.request.bundle_path(asked), force=job.request.force)
+    path = job.request.bundle_path(asked)
+    bundle = write_bundle(replace(manifest, parity=parity), files, path, force=job.request.force)
     for name, precision in precisions.items():
         del job.engines[name, precision]  # its file was moved
-    try:
-        files = {name: bundle.file(name) for name in precisions}
-        parity = proved or parity_of(job, manifest, files, reference)
-    except EdgebsError as cause:
-        # The bundle exists: it must say that nothing was proved.
-        rewrite_manifest(bundle, parity={**UNPROVED, "precision": manifest.precision, "reason": str(cause)})
-        raise
-    bundle = rewrite_manifest(bundle, parity=parity)
+    if failure is not None:
+        raise failure
     result = bundle.manifest.parity or {}
     job.say(
         f"{bundle.path}: {result['gate']}: {result['value']:.3g}, {verdict(result)} ({result['checked']})"

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from calib.stored_set import CalibrationSet
+from calib.stored_set import CalibrationSample, CalibrationSet
 from edgebs.backends import Backend
 from edgebs.cues.background import SAMPLES, WINDOW_S
 from edgebs.cues.background_image import BackgroundImage
@@ -58,9 +58,7 @@ def samples_from_calibration(
 
     Raises CalibrationError where the set was made for other intervals or another frame rate.
     """
-    samples = calibration.samples
-    step = max(len(samples) / limit, 1.0)
-    chosen = [samples[int(index * step)] for index in range(min(limit, len(samples)))]
+    chosen = spread_samples(calibration, limit)
     missing = sorted(set(cue.intervals) - set(chosen[0].pasts))
     if missing or (cue.intervals and calibration.nominal_fps != cue.nominal_fps):
         raise CalibrationError(
@@ -78,6 +76,13 @@ def samples_from_calibration(
     }
     scenes = {source: evenly_chosen(frames, cue.references) for source, frames in seen.items()}
     return [replace(sample, scene=scenes[sample.source]) for sample in made]
+
+
+def spread_samples(calibration: CalibrationSet, limit: int) -> list[CalibrationSample]:
+    """At most `limit` samples, evenly spread over a calibration set."""
+    samples = calibration.samples
+    step = max(len(samples) / limit, 1.0)
+    return [samples[int(index * step)] for index in range(min(limit, len(samples)))]
 
 
 def samples_from_stream(

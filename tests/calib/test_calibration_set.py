@@ -6,8 +6,10 @@ import itertools
 import json
 import logging
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from calib import survey as survey_module
 from calib.calibration_set import load_calibration_set, make_calibration_set
 from calib.contact_sheet import contact_sheet, thumbnail
+from calib.content import require_usable
+from calib.stored_set import CalibrationSample, set_hash
 from edgebs.errors import CalibrationError, SourceError
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
@@ -208,14 +212,129 @@ def test_a_clip_without_motion_is_a_warning_and_still_a_set(tmp_path, caplog):
         made = make_calibration_set([still], tmp_path / "set", frames=10)
     assert len(made.samples) == 1
     assert "nothing moves in still.mkv" in caplog.text
-    assert "only 1 distinct frames of 10" in caplog.text
+    assert "only 1 distinct frame was found of 10" in caplog.text
     assert len(made.warnings) == 2
+
+
+def write_flat(file: Path, levels: list[int]) -> Path:
+    """A clip whose frames are even areas of the given grey levels."""
+    writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 25, (128, 96))
+    for level in levels:
+        writer.write(np.full((96, 128, 3), level, np.uint8))
+    writer.release()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ([0] * 40, r"flat\.mkv: the only frame is black \(mean 0\.0, deviation 0\.0 of 255 grey levels\)"),
+        ([255] * 40, r"the only frame is white \(mean 255\.0, deviation 0\.0"),
+        ([128] * 40, r"the only frame is one even colour \(mean 128\.0"),
+        ([0] * 40 + [200] * 40, r"all \d frames are one even colour"),  # each level with each past
+    ],
+)
+def test_a_clip_that_shows_nothing_is_an_error_with_its_brightness_and_the_repair(tmp_path, levels, said):
+    flat = write_flat(tmp_path / "flat.mkv", levels)
+    with pytest.raises(CalibrationError, match=said) as caught:
+        make_calibration_set([flat], tmp_path / "set", frames=4)
+    assert "edgebs calibrate VIDEO --out DIR" in str(caught.value)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_covered_lens_with_its_noise_shows_nothing_either(tmp_path):
+    rng = np.random.default_rng(0)
+    dark = tmp_path / "dark"
+    dark.mkdir()
+    for number in range(20):
+        cv2.imwrite(str(dark / f"{number:03d}.png"), rng.integers(0, 9, (240, 320, 3)).astype(np.uint8))
+    with pytest.raises(CalibrationError, match=r"are black \(mean 4\.\d, deviation 0\.\d|is black \(mean 4"):
+        make_calibration_set([dark], tmp_path / "set")
+
+
+def test_a_black_clip_beside_a_good_one_is_a_warning(clip, tmp_path):
+    black = write_flat(tmp_path / "black.mkv", [0] * 20)
+    made = make_calibration_set([clip, black], tmp_path / "set", frames=20)
+    assert any("the only frame is black (mean 0.0" in text and "black.mkv" in text for text in made.warnings)
+
+
+def write_times(file: Path, times_s: list[float]) -> Path:
+    """A clip whose frames have these time stamps."""
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, seconds in enumerate(times_s):
+            frame = av.VideoFrame.from_ndarray(scene(number), format="bgr24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file
+
+
+@pytest.mark.parametrize(
+    ("times_s", "said"),
+    [
+        ([100.0 * n for n in range(20)], r"20 frames over 32 min, 100 s apart \(median\), and 19 pauses"),
+        ([3600.0 * n for n in range(12)], r"12 frames over 11\.0 h, 60 min apart"),
+        (  # a camera that records five frames at each alarm
+            [60.0 * burst + 0.04 * n for burst in range(8) for n in range(5)],
+            r"40 frames over 420 s, 0\.04 s apart \(median\), and 7 pauses of more than 2 s",
+        ),
+    ],
+)
+def test_a_time_lapse_is_told_from_a_short_clip(tmp_path, times_s, said):
+    lapse = write_times(tmp_path / "lapse.mkv", times_s)
+    with pytest.raises(CalibrationError, match=said) as caught:
+        make_calibration_set([lapse], tmp_path / "set")
+    assert "with one 0.4 s before it" in str(caught.value)
+    assert "longer clip" not in str(caught.value)
+    assert "record video, at best 25 frames/s" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("level", "count", "said"),
+    [
+        (0, 64, r"yard: all 64 frames are black \(mean 0\.0, deviation 0\.0 of 255 grey levels\)"),
+        (255, 64, r"all 64 frames are white \(mean 255\.0"),
+        (90, 1, r"the only frame is one even colour \(mean 90\.0"),
+        (None, 64, r"nothing moves in any of its 64 frames: the flow is 0 everywhere"),
+        (None, 1, r"nothing moves in its only frame"),
+    ],
+)
+def test_a_set_on_which_no_range_can_be_measured_is_refused(level, count, said):
+    image = BACKDROP if level is None else np.full((96, 128, 3), level, np.uint8)
+    with pytest.raises(CalibrationError, match=said) as caught:
+        require_usable([sample(image, image, n) for n in range(count)], "yard", has_flow=True)
+    assert "edgebs calibrate VIDEO --out DIR" in str(caught.value)
+
+
+def sample(frame: np.ndarray, past: np.ndarray, number: int = 0) -> CalibrationSample:
+    return CalibrationSample(frame=frame, pasts={10: past}, source="yard", frame_number=number)
+
+
+def test_without_flow_samples_that_differ_are_enough_and_one_is_not():
+    still, other = scene(0), scene(20)
+    apart = [sample(still, still), sample(other, other, 20)]
+    assert "2 frames only" in require_usable(apart, "yard", has_flow=False)
+    with pytest.raises(CalibrationError, match="nothing moves in any of its 2 frames"):
+        require_usable(apart, "yard", has_flow=True)
+    with pytest.raises(CalibrationError, match="no frame differs from its background"):
+        require_usable(apart[:1] * 12, "yard", has_flow=False)
+
+
+def test_what_is_weak_about_a_usable_set_is_stated(made):
+    assert require_usable(made.samples, "yard", has_flow=True) == ""
+    black = np.zeros((96, 128, 3), np.uint8)
+    mixed = [*made.samples, sample(black, black)]
+    assert "1 of 21 frames are black" in require_usable(mixed, "yard", has_flow=True)
+    assert "holds 1 frame only" in require_usable(made.samples[:1], "yard", has_flow=True)
 
 
 def test_fewer_distinct_frames_than_asked_is_a_warning_with_the_count(clip, tmp_path):
     made = make_calibration_set([clip], tmp_path / "set", frames=500)
     assert 30 < len(made.samples) <= 70
-    assert made.warnings[0].startswith(f"only {len(made.samples)} distinct frames of 500")
+    assert made.warnings[0].startswith(f"only {len(made.samples)} distinct frames were found of 500")
 
 
 def test_an_unreadable_file_is_named_before_anything_is_made(clip, tmp_path):
@@ -248,10 +367,14 @@ def test_an_existing_set_is_kept_unless_forced(clip, copied):
     assert len(make_calibration_set([clip], copied, frames=3, force=True).samples) == 3
 
 
-def test_a_folder_of_other_things_is_not_replaced_even_when_forced(clip, tmp_path):
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_of_other_things_is_not_replaced_even_when_forced(clip, tmp_path, force):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(CalibrationError, match="is no calibration set, so it is not replaced"):
-        make_calibration_set([clip], tmp_path, force=True)
+    with pytest.raises(CalibrationError, match="is no calibration set, so it is not replaced") as caught:
+        make_calibration_set([clip], tmp_path, force=force)
+    assert "--force" not in str(caught.value)
+    with pytest.raises(CalibrationError, match=rf"edgebs calibrate VIDEO --out {tmp_path}-calibration"):
+        load_calibration_set(tmp_path)
     assert (tmp_path / "thesis.tex").exists()
 
 
@@ -308,6 +431,22 @@ def test_another_order_of_the_samples_is_another_set(copied):
 def test_a_set_of_another_format_is_refused(copied):
     with pytest.raises(CalibrationError, match="of format 99; this version reads 1"):
         load_calibration_set(changed(copied, format=99))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"samples": []}, "holds no samples"),
+        ({"images": {}}, "is damaged"),  # samples whose pictures are not in the set
+        ({"samples": [{"source": "yard"}]}, "is damaged"),
+        ({"samples": 3}, "is damaged"),
+    ],
+)
+def test_a_set_whose_hash_fits_and_whose_samples_do_not_is_refused(copied, values, said):
+    document = {**json.loads((copied / "calibration.json").read_text()), **values}
+    document["hash"] = set_hash(document)
+    with pytest.raises(CalibrationError, match=said):
+        load_calibration_set(changed(copied, **document))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}', '{"format": 1, "hash": 3, "images": []}'])

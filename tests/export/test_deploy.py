@@ -20,6 +20,7 @@ from edgebs.errors import (
     WeightsError,
 )
 from engines.build_options import BuildOptions, LeanRuntime
+from export import deploy
 from export.deploy import export_bundles
 from export.models import FLOWS, MODELS, ModelRequest
 from export.request import ExportRequest
@@ -214,6 +215,64 @@ def test_a_network_that_cannot_be_compared_leaves_a_bundle_that_says_so(tmp_path
         export_bundles(request(tmp_path))
     parity = load_bundle(tmp_path / "crossnet-dis-cpu-fp32").manifest.parity
     assert (parity["passed"], parity["reason"]) == (False, "frame 0: the network gives NaN")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("asked", ["fp16", "auto"])
+def test_an_export_stopped_in_its_parity_leaves_only_what_is_finished(
+    tmp_path, monkeypatch, calibration, stop, asked
+):
+    real = deploy.parity_of
+
+    def stopped(job, manifest, files, reference):
+        if manifest.precision == "fp32":
+            return real(job, manifest, files, reference)
+        raise stop
+
+    monkeypatch.setattr(deploy, "parity_of", stopped)
+    with pytest.raises(stop):
+        export_bundles(request(tmp_path, precisions=("fp32", asked), calibration=calibration))
+    assert [path.name for path in tmp_path.iterdir()] == ["crossnet-dis-cpu-fp32"]
+    assert load_bundle(tmp_path / "crossnet-dis-cpu-fp32").manifest.parity["passed"]
+
+
+def test_an_export_stopped_in_its_parity_keeps_the_bundle_that_it_was_to_replace(tmp_path, monkeypatch):
+    (first,) = export_bundles(request(tmp_path))
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deploy, "parity_of", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        export_bundles(request(tmp_path, force=True, model={"seed": 1}))
+    assert load_bundle(first.path).manifest == first.manifest
+
+
+def test_a_process_killed_in_its_parity_leaves_no_bundle(tmp_path):
+    code = (
+        "import os, signal; import export.deploy as deploy\n"
+        "deploy.parity_of = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from edgebs.cli import main; main()"
+    )
+    command = ["export", "crossnet", "--width", str(WIDTH), "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, check=False)
+    assert done.returncode == -9
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_force_would_not_replace_is_refused_without_advising_it(tmp_path, force):
+    place = tmp_path / "crossnet-dis-cpu-fp32"
+    place.write_text("a file")
+    with pytest.raises(BundleError, match="is not a folder, so it is not replaced") as of_file:
+        export_bundles(request(tmp_path, force=force))
+    place.unlink()
+    place.mkdir()
+    (place / "thesis.txt").write_text("mine")
+    with pytest.raises(BundleError, match="files of something else, so it is not replaced") as of_folder:
+        export_bundles(request(tmp_path, force=force))
+    assert "--force" not in f"{of_file.value}{of_folder.value}"
+    assert (place / "thesis.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
