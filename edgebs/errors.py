@@ -15,6 +15,7 @@ EdgebsError
 ├── WeightsError        weights do not fit the network, or are not finite
 ├── CalibrationError    a calibration set is missing, too small or damaged
 ├── ExportError         a network cannot be exported, built, or fails a check on the way
+│   └── OptionError     an option was given that the model or the target does not take: wrong usage
 ├── ParityError         a parity gate failed
 ├── StageError          a pipeline stage failed on one frame; carries `index` and `stage`
 └── CamerasFailed       some cameras of several failed; the others ran to their end
@@ -79,6 +80,10 @@ class CalibrationError(EdgebsError):
 
 class ExportError(EdgebsError):
     """A network cannot be exported or built."""
+
+
+class OptionError(ExportError):
+    """An option was given that does nothing for this model, flow or target; the command line exits with 2."""
 
 
 class ParityError(EdgebsError):

@@ -74,6 +74,7 @@ def _export_one(job: Job, name: str, graph: Any) -> None:
         original = "the file itself"
     else:
         _onnx_from_graph(job, name, graph, feeds, file)
+        _require_finite(job, name, "fp32", file)
         original = "PyTorch"
     job.onnx[name, "fp32"] = file
     job.say(
@@ -100,6 +101,8 @@ def engine_of(job: Job, name: str, precision: str) -> EngineFacts:
     started = time.perf_counter()
     onnx_file = _onnx_in(job, name, precision)
     require_clean(onnx_file, for_tensorrt=job.target.for_tensorrt)
+    if precision != "fp32":  # which was checked before the reference was computed
+        _require_finite(job, name, precision, onnx_file)
     if job.request.build.batch is not None:
         onnx_file = _with_free_batch(job, name, onnx_file)
     out = job.folder / f"{precision}-{name}{job.target.file_suffix}"
@@ -111,6 +114,15 @@ def engine_of(job: Job, name: str, precision: str) -> EngineFacts:
         job.say(f"{name} {precision}: the DLA leaves to the GPU: {', '.join(facts.gpu_layers)}")
     job.engines[name, precision] = facts
     return facts
+
+
+def _require_finite(job: Job, name: str, precision: str, file: Path) -> None:
+    """Every network in every precision, on pictures of an even colour and the like."""
+    from export.hard_pictures import require_finite
+
+    what, repair = f"network '{name}' in {precision.upper()}", "Use other weights or another precision."
+    with job.bar(f"{name} {precision}: black, white and even pictures"):
+        require_finite(file, job.feeds[name][0], what, repair)
 
 
 def _with_free_batch(job: Job, name: str, onnx_file: Path) -> Path:

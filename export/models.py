@@ -9,7 +9,7 @@ from typing import Any
 
 from edgebs.bundle import read_manifest
 from edgebs.cues import PRESETS
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, OptionError
 from edgebs.manifest import CueSettings, Manifest
 from edgebs.shipped import WEIGHTS_PREFIX, reference_bundle, weights_file
 from export.model_table import FLOWS, HOP, MODELS, ModelFacts
@@ -21,6 +21,10 @@ SHIPPED_WEIGHTS = "shipped"
 DEFAULTS = HOP
 MODELS_OWN = (0, 0)
 """In place of a size: the model's."""
+LONGEST_SIDE = 4096
+"""Of the networks' frames, pixels: the width of 4K video. More ends in failed allocations."""
+NETWORK_OPTIONS = ("width", "depth", "norm", "warp")
+"""Of a request, by field: they belong to some networks only."""
 FLOW_NET = WEIGHTS_PREFIX + "flow-net.safetensors"
 """Where the weights of `--flow net` come from, unless others are named."""
 
@@ -96,6 +100,7 @@ class ModelRequest:
             object.__setattr__(self, "size", self.facts.size)
         self._require_size()
         self._require_flow()
+        self._require_options_of_networks()
         self._require_options_of_cue()
         try:
             _ = self.cue
@@ -110,24 +115,30 @@ class ModelRequest:
                 f"{self.model} cannot take frames of {width}x{height} (width x height): both sides must be "
                 f"multiples of {multiple}, such as {fits}."
             )
+        if max(self.size) > LONGEST_SIDE:
+            raise ExportError(
+                f"{self.model} at {width}x{height} (width x height): networks run on frames with sides of at "
+                f"most {LONGEST_SIDE} pixels. Choose a smaller --size; the model's own is "
+                f"{self.facts.size[1]}x{self.facts.size[0]}."
+            )
 
     def _require_flow(self) -> None:
         flows = self.facts.flows
         if flows and self.brings_flow:
             self._require_own_flow()
         elif self.flow_sidecar is not None:
-            raise ExportError(f"--flow-sidecar {self.flow_sidecar} goes with --flow FILE.onnx.")
+            raise OptionError(f"--flow-sidecar {self.flow_sidecar} goes with --flow FILE.onnx.")
         elif flows and self.flow not in flows:
             raise ExportError(
                 f"{self.model} takes the flow of {', '.join(flows)} or of an .onnx file, not that of "
                 f"'{self.flow}'. Choose one of them for --flow."
             )
         if not flows and self.flow != "dis":
-            raise ExportError(f"{self.model} has no flow: leave --flow {self.flow} out.")
+            raise OptionError(f"{self.model} has no flow: leave --flow {self.flow} out.")
 
     def _require_own_flow(self) -> None:
         if self.flow_weights:
-            raise ExportError(f"{self.flow} holds its own weights: leave --flow-weights out.")
+            raise OptionError(f"{self.flow} holds its own weights: leave --flow-weights out.")
         if not Path(self.flow).is_file():
             raise ExportError(f"no flow network at {self.flow}. Name another file, or {', '.join(FLOWS)}.")
         if self.provider in FLOWS:
@@ -136,11 +147,29 @@ class ModelRequest:
                 "sidecar another 'name'."
             )
 
+    def _require_options_of_networks(self) -> None:
+        """Refuse what no network of this request takes: it would do nothing."""
+        taken = {option for form in self.facts.networks.values() for option in form.of_request}
+        flow = () if self.brings_flow else FLOWS[self.flow].options
+        for name in NETWORK_OPTIONS:
+            if getattr(self, name) not in (None, "") and name not in (*taken, *flow):
+                option, takers = _option(name), ", ".join(_takers(name))
+                raise OptionError(
+                    f"{self.model} does not take {option}, which is for {takers}: leave {option} out."
+                )
+        if self.flow_weights and not self.brings_flow and not FLOWS[self.flow].network:
+            raise OptionError(
+                f"flow {self.flow} is no network: leave --flow-weights {self.flow_weights} out."
+            )
+
     def _require_options_of_cue(self) -> None:
         for name in self.given_cue:
-            if self.facts.cue.get(name) not in (None, ()):
-                continue
-            raise ExportError(f"{self.model} has no {name} in its cue: leave {_option(name)} out.")
+            if self.facts.cue.get(name) in (None, ()):
+                raise OptionError(f"{self.model} has no {name} in its cue: leave {_option(name)} out.")
+        if self.dis_preset and self.flow != "dis":
+            raise OptionError(f"--dis-preset is for --flow dis, not {self.flow}: leave --dis-preset out.")
+        if self.intervals is not None and len(set(self.intervals)) < len(self.intervals):
+            raise ExportError(f"--intervals {_spoken(self.intervals)} names one twice: each must differ.")
 
     @property
     def facts(self) -> ModelFacts:
@@ -272,6 +301,16 @@ class ModelRequest:
 def _require_known(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ExportError(f"unknown {kind} '{name}'; known: {', '.join(known)}")
+
+
+def _takers(option: str) -> list[str]:
+    """The models and flows that take an option of networks."""
+    models = [
+        name
+        for name, facts in MODELS.items()
+        if any(option in form.of_request for form in facts.networks.values())
+    ]
+    return models + [f"--flow {name}" for name, facts in FLOWS.items() if option in facts.options]
 
 
 def _spoken(value: Any) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from calib.stored_set import FACTS
-from edgebs.errors import CalibrationError, ExportError
+from edgebs.errors import CalibrationError, ExportError, OptionError
 from edgebs.manifest import CleanupSettings
 from engines.build_options import BuildOptions
 from engines.targets import target_named
@@ -61,13 +61,23 @@ class ExportRequest:
             raise ExportError(
                 "precision auto chooses that of the flow network too: leave --flow-precision out."
             )
+        if self.flow_precision and "cue" not in self.model.network_names:
+            raise OptionError(
+                f"{self.model.model} with flow {self.model.flow} has no network for its cue: leave "
+                "--flow-precision out."
+            )
+        if self.compute != "f32" and not wanted - {"fp32"}:
+            raise OptionError(
+                f"compute {self.compute} is for what FP16 and INT8 leave in floating point, not for FP32: "
+                "leave --compute out."
+            )
         if self.compute != "f32" and self.target != "cpu":
-            raise ExportError(
+            raise OptionError(
                 f"compute {self.compute} is for target cpu (OpenVINO); target {self.target} computes as its "
                 "file says. Leave --compute out."
             )
         if self.build != BuildOptions() and not target_named(self.target).for_tensorrt:
-            raise ExportError(
+            raise OptionError(
                 f"scratch memory, batch, DLA and versions are of TensorRT plans; target {self.target} has "
                 "none. Leave --workspace-mb, --batch, --dla-core and --version-compatible out."
             )

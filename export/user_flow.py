@@ -14,6 +14,7 @@ from edgebs.backends import Backend
 from edgebs.errors import ExportError
 from edgebs.tensors import Array, TensorSpec
 from export import onnx_cost
+from export.hard_pictures import require_finite
 from export.to_onnx import require_agreement
 from export.user_flow_check import FlowCheck, check_flow
 from export.user_flow_file import flow_file_sha256, load_flow_file, portable, require_full_precision
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 NETWORK = "user-flow"
 """In a manifest's description."""
+FINITE = "Add a small constant (1e-6) to what it divides by or takes the root of, and export it again."
 
 
 class UserFlow:
@@ -108,6 +110,8 @@ class UserFlow:
                 onnx.checker.check_model(str(written), full_check=True)
             except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
                 raise ExportError(f"ONNX refuses HOP around {self.file.name}: {error}") from error
+            # First: it names the kind of pictures, where real frames with even areas give the place of a NaN.
+            require_finite(written, feeds[0], f"flow network {self.file.name}", FINITE)
             require_agreement(f"HOP around {self.file.name}", written, feeds, expected, "the file itself")
             written.replace(file)
         logger.info("wrote %s (%.1f MB)", file, file.stat().st_size / 1e6)

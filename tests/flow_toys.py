@@ -31,9 +31,11 @@ def flow_toy(
     bias: tuple[float, float] | None = None,
     opset: int = 17,
     extra_input: bool = False,
+    undefined_on: str = "",
 ) -> Path:
     """Write it. low: also, or with `full` false only, the flow at 1/low of the size, in pixels of that size.
 
+    undefined_on: pictures on which it gives NaN, one of UNDEFINED.
     bias: a constant flow in place of the colours' one. channels: of the output, further ones like x.
     """
     weights = np.zeros((channels, 6, 1, 1), np.float32)
@@ -54,6 +56,9 @@ def flow_toy(
         helper.make_node("Concat", names, ["both"], axis=1),
         helper.make_node("Conv", ["both", "weights", "bias"], ["planes"]),
     ]
+    if undefined_on:
+        nodes[-1].output[0] = "defined"
+        nodes += UNDEFINED[undefined_on](names)
     outputs = _outputs(nodes, layout, low, full)
     shape = [batch, *size, 3] if layout == "nhwc" else [batch, 3, *size]
     inputs = [helper.make_tensor_value_info(name, dtype, shape) for name in ("image1", "image2")]
@@ -66,6 +71,81 @@ def flow_toy(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     onnx.save_model(model, str(file))
     return file
+
+
+def _divided_by(reduced: list[Any], by: str) -> list[Any]:
+    """Nodes that add 0 / `by` to the flow: 0, or NaN where `by` is 0."""
+    zero = numpy_helper.from_array(np.float32(0), "zero")
+    return [
+        *reduced,
+        helper.make_node("Constant", [], ["zero"], value=zero),
+        helper.make_node("Mul", [by, "zero"], ["nothing"]),
+        helper.make_node("Div", ["nothing", by], ["added"]),
+        helper.make_node("Add", ["defined", "added"], ["planes"]),
+    ]
+
+
+def _deviation(names: list[str]) -> list[Any]:
+    """As networks do that normalise each picture by its contrast."""
+    axes = {"axes": [1, 2, 3]}
+    return _divided_by(
+        [
+            helper.make_node("ReduceMax", [names[0]], ["most"], **axes),
+            helper.make_node("ReduceMin", [names[0]], ["least"], **axes),
+            helper.make_node("Sub", ["most", "least"], ["contrast"]),
+        ],
+        "contrast",
+    )
+
+
+def _brightness(names: list[str]) -> list[Any]:
+    return _divided_by([helper.make_node("ReduceMax", [names[0]], ["most"], axes=[1, 2, 3])], "most")
+
+
+def _darkness(names: list[str]) -> list[Any]:
+    one = numpy_helper.from_array(np.float32(1), "one")
+    return _divided_by(
+        [
+            helper.make_node("Constant", [], ["one"], value=one),
+            helper.make_node("ReduceMin", [names[0]], ["least"], axes=[1, 2, 3]),
+            helper.make_node("Sub", ["one", "least"], ["dark"]),
+        ],
+        "dark",
+    )
+
+
+def _difference(names: list[str]) -> list[Any]:
+    return _divided_by(
+        [
+            helper.make_node("Sub", names, ["differences"]),
+            helper.make_node("Abs", ["differences"], ["sizes"]),
+            helper.make_node("ReduceMax", ["sizes"], ["difference"], axes=[1, 2, 3]),
+        ],
+        "difference",
+    )
+
+
+def _local_deviation(names: list[str]) -> list[Any]:
+    window = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    return _divided_by(
+        [
+            helper.make_node("ReduceMax", [names[0]], ["lightest"], axes=[1]),
+            helper.make_node("Neg", ["lightest"], ["dark"]),
+            helper.make_node("MaxPool", ["lightest"], ["most"], **window),
+            helper.make_node("MaxPool", ["dark"], ["least"], **window),
+            helper.make_node("Add", ["most", "least"], ["contrast"]),
+        ],
+        "contrast",
+    )
+
+
+UNDEFINED = {
+    "even": _deviation,
+    "black": _brightness,
+    "white": _darkness,
+    "identical": _difference,
+    "even area": _local_deviation,
+}
 
 
 def _outputs(nodes: list[Any], layout: str, low: int, full: bool) -> list[Any]:

@@ -23,7 +23,7 @@ from edgebs.cli.options import (
     ValueRange,
     Width,
 )
-from edgebs.cli.parsing import counts_of, finite, intervals_of, range_of, size_of, words_of
+from edgebs.cli.parsing import counts_of, finite, intervals_of, options_refused, range_of, size_of, words_of
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.extras import require_export
 
@@ -156,47 +156,48 @@ def export(
     from export.models import MODELS_OWN, ModelRequest
     from export.request import ExportRequest
 
-    request = ExportRequest(
-        model=ModelRequest(
-            model=model,
-            weights=weights,
-            flow=flow,
-            flow_sidecar=flow_sidecar,
-            flow_weights=flow_weights,
-            seed=seed,
-            width=width,
-            depth=depth,
-            norm=norm,
-            warp=warp,
-            size=size_of(size) if size else MODELS_OWN,
-            intervals=intervals_of(intervals),
-            max_magnitude=max_magnitude,
-            nominal_fps=nominal_fps,
-            references=references,
-            maps=maps,
-            refresh_s=refresh,
-            dis_preset=dis_preset,
-            threshold=threshold,
-        ),
-        target=target,
-        precisions=words_of(precision),
-        flow_precision=flow_precision,
-        out=out,
-        calibration=calib,
-        source=source,
-        data=data,
-        value_range=range_of(value_range, has_pictures=source is not None or data is not None),
-        speck_px=speck_px,
-        hole_px=hole_px,
-        compute=compute.value,
-        build=BuildOptions(
-            batch=BatchRange.from_numbers(counts_of(batch, "--batch")) if batch else None,
-            workspace_bytes=None if workspace_mb is None else workspace_mb * 1_000_000,
-            dla_core=dla_core,
-            version_compatible=LeanRuntime(version_compatible.value) if version_compatible else None,
-        ),
-        force=force,
-    )
+    with options_refused():
+        request = ExportRequest(
+            model=ModelRequest(
+                model=model,
+                weights=weights,
+                flow=flow,
+                flow_sidecar=flow_sidecar,
+                flow_weights=flow_weights,
+                seed=seed,
+                width=width,
+                depth=depth,
+                norm=norm,
+                warp=warp,
+                size=size_of(size) if size else MODELS_OWN,
+                intervals=intervals_of(intervals),
+                max_magnitude=max_magnitude,
+                nominal_fps=nominal_fps,
+                references=references,
+                maps=maps,
+                refresh_s=refresh,
+                dis_preset=dis_preset,
+                threshold=threshold,
+            ),
+            target=target,
+            precisions=words_of(precision),
+            flow_precision=flow_precision,
+            out=out,
+            calibration=calib,
+            source=source,
+            data=data,
+            value_range=range_of(value_range, has_pictures=source is not None or data is not None),
+            speck_px=speck_px,
+            hole_px=hole_px,
+            compute=compute.value,
+            build=BuildOptions(
+                batch=BatchRange.from_numbers(counts_of(batch, "--batch")) if batch else None,
+                workspace_bytes=None if workspace_mb is None else workspace_mb * 1_000_000,
+                dla_core=dla_core,
+                version_compatible=LeanRuntime(version_compatible.value) if version_compatible else None,
+            ),
+            force=force,
+        )
     bundles = export_bundles(request, say=note, bar=progress_bar)
     if json:
         print_json({"bundles": [{"path": str(b.path), **b.manifest.to_json()} for b in bundles]})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -43,6 +44,10 @@ def size_of(text: str, option: str = "--size") -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise typer.BadParameter(f"expected WIDTHxHEIGHT like 256x256, got {text!r}", param_hint=option)
+    if max(len(width), len(height)) > 6 or min(int(height), int(width)) < 1:
+        raise typer.BadParameter(
+            f"both sides must be pixels from 1 to 999999, got {text!r}", param_hint=option
+        )
     return int(height), int(width)
 
 
@@ -75,6 +80,17 @@ def given(context: typer.Context, names: Iterable[str]) -> tuple[str, ...]:
     """Those of the parameters `names` that were typed."""
     sources = {name: context.get_parameter_source(name) for name in names}
     return tuple(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
+
+
+@contextmanager
+def options_refused() -> Iterator[None]:
+    """What a model does not take is wrong usage: exit code 2 instead of 1."""
+    from edgebs.errors import OptionError
+
+    try:
+        yield
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:

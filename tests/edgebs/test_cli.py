@@ -64,6 +64,24 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(run, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("edge", "--width", "8"), "edge does not take --width"),
+        (("edge", "--maps", "3"), "leave --maps out"),
+        (("edge", "--flow-precision", "fp16"), "leave --flow-precision out"),
+        (("edge", "--batch", "4"), "are of TensorRT plans"),
+        (("edge", "--size", "0x0"), "both sides must be pixels from 1"),
+        (("edge", "--size", "64x9999999"), "both sides must be pixels from 1"),
+        (("edge", "--intervals", "0"), "at least 1"),
+    ],
+)
+def test_options_that_a_model_does_not_take_are_wrong_usage(run, tmp_path, options, said):
+    code, out, err = run("export", *options, "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("export",),

@@ -16,6 +16,7 @@ from edgebs.errors import (
     CalibrationError,
     EngineMismatch,
     ExportError,
+    MissingDependency,
     ParityError,
     WeightsError,
 )
@@ -287,6 +288,18 @@ def test_what_force_would_not_replace_is_refused_without_advising_it(tmp_path, f
 def test_what_a_target_has_not_is_refused_before_a_network_is_built(tmp_path, target, build, reason):
     with pytest.raises(ExportError, match=reason):
         ExportRequest(target=target, build=build, out=tmp_path)
+
+
+def test_a_plan_without_its_builder_is_refused_before_pytorch_runs(tmp_path, monkeypatch):
+    def built(_):
+        raise AssertionError("PyTorch ran")
+
+    monkeypatch.setattr(deploy, "build_networks", built)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    for target in ("sm75", "sm120", "rtx"):
+        with pytest.raises(MissingDependency, match=r"needs TensorRT-RTX: pip install 'edgebs\[rtx\]'"):
+            export_bundles(request(tmp_path / "out", target=target))
+    assert not (tmp_path / "out").exists()
 
 
 def test_bf16_is_for_the_cpu_only(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import edgebs.shipped
-from edgebs.errors import CalibrationError, ExportError
+from edgebs.errors import CalibrationError, ExportError, OptionError
 from edgebs.manifest import CleanupSettings, CueSettings
 from export.description import description_of
 from export.edgenet import EdgeGraph, EdgeNet
@@ -139,3 +139,56 @@ def test_a_calibration_set_in_a_folder_called_rendered_is_not_passed_over(
         ExportRequest(model=model, out=tmp_path, calibration="rendered")
     for folder in ("./rendered", Path("rendered")):
         assert not ExportRequest(model=model, out=tmp_path, calibration=folder).calibrates_on_scenes
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"model": "edge", "width": 8}, r"edge does not take --width, which is for crossnet, bmn-bsn: leave"),
+        ({"model": "edge", "depth": 3}, r"edge does not take --depth, which is for bmn-bsn"),
+        ({"model": "edge", "norm": "layer"}, r"edge does not take --norm, which is for crossnet"),
+        ({"model": "cdn-medal", "width": 8}, "cdn-medal does not take --width"),
+        ({"model": "crossnet", "depth": 2}, "crossnet does not take --depth"),
+        ({"model": "bmn-bsn", "norm": "batch"}, "bmn-bsn does not take --norm"),
+        ({"model": "edge", "warp": "published"}, "edge does not take --warp, which is for --flow selflow"),
+        ({"model": "edge", "flow": "net", "dis_preset": "fine"}, "--dis-preset is for --flow dis, not net"),
+        ({"model": "bmn-bsn", "flow": "net"}, "bmn-bsn has no flow: leave --flow net out"),
+        ({"model": "bmn-bsn", "intervals": (1, 5)}, "bmn-bsn has no intervals in its cue"),
+        ({"model": "edge", "maps": 3}, "edge has no maps in its cue: leave --maps out"),
+        ({"model": "edge", "flow_sidecar": Path("a.json")}, "goes with --flow FILE.onnx"),
+    ],
+)
+def test_an_option_that_does_nothing_for_the_model_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        ModelRequest(**given)
+
+
+def test_options_of_what_a_request_has_not_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no network for its cue: leave --flow-precision out"):
+        ExportRequest(model=ModelRequest(model="edge"), flow_precision="fp16", out=tmp_path)
+    with pytest.raises(OptionError, match="not for FP32: leave --compute out"):
+        ExportRequest(model=ModelRequest(model="edge"), compute="bf16", out=tmp_path)
+    file = tmp_path / "flow.safetensors"
+    file.touch()
+    for model in ("edge", "bmn-bsn"):
+        with pytest.raises(OptionError, match="flow dis is no network: leave --flow-weights"):
+            ModelRequest(model=model, flow_weights=str(file))
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ((0, 64), "both sides must be multiples of 64"),
+        ((64, 100), r"64.*such as 128x64|100x64"),
+        ((-64, -64), "both sides must be multiples of 64"),
+        ((64, 99968), "99968x64 .*sides of at most 4096 pixels"),
+    ],
+)
+def test_sizes_that_a_network_cannot_take_are_refused(size: tuple[int, int], said: str) -> None:
+    with pytest.raises(ExportError, match=said):
+        ModelRequest(model="edge", size=size)
+
+
+def test_an_interval_named_twice_is_refused() -> None:
+    with pytest.raises(ExportError, match="--intervals 1,5,1 names one twice"):
+        ModelRequest(model="crossnet", width=1, intervals=(1, 5, 1))
