@@ -207,3 +207,23 @@ assert len(list(folder.iterdir())) == 3
 discard_all()
 os._exit(5)
 """
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_file_never_replaces_a_folder_nor_a_folder_a_file(tmp_path, force):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for whole, name, said in (
+        (atomic_file, "folder", "folder is a folder, and a file is to be written there"),
+        (atomic_folder, "file", "file is a file, and a folder is to be written there"),
+    ):
+        with (
+            pytest.raises(BundleError, match=said) as caught,
+            whole(tmp_path / name, BundleError, force=force),
+        ):
+            pass
+        assert "--force" not in str(caught.value)
+    assert (tmp_path / "folder" / "thesis.txt").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "mine"
+    assert leftovers(tmp_path) == ["file", "folder"]

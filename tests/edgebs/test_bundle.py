@@ -4,8 +4,9 @@ import pytest
 from fakes import fake_manifest
 
 from edgebs.bundle import load_bundle, rewrite_manifest, write_bundle
+from edgebs.device_options import DeviceOptions
 from edgebs.errors import BundleError, EngineMismatch
-from edgebs.loading import load
+from edgebs.loading import load, verified_bundle
 from edgebs.manifest import Manifest
 from edgebs.shipped import bundle_path
 
@@ -166,6 +167,20 @@ def test_a_parity_result_is_added_in_place(bundle):
     changed = rewrite_manifest(bundle, parity={"passed": True})
     assert load_bundle(bundle.path).manifest.parity == {"passed": True}
     assert changed.manifest.files == bundle.manifest.files
+
+
+@pytest.mark.parametrize(
+    ("parity", "said"),
+    [
+        (None, "bundle is not proven: it was not compared with PyTorch. Run: edgebs parity "),
+        ({"passed": False, "gate": "mask IoU"}, "bundle failed its parity gate (mask IoU)"),
+        ({"passed": True}, ""),
+    ],
+)
+def test_what_is_not_proven_is_loaded_with_a_warning(bundle, caplog, parity, said):
+    rewrite_manifest(bundle, parity=parity)
+    verified_bundle(bundle.path, DeviceOptions())
+    assert (said in caplog.text) if said else not caplog.text
 
 
 def test_an_engine_that_is_no_network_fails_at_load_and_not_later(bundle):
