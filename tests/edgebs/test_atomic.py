@@ -173,17 +173,6 @@ def test_a_folder_is_kept_where_its_replacement_is_interrupted(tmp_path, monkeyp
     assert leftovers(tmp_path / "b") == ["old"]
 
 
-def test_a_file_never_replaces_a_folder(tmp_path):
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "old").touch()
-    with (
-        pytest.raises(BundleError, match="cannot be written: Is a directory"),
-        atomic_file(tmp_path / "b", BundleError) as temporary,
-    ):
-        temporary.touch()
-    assert leftovers(tmp_path / "b") == ["old"]
-
-
 def test_all_that_is_open_is_removed_before_a_process_ends_at_once(tmp_path):
     ending = subprocess.run(
         [sys.executable, "-c", ENDING, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60

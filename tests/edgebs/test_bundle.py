@@ -115,7 +115,7 @@ def test_force_replaces_a_bundle_and_nothing_else(bundle, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     again.write_bytes(b"x")
-    with pytest.raises(BundleError, match="no bundle, and is not replaced"):
+    with pytest.raises(BundleError, match="files of something else, so it is not replaced"):
         write_bundle(fake_manifest(), {"segment.onnx": again}, tmp_path / "mine", force=True)
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
