@@ -68,7 +68,7 @@ def make_calibration_set(
             for path in paths
         ]
         plans = _planned(surveys, frames, seed)
-        contents = [pick.content for plan in plans for pick in plan.picks]
+        contents = [candidate.content for seen in surveys for candidate in seen.candidates]
         require_contents(contents, ", ".join(path.name for path in paths))
         header = {
             "format": FORMAT,
