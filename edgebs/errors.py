@@ -102,3 +102,8 @@ class StageError(EdgebsError):
 
 class CamerasFailed(EdgebsError):
     """Some cameras of several failed; the others ran to their end."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """What another library says, without its line breaks: for messages of ours, which are one line each."""
+    return " ".join(str(error).split())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.atomic import scratch_folder
-from edgebs.errors import BackendError, MissingDependency
+from edgebs.errors import BackendError, MissingDependency, in_one_line
 from edgebs.tensors import TensorSpec
 from engines.layers import RUNS, LayerFacts, blank_feed, median_ms
 
@@ -32,7 +32,7 @@ def onnxruntime_layers(file: Path, inputs: Mapping[str, TensorSpec], threads: in
         try:
             session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own exceptions share no base
-            raise BackendError(f"ONNX Runtime cannot load {file}: {error}") from error
+            raise BackendError(f"ONNX Runtime cannot load {file}: {in_one_line(error)}") from error
         feed = blank_feed(inputs)
         for _ in range(RUNS):
             session.run(None, feed)

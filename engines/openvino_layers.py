@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebs.errors import BackendError, MissingDependency
+from edgebs.errors import BackendError, MissingDependency, in_one_line
 from edgebs.tensors import TensorSpec
 from engines.layers import RUNS, LayerFacts, blank_feed, median_ms
 
@@ -38,7 +38,7 @@ def openvino_layers(
         # Timing layers slows the whole down: never the network that a pipeline runs.
         model = openvino.Core().compile_model(str(file), "CPU", {**options, "PERF_COUNT": True})
     except RuntimeError as error:
-        raise BackendError(f"OpenVINO cannot load {file}: {error}") from error
+        raise BackendError(f"OpenVINO cannot load {file}: {in_one_line(error)}") from error
     request, feed = model.create_infer_request(), blank_feed(inputs)
     runs = []
     for _ in range(RUNS):

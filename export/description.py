@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebs.errors import ExportError, WeightsError
+from edgebs.errors import ExportError, WeightsError, in_one_line
 from export.bmnbsn import (
     COLOURS,
     DEPTH,
@@ -47,7 +47,8 @@ def module_for_weights(description: Description, file: Path) -> Any:
         return module_from_description(description)
     except (RuntimeError, TypeError, ValueError) as cause:
         raise WeightsError(
-            f"{file} describes a network that cannot be built ({cause}). Copy the file again, or train anew."
+            f"{file} describes a network that cannot be built ({in_one_line(cause)}). Copy the file again, "
+            "or train anew."
         ) from cause
 
 

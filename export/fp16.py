@@ -28,7 +28,7 @@ from calib.onnx_graph import (
 )
 from calib.quantisers import remove_unread
 from calib.work_folder import work_folder
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import Array
 from export.to_onnx import open_session
 
@@ -170,7 +170,7 @@ def _check(file: Path, feeds: Sequence[Mapping[str, Array]]) -> None:
     try:
         onnx.checker.check_model(str(file), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"ONNX refuses the float16 network: {error}") from error
+        raise ExportError(f"ONNX refuses the float16 network: {in_one_line(error)}") from error
     session = open_session(file)
     for index, feed in enumerate(feeds):
         for output, value in zip(session.get_outputs(), session.run(None, dict(feed)), strict=True):

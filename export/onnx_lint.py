@@ -96,7 +96,7 @@ def _grid_samples(graph: OnnxGraph) -> Iterator[str]:
             yield f"{_name(node)} has mode '{mode}': TensorRT reads it as nearest; write 'bi{mode}', opset 17"
         types = [graph.dtypes.get(name, 0) for name in node.input[:2]]
         if len(set(types)) > 1:
-            spoken = " and ".join(map(_type_name, types))
+            spoken = " and ".join(map(type_name, types))
             yield f"{_name(node)} reads {spoken}: TensorRT wants features and grid of one type"
 
 
@@ -136,5 +136,7 @@ def _name(node: Any) -> str:
     return f"{node.op_type} '{node.name or node.output[0]}'"
 
 
-def _type_name(dtype: int) -> str:
-    return str(onnx.TensorProto.DataType.Name(dtype)).lower()
+def type_name(dtype: int) -> str:
+    """ONNX's word for an element type; its number where ONNX knows no such type."""
+    known = onnx.TensorProto.DataType.values()
+    return str(onnx.TensorProto.DataType.Name(dtype)).lower() if dtype in known else f"type {dtype}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from calib.onnx_graph import constants_as_initializers
 from calib.work_folder import work_folder
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import Array, TensorSpec
 from export.cast_first import cast_inputs_first
 
@@ -111,7 +111,9 @@ def _export(module: Any, inputs: Mapping[str, TensorSpec], outputs: Sequence[str
                 do_constant_folding=True,
             )
         except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-            raise ExportError(f"step 'export' of {type(module).__name__} failed: {error}") from error
+            raise ExportError(
+                f"step 'export' of {type(module).__name__} failed: {in_one_line(error)}"
+            ) from error
 
 
 def _simplify(source: Path, target: Path) -> None:
@@ -121,7 +123,7 @@ def _simplify(source: Path, target: Path) -> None:
     try:
         model, _ = onnxsim.simplify(str(source), include_subgraph=False)
     except (RuntimeError, ValueError) as error:
-        raise ExportError(f"step 'simplify' of {source.name} failed: {error}") from error
+        raise ExportError(f"step 'simplify' of {source.name} failed: {in_one_line(error)}") from error
     constants_as_initializers(model)
     cast_inputs_first(model)
     onnx.save_model(model, str(target))
@@ -134,7 +136,7 @@ def _check(file: Path, inputs: Mapping[str, TensorSpec], outputs: Sequence[str])
     try:
         onnx.checker.check_model(str(file), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"step 'check': ONNX refuses the simplified file: {error}") from error
+        raise ExportError(f"step 'check': ONNX refuses the simplified file: {in_one_line(error)}") from error
     graph = onnx.load_model(str(file)).graph
     found = {value.name: _spec_of(value) for value in graph.input}
     if found != dict(inputs):
@@ -192,4 +194,4 @@ def open_session(file: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions share no public base but Exception
-        raise ExportError(f"ONNX Runtime refuses {file.name}: {error}") from error
+        raise ExportError(f"ONNX Runtime refuses {file.name}: {in_one_line(error)}") from error

@@ -11,7 +11,7 @@ import onnx
 
 from calib.work_folder import work_folder
 from edgebs.backends import Backend
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import Array, TensorSpec
 from export import onnx_cost
 from export.hard_pictures import require_finite
@@ -109,7 +109,9 @@ class UserFlow:
             try:
                 onnx.checker.check_model(str(written), full_check=True)
             except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-                raise ExportError(f"ONNX refuses HOP around {self.file.name}: {error}") from error
+                raise ExportError(
+                    f"ONNX refuses HOP around {self.file.name}: {in_one_line(error)}"
+                ) from error
             # First: it names the kind of pictures, where real frames with even areas give the place of a NaN.
             require_finite(written, feeds[0], f"flow network {self.file.name}", FINITE)
             require_agreement(f"HOP around {self.file.name}", written, feeds, expected, "the file itself")

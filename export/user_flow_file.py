@@ -11,7 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import TensorProto, helper, version_converter
 
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, in_one_line
 from export.onnx_lint import STANDARD_DOMAINS
 from export.to_onnx import OPSET
 
@@ -53,7 +53,9 @@ def load_flow_file(file: Path) -> Any:
 
 
 def _unreadable(file: Path, error: Exception) -> ExportError:
-    return ExportError(f"{file} is no whole ONNX file ({error}). Copy it again, or export it again.")
+    return ExportError(
+        f"{file} is no whole ONNX file ({in_one_line(error)}). Copy it again, or export it again."
+    )
 
 
 def external_files(model: Any, file: Path) -> list[Path]:
@@ -124,7 +126,7 @@ def _converted(model: Any, name: str) -> Any:
     try:
         new = version_converter.convert_version(old, wanted)
     except (RuntimeError, ValueError) as error:  # the converter's own errors are RuntimeErrors of C++
-        reason = str(error).rsplit("failed: ", 1)[-1]
+        reason = in_one_line(error).rsplit("failed: ", 1)[-1]
         raise ExportError(
             f"{name} is of opset {opset_of(model)}, and ONNX cannot bring it to {wanted}: {reason}. {AGAIN}"
         ) from error

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
 from onnx import TensorProto
 
 from edgebs.errors import ExportError
+from export.onnx_lint import type_name
 from export.user_flow_sidecar import FlowSidecar
 from export.user_flow_trial import CHANNEL_AXIS, CHANNELS, Size, Trial, by, choose_output
 
@@ -203,7 +203,7 @@ def _dims(value: Any) -> list[int | str]:
 
 
 def _spoken(value: Any) -> str:
-    kind = str(onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)).lower()
+    kind = type_name(value.type.tensor_type.elem_type)
     return f"{kind} ({', '.join(str(dim) or '?' for dim in _dims(value))})"
 
 

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from calib.onnx_graph import constants_as_initializers
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import TensorSpec
 from export.cast_first import cast_inputs_first
 from export.user_flow_file import opset_of, require_flat
@@ -46,7 +46,7 @@ def simplified(model: Any, form: FlowForm, name: str) -> Any:
     try:
         result, _ = onnxsim.simplify(alone, overwrite_input_shapes=dict.fromkeys(form.inputs, shape))
     except (RuntimeError, ValueError) as error:
-        raise ExportError(f"step 'simplify' of {name} failed: {error}") from error
+        raise ExportError(f"step 'simplify' of {name} failed: {in_one_line(error)}") from error
     constants_as_initializers(result)
     require_flat(result, name)
     if form.dtype == "uint8":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import Array
 from export.to_onnx import TOLERANCE, open_session
 from export.user_flow_sidecar import FlowSidecar
@@ -47,7 +47,7 @@ class Trial:
             raise ExportError(
                 f"{self.file.name} cannot run {pairs} pair{'s' if pairs > 1 else ''} of frames of "
                 f"{by(self.size)}. Where it wants sides of a multiple, give 'multiple' in its sidecar; where "
-                f"it wants one size, 'size'. ONNX Runtime says: {' '.join(str(error).split())}"
+                f"it wants one size, 'size'. ONNX Runtime says: {in_one_line(error)}"
             ) from error
 
     def _noise(self, image: int, pair: int) -> Array:

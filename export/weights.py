@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgebs.atomic import atomic_file
-from edgebs.errors import WeightsError
+from edgebs.errors import WeightsError, in_one_line
 from edgebs.manifest import CueSettings
 from export.crossnet import CrossNet
 
@@ -241,7 +241,9 @@ def _initializers(file: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise WeightsError(f"no weights at {file}: check the path") from error
     except (OSError, DecodeError) as error:
-        raise WeightsError(f"{file} is not a readable ONNX file ({error}). Copy it again.") from error
+        raise WeightsError(
+            f"{file} is not a readable ONNX file ({in_one_line(error)}). Copy it again."
+        ) from error
     return {
         tensor.name.removeprefix(ONNX_PREFIX): torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in model.graph.initializer
@@ -258,8 +260,8 @@ def _opened(file: Path) -> Any:
         raise WeightsError(f"no weights at {file}: check the path, or use --weights random") from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f"{file} is not a readable safetensors file ({error}). Copy it again, or save it with "
-            "export.weights.save_weights."
+            f"{file} is not a readable safetensors file ({in_one_line(error)}). Copy it again, or save it "
+            "with export.weights.save_weights."
         ) from error
 
 

@@ -212,6 +212,7 @@ def test_a_manifest_describes_it_again_and_refuses_another_file(tmp_path: Path) 
         ({"batch": 2}, {}, r"'image1' is float \(2, 3, 64, 64\): always 2 pairs"),
         ({"dtype": TensorProto.FLOAT16}, {}, r"toy\.onnx computes in float16\. Give it in float32"),
         ({"dtype": TensorProto.INT32}, {}, r"takes 'image1' int32 .* must be float32"),
+        ({"dtype": 117}, {}, r"toy\.onnx"),  # no type of ONNX
         ({"dtype": TensorProto.UINT8}, {"range": [0, 1]}, "takes uint8.*leave 'range'"),
         ({}, {"layout": "nhwc"}, "no images of three colours in nhwc"),
         ({"size": (SIDE, 3)}, {"without": ("layout",)}, "in which order"),
@@ -280,6 +281,18 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "toy.bin").unlink()
     with pytest.raises(ExportError, match=r"keeps its weights in toy\.bin, missing beside it"):
         opened(file)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [(b"Concat", b"Con at"), (b"planes", b"plaNes"), (b"image2", b"imege2"), (b"weights", b"wEights")],
+)
+def test_a_file_with_a_wrong_byte_is_refused_in_one_line(tmp_path: Path, wrong: bytes, right: bytes) -> None:
+    file = flow_toy(tmp_path / "toy.onnx")
+    file.write_bytes(file.read_bytes().replace(wrong, right, 1))
+    with pytest.raises(ExportError, match=r"toy\.onnx") as caught:
+        opened(file)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
