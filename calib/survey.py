@@ -125,7 +125,7 @@ def _with_futures(
 
 def _without_history(
     path: Path,
-    times: Sequence[float | None],
+    times: Mapping[int, float | None],
     fps: float | None,
     longest: int,
     nominal_fps: float,
@@ -134,7 +134,7 @@ def _without_history(
     """Why no frame of a source has the past that the cue needs: pauses, or a source that is too short."""
     needed = 2 * longest if look_ahead else longest
     pause_s = longest_pause_s(longest / nominal_fps)
-    steps = [after - before for before, after in pairwise(t for t in times if t is not None)]
+    steps = [after - before for before, after in pairwise(t for t in times.values() if t is not None)]
     pauses = [step for step in steps if not 0 <= step <= pause_s]
     lasts_s = sum(step for step in steps if step > 0)
     if not pauses or lasts_s < needed / nominal_fps:
