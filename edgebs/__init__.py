@@ -9,16 +9,17 @@ Imports neither torch nor onnx; OpenCV and the backend are imported when a pipel
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from edgebs.device_options import DeviceOptions
-from edgebs.errors import EdgebsError
 from edgebs.version import __version__
 
+TYPE_CHECKING = False
+"""As in `typing`, which takes longer to import than the rest: a command must deal with signals at once."""
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgebs.bundle import Bundle
     from edgebs.cameras import Cameras
+    from edgebs.device_options import DeviceOptions
+    from edgebs.errors import EdgebsError
     from edgebs.pipeline import Pipeline
 
 __all__ = ["DeviceOptions", "EdgebsError", "__version__", "load", "load_cameras", "load_several"]
@@ -74,3 +75,16 @@ def load_several(
     from edgebs.loading import load_several as load_for_each
 
     return load_for_each(bundle, count, threads=threads, threshold=threshold, cleanup=cleanup, device=device)
+
+
+def __getattr__(name: str) -> object:
+    """`DeviceOptions` and `EdgebsError`, imported when they are asked for: a command must start at once."""
+    if name == "DeviceOptions":
+        from edgebs.device_options import DeviceOptions
+
+        return DeviceOptions
+    if name == "EdgebsError":
+        from edgebs.errors import EdgebsError
+
+        return EdgebsError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgebs.errors import BundleError, SinkError, StageError
+from edgebs.interrupts import StopRequest
 from edgebs.latency import latency_percentiles
 from edgebs.manifest import Manifest
 from edgebs.pipeline import Pipeline
@@ -143,13 +144,15 @@ class Recorder:
         self._pixels += result.mask.size
 
     @contextmanager
-    def kept_on_failure(self) -> Iterator[None]:
+    def kept_on_failure(self, stop: StopRequest) -> Iterator[None]:
         """Finish the outputs when the stream breaks or the user stops it: good masks are not thrown away."""
         try:
             yield
         except (StageError, KeyboardInterrupt):
             self.keep()
             raise
+        if stop.asked:
+            self.keep()
 
     def keep(self) -> None:
         """Finish the outputs, with the frames so far."""

@@ -303,8 +303,12 @@ class Run(Iterator[Result]):
         self._superseded = True
         self.close()
 
+    def ask_to_end(self) -> None:
+        """End the workers without waiting for them. May be called by another thread."""
+        self._stages.ask_to_end()
+
     def close(self) -> None:
-        """End the workers. May be called twice, and by another thread."""
+        """End the workers and wait for them. May be called twice, and by another thread."""
         self._stages.end()
 
     def __enter__(self) -> Run:

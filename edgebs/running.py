@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.device_options import DeviceOptions
+from edgebs.interrupts import ask_first
 from edgebs.loading import load
 from edgebs.recording import Recorder, Recording, begin_with_background, refuse_same_files
 from edgebs.sources import open_source
@@ -58,12 +59,15 @@ def run_to_files(
         is_whole = False
         with Recorder(recording, stream, force=force) as recorder:
             started_s = time.perf_counter()
-            with suppress(KeyboardInterrupt), recorder.kept_on_failure():
-                for result in pipeline.run(stream, frames=frames):
-                    recorder.add(result)
-                    if progress:
-                        progress(result.index + 1, frames or stream.frame_count or 0)
-                is_whole = True
+            stop = ask_first()
+            with suppress(KeyboardInterrupt), recorder.kept_on_failure(stop):
+                with pipeline.run(stream, frames=frames) as results:
+                    stop.when_asked(results.ask_to_end)
+                    for result in results:
+                        recorder.add(result)
+                        if progress:
+                            progress(result.index + 1, frames or stream.frame_count or 0)
+                is_whole = not stop.asked
             elapsed_s = time.perf_counter() - started_s
         # After the masks: they are not lost with a background that cannot be written.
         recorder.save_background(pipeline)

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgebs.camera_reports import cause_of, frame_counter, report_failure, summary_of_all
 from edgebs.device_options import DeviceOptions
+from edgebs.interrupts import StopRequest, ask_first
 from edgebs.loading import load_several
 from edgebs.pipeline import Pipeline
 from edgebs.recording import Recorder, Recording, begin_with_background, refuse_same_files
@@ -62,6 +63,9 @@ def run_several_to_files(
         # Entered last, left first: nothing is freed that a thread still uses.
         stack.callback(_stop, cameras)
         started_s = time.perf_counter()
+        stop = ask_first()
+        for camera in cameras:
+            stop.when_asked(camera.ask_to_stop)
         with suppress(KeyboardInterrupt):
             for camera in cameras:
                 camera.start()
@@ -94,9 +98,14 @@ class _Camera:
         """Wait until the source has ended, or the camera failed."""
         self._thread.join()
 
+    def ask_to_stop(self) -> None:
+        """End it with the frames so far, without waiting for it."""
+        self._is_stopped = True
+        self._run.ask_to_end()
+
     def stop(self) -> None:
         """End it with the frames so far, and wait until its outputs are finished. May be called twice."""
-        self._is_stopped = True
+        self.ask_to_stop()
         self._run.close()
         if self._thread.ident is not None:
             self._thread.join()
@@ -115,7 +124,7 @@ class _Camera:
     def _record(self) -> None:
         started_s = time.perf_counter()
         try:
-            with self._recorder, self._recorder.kept_on_failure():
+            with self._recorder, self._recorder.kept_on_failure(StopRequest()):
                 for result in self._run:
                     self._recorder.add(result)
                     self._count()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from edgebs.camera_reports import cause_of, frame_counter, report_failure, summary_of_all
 from edgebs.cameras import Cameras
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import EdgebsError, StageError
+from edgebs.interrupts import StopRequest, ask_first
 from edgebs.loading import load_cameras
 from edgebs.manifest import Manifest
 from edgebs.recording import Recorder, Recording, refuse_same_files
-from edgebs.run import Counters, Result
+from edgebs.run import LEAVE_S, Counters, Result
 from edgebs.source import Source, SourceFrame
 from edgebs.sources import open_source
 
@@ -51,15 +55,47 @@ def run_together_to_files(
             for recording, stream in zip(recordings, streams, strict=True)
         ]
         count = frame_counter(progress, streams, frames)
+        stop = ask_first()
         feeds = [
-            _Feed(place, stream, recorder, frames, count)
+            _Feed(place, stream, recorder, frames, count, stop)
             for place, (stream, recorder) in enumerate(zip(streams, recorders, strict=True))
         ]
         started_s = time.perf_counter()
         with suppress(KeyboardInterrupt):
-            _record(cameras, feeds)
+            _record_until(stop, cameras, feeds)
         elapsed_s = time.perf_counter() - started_s
         return summary_of_all([feed.summary(cameras.manifest, elapsed_s) for feed in feeds], elapsed_s)
+
+
+class _Stopped(BaseException):
+    """Raised in the thread that records, past all that handles the failure of a source."""
+
+
+def _record_until(stop: StopRequest, cameras: Cameras, feeds: Sequence[_Feed]) -> None:
+    """Record in another thread: this one must not wait for a source that does not answer."""
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            _record(cameras, feeds)
+            ended.put(None)
+        except BaseException as error:
+            ended.put(error)
+
+    threading.Thread(target=work, name="edgebs-together", daemon=True).start()
+    stop.when_asked(partial(ended.put, _Stopped()))
+    try:
+        outcome = ended.get()
+    except KeyboardInterrupt:
+        outcome = None
+        stop.ask()
+    if stop.asked:
+        with suppress(Empty):
+            outcome = ended.get(timeout=LEAVE_S)
+    for feed in feeds:
+        feed.end()
+    if outcome is not None and not isinstance(outcome, _Stopped):
+        raise outcome
 
 
 def _record(cameras: Cameras, feeds: Sequence[_Feed]) -> None:
@@ -84,8 +120,12 @@ class _Feed:
         recorder: Recorder,
         frames: int | None,
         count: Callable[[], None],
+        stop: StopRequest,
     ) -> None:
         """frames: how many at most. count: called after each."""
+        self._stop = stop
+        self._recording = threading.Lock()
+        self._is_over = False
         self._place, self._stream, self._recorder = place, stream, recorder
         self._frames, self._count = frames, count
         self._read = 0
@@ -105,20 +145,26 @@ class _Feed:
 
     def record(self, result: Result) -> None:
         """Write a result, unless an earlier one could not be written."""
-        if not self._is_written:
-            return
-        try:
-            self._recorder.add(result)
-        except (EdgebsError, OSError) as error:
-            self._is_written = False
-            self._recorder.discard()
-            self.fail(error)
-        else:
-            self._count()
+        with self._recording:
+            if not self._is_written or self._is_over:
+                return
+            try:
+                self._recorder.add(result)
+            except (EdgebsError, OSError) as error:
+                self._is_written = False
+                self._recorder.discard()
+                self.fail(error)
+                return
+        self._count()
+
+    def end(self) -> None:
+        """Record nothing from now on, whatever the thread does that records."""
+        with self._recording:
+            self._is_over = True
 
     def fail(self, error: Exception) -> None:
         """Note the first failure, and say it."""
-        if self._failure is None:
+        if self._failure is None and not self._is_over:
             self._failure = error
             report_failure(self._place, self._recorder.name, error, self._recorder.frames)
 
@@ -136,6 +182,9 @@ class _Feed:
     def _frames_until_failure(self) -> Iterator[SourceFrame]:
         try:
             for item in islice(self._stream, self._frames):
+                # Also after the run was left because of this source: the engines may be freed by now.
+                if self._stop.asked:
+                    raise _Stopped
                 if not self._is_written:
                     return
                 self._read += 1

@@ -57,3 +57,12 @@ def tiny_bundle(tmp_path_factory):
     from tiny_bundle import export_tiny_bundle
 
     return export_tiny_bundle(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers_put_back():
+    """What `edgebs.cli.main` installs for its process does not stay in that of the tests."""
+    yield
+    interrupts = sys.modules.get("edgebs.interrupts")
+    if interrupts is not None:
+        interrupts.uninstall()

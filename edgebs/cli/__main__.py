@@ -1,6 +1,6 @@
 """`python -m edgebs.cli`."""
 
-from edgebs.cli.entry import main
+from edgebs.cli import main
 
 if __name__ == "__main__":
     main()

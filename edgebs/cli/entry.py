@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import Annotated
 
@@ -38,10 +37,8 @@ app.command()(doctor)
 app.command()(models)
 
 
-def main() -> None:
+def run_app() -> None:
     """Run the command line; expected errors become one line on stderr and exit code 1."""
-    # systemd and docker stop with SIGTERM: it ends a command as Ctrl-C does, outputs finished.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with errors_in_one_line("edgebs: "):
         app()
 

@@ -8,22 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-
-class StopRequest:
-    """Whether somebody asked to stop."""
-
-    def __init__(self) -> None:
-        """Nobody did yet."""
-        self.asked = False
-
-    def __call__(self) -> bool:
-        """Whether somebody did."""
-        return self.asked
+from edgebs.interrupts import StopRequest, ask_first, is_installed
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """The first signal sets the request, a second one interrupts at once; handlers are put back after."""
+    """The first signal sets the request; what a second one does is up to who began the training.
+
+    Nothing in the command line, which ends the process where a step takes too long (edgebs/interrupts.py). In
+    a program of your own it interrupts at once, and the handlers are put back after.
+    """
+    if is_installed():
+        yield ask_first()
+        return
     stop = StopRequest()
 
     def ask(_number: int, _frame: Any) -> None:

@@ -6,6 +6,7 @@ import multiprocessing
 import queue
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,8 @@ def rendered(render: Render, seed: int, first: int, workers: int) -> Iterator[tu
     ]
     try:
         for process in processes:
-            process.start()
+            with _without_signals():
+                process.start()
         index = first
         while True:
             number = (index - first) % workers
@@ -55,11 +57,27 @@ def rendered(render: Render, seed: int, first: int, workers: int) -> Iterator[tu
         _end(processes, queues)
 
 
+@contextmanager
+def _without_signals() -> Iterator[None]:
+    """A process that is started inside never gets SIGINT, SIGTERM or SIGHUP: it inherits the mask.
+
+    They go to all processes of a terminal or a systemd service, and ending these is their parent's business.
+    A handler set by the process itself would be too late: it needs a second for its imports.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(render: Render, seed: int, first: int, stride: int, out: Any) -> None:
-    """In a process of its own. Ctrl-C goes to the whole group: ending is the parent's business."""
+    """In a process of its own, which `_without_signals` started."""
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
     index = first
@@ -124,13 +142,11 @@ def _received(messages: Any, process: Any, index: int) -> list[Sample]:
 def _end(processes: list[Any], queues: list[Any]) -> None:
     for process in processes:
         if process.pid is not None:
-            process.terminate()
+            # They hold nothing, and get no SIGTERM.
+            process.kill()
     for process in processes:
         if process.pid is not None:
-            process.join(5)
-            if process.is_alive():
-                process.kill()
-                process.join()
+            process.join()
     for messages in queues:
         messages.cancel_join_thread()
         messages.close()
