@@ -14,14 +14,13 @@ Imported first of all, so it imports next to nothing.
 
 from __future__ import annotations
 
+# Only what the interpreter itself has loaded: until `install` is through, a signal kills with a traceback.
+# `signal` is `_signal` in the clothes of `enum`, the import of which takes longer than all of this.
+import _signal  # type: ignore[import-not-found]
 import _thread
-import atexit
 import os
-import select
-import signal
 import sys
 import time
-from contextlib import suppress
 
 TYPE_CHECKING = False
 """As in `typing`, which takes a while to import."""
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
 GRACE_S = 4.0
 """From the first signal to the end of the process. systemd waits for 90 s by default, docker for 10 s."""
 EXIT_CODE = 130
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SIGNALS: tuple[int, ...] = tuple(
+    getattr(_signal, name) for name in ("SIGINT", "SIGHUP", "SIGTERM") if hasattr(_signal, name)
+)
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -83,17 +84,19 @@ class _Guard:
         self._before: dict[int, Any] = {}
         _thread.start_new_thread(self._watch, ())
         # From here on C code writes the number of each signal into the pipe, whatever the main thread does.
-        self._wakeup_before = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+        self._wakeup_before = _signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in SIGNALS:
             # A signal that is ignored stays so: nohup, and `command &` in a shell without job control.
-            if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, _nothing)
+            before = _signal.getsignal(number)
+            if number == _signal.SIGTERM or before != _signal.SIG_IGN:
+                self._before[number] = before  # first: the thread knows signals by it
+                _signal.signal(number, _nothing)
 
     def remove(self) -> None:
         """Put the handlers back that were there before, and end the thread."""
         for number, handler in self._before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup_before)
+            _signal.signal(number, handler)
+        _signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._write_end)
 
     def ask_first(self) -> StopRequest:
@@ -105,7 +108,7 @@ class _Guard:
         """When the interpreter ends it puts the default handlers back, which kill: ignored instead."""
         self.is_over = True
         for number in self._before:
-            signal.signal(number, signal.SIG_IGN)
+            _signal.signal(number, _signal.SIG_IGN)
 
     def _watch(self) -> None:
         while numbers := os.read(self._read_end, 64):
@@ -117,7 +120,10 @@ class _Guard:
                 if not is_asking:
                     end_process()
                 deadline_s = time.monotonic() + GRACE_S
-                self.request.ask()
+                try:
+                    self.request.ask()
+                except Exception as error:  # whatever fails, the time that is left is limited
+                    sys.stderr.write(f"cannot stop in an orderly way: {error!r}\n")
                 time.sleep(max(0.0, deadline_s - time.monotonic()))
                 if _guard is self:
                     end_process()
@@ -139,6 +145,8 @@ def install() -> None:
     global _guard
     if _guard is None and sys.platform != "win32":
         _guard = _Guard()
+        import atexit
+
         atexit.register(_at_exit)
 
 
@@ -147,6 +155,8 @@ def uninstall() -> None:
     global _guard
     guard, _guard = _guard, None
     if guard is not None:
+        import atexit
+
         atexit.unregister(_at_exit)
         guard.remove()
 
@@ -176,8 +186,10 @@ def exit_if_asked() -> None:
     """
     if _guard is not None and _guard.has_signal:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):  # nobody reads it any more
+            try:
                 stream.flush()
+            except (OSError, ValueError):
+                continue  # nobody reads it any more
         end_process(is_told=True)
     if _guard is not None:
         _guard.is_over = True
@@ -201,7 +213,7 @@ def _end_children() -> None:
             with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:  # noqa: PTH123
                 children = file.read().split()
             for child in children:
-                os.kill(int(child), signal.SIGKILL)
+                os.kill(int(child), _signal.SIGKILL)
     except OSError:
         return  # not on Linux
 
@@ -209,7 +221,15 @@ def _end_children() -> None:
 def _tell() -> None:
     # A progress bar may have hidden the cursor.
     text = (SHOW_CURSOR + b"\n" if os.isatty(2) else b"") + b"interrupted\n"
-    with suppress(OSError, ValueError):
-        # A pipe that nobody empties must not hold up the end.
-        if select.select([], [2], [], 0)[1]:
+    # In a thread: a pipe that nobody empties must not hold up the end.
+    told = _thread.allocate_lock()
+    told.acquire()
+
+    def tell() -> None:
+        try:
             os.write(2, text)
+        finally:
+            told.release()
+
+    _thread.start_new_thread(tell, ())
+    told.acquire(timeout=0.2)

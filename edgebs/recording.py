@@ -158,7 +158,7 @@ class Recorder:
         """Finish the outputs, with the frames so far."""
         for sink in self._sinks:
             sink.close()
-        if self.recording.outputs:
+        if self.recording.outputs and self.frames:
             kept = ", ".join(map(str, self.recording.outputs))
             logger.warning("%s: kept, with the frames before the stream ended", kept)
 

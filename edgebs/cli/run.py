@@ -108,7 +108,8 @@ def run(
     elif len(source) > 1:
         _print_cameras(summary)
     else:
-        _print_run(summary, recordings[0].outputs)
+        # Without a frame nothing is written.
+        _print_run(summary, recordings[0].outputs if summary["frames_out"] else ())
     _end(summary)
 
 

@@ -176,13 +176,16 @@ class _Run:
                 if is_validated or is_due or 0 < 60 * options.save_minutes <= late_s:
                     self._save()
                     saved_at_s = time.monotonic()
-        # Asked once: the clock must not end, between two lines, a run that somebody has stopped.
-        self.has_ended = self.is_over
-        if stretch.count:
-            self._log(stretch)
+            # Asked once: the clock must not end, between two lines, a run that somebody has stopped.
+            self.has_ended = self.is_over
+            if stretch.count:
+                self._log(stretch)
+            if not self.has_ended:
+                # Before the processes that render are ended, which waits for the sequence in hand.
+                self._save()
         if self.has_ended:
             self._validate()
-        self._save()
+            self._save()
 
     def _one_step(self, batch: Batch, stretch: Stretch) -> None:
         schedule = self.options.schedule

@@ -11,6 +11,7 @@ from picture_folders import masks_of, moving_bar, picture_folder
 from waiting import WATCHDOG_S, wait_until
 
 from edgebs.errors import SinkError, SourceError, StageError
+from edgebs.interrupts import StopRequest
 from edgebs.pipeline import Pipeline
 from edgebs.running import run_to_files
 from edgebs.sources import open_source
@@ -124,3 +125,15 @@ def test_a_run_that_is_stopped_keeps_its_masks_and_says_so(tiny_bundle, street_v
     assert "Traceback" not in err
     assert len(list(masks.iterdir())) >= 1
     assert [path.name for path in tmp_path.iterdir()] == ["masks"]
+
+
+def test_a_run_that_is_stopped_before_its_first_mask_claims_none(
+    tiny_bundle, street_video, tmp_path, monkeypatch, caplog
+):
+    stop = StopRequest()
+    stop.ask()
+    monkeypatch.setattr("edgebs.running.ask_first", lambda: stop)
+    summary = run_to_files(tiny_bundle.path, street_video, mask=tmp_path / "m.avi")
+    assert (summary["frames_out"], summary["interrupted"]) == (0, True)
+    assert "kept" not in caplog.text
+    assert list(tmp_path.iterdir()) == []

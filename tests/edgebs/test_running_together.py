@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,13 @@ from picture_folders import broken_folder, masks_of, moving_bar, picture_folder
 from edgebs.camera_reports import require_none_failed
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError, CamerasFailed, SinkError
+from edgebs.interrupts import StopRequest
 from edgebs.recording import Recording
 from edgebs.running import run_to_files
 from edgebs.running_together import run_together_to_files
 from edgebs.sinks import MaskFolder
+from edgebs.source import Source, SourceFrame
+from edgebs.sources import open_source
 
 
 @pytest.fixture
@@ -141,6 +147,38 @@ def test_a_run_that_is_stopped_keeps_its_masks(world: World, bundle: Path, tmp_p
     assert [camera["interrupted"] for camera in summary["cameras"]] == [False, True]
     assert [len(masks_made(recording)) for recording in recordings] == [2, 5]
     assert summary["cameras"][1]["frames_dropped"] >= 1
+    assert (world.cuda.held, world.cuda.violations) == (0, [])
+
+
+def test_a_camera_that_does_not_answer_does_not_hold_up_the_end(
+    world: World, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = recordings_of(tmp_path, 9, 9)
+    stop, answers = StopRequest(), threading.Event()
+
+    def opened(source: Any) -> Source:
+        frames = open_source(source)
+        if source is not recordings[1].source:
+            return frames
+
+        def dying() -> Iterator[SourceFrame]:
+            yield from islice(frames, 3)
+            stop.ask()
+            answers.wait(60)
+            yield from frames
+
+        return Source(dying(), name="dying", size=frames.size)
+
+    monkeypatch.setattr("edgebs.running_together.open_source", opened)
+    monkeypatch.setattr("edgebs.running_together.ask_first", lambda: stop)
+    summary = run_together_to_files(bundle, recordings)
+    assert not answers.is_set()
+    assert [camera["interrupted"] for camera in summary["cameras"]] == [True, True]
+    assert [len(masks_made(recording)) for recording in recordings] == [2, 2]
+    answers.set()
+    for thread in threading.enumerate():
+        if thread.name == "edgebs-together":
+            thread.join(60)
     assert (world.cuda.held, world.cuda.violations) == (0, [])
 
 
