@@ -31,6 +31,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from stalling_camera import stalling_camera  # noqa: E402
+from waiting import WATCHDOG_S  # noqa: E402
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GAPS_S = (0.0, 0.005, 0.03, 0.1, 0.4, 1.0)
@@ -290,7 +291,7 @@ def _errors(outcome: Outcome, command: Command, out: Path, outputs: Sequence[str
         # Other packages (NNCF's telemetry) leave files of their own in $TMPDIR, disturbed or not.
         if "edgebs" in path.name or (path.name.startswith(".") and command.temporary not in path.parents):
             yield f"left {path.relative_to(out)}"
-    deadline_s = time.monotonic() + 2
+    deadline_s = time.monotonic() + WATCHDOG_S  # init takes its time to bury them
     while (session := list(command.session())) and time.monotonic() < deadline_s:
         time.sleep(0.05)
     if session:

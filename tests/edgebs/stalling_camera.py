@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import cv2
 import numpy as np
+from waiting import WATCHDOG_S
 
 FRAMES = 25
 
@@ -33,8 +35,8 @@ def stalling_camera(frames: int = FRAMES) -> Iterator[str]:
                     self.wfile.write(head.encode() + content + b"\r\n")
                 except OSError:
                     return
-                ending.wait(0.04)
-            ending.wait(60)
+                time.sleep(0.04)
+            ending.wait(WATCHDOG_S)
 
         def log_message(self, *_: Any) -> None:
             pass
