@@ -159,6 +159,7 @@ class Cameras:
                     latency_ms=(time.perf_counter() - this.arrived_s) * 1e3,
                     stages_ms={**waited, "post": clock.lap()},
                     warming_up=begun.warming_up,
+                    missing_before=item.missing_before,
                 )
             )
         return results

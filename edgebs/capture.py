@@ -14,7 +14,7 @@ from edgebs.tensors import Frame
 
 
 class Capture:
-    """One opened file, camera or address."""
+    """One opened camera or GStreamer pipeline."""
 
     def __init__(self, target: str | int, backend: int = cv2.CAP_ANY, options: tuple[int, ...] = ()) -> None:
         """Check `is_open` afterwards. options: property, value, property, value, ..."""
@@ -22,8 +22,6 @@ class Capture:
             self._capture: Any = cv2.VideoCapture(target, backend, list(options))
         self.is_open: bool = self._capture.isOpened()
         self._closed = threading.Event()
-        self.position_s = 0.0
-        """Position that the container gives for the frame read last; 0 where it gives none."""
         self._reading = threading.Lock()
 
     @property
@@ -31,12 +29,6 @@ class Capture:
         """Frames/s, None where the container says nothing believable."""
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         return fps if 0 < fps <= 1000 else None  # rejects NaN, and 90000 (a time base, not a rate)
-
-    @property
-    def frame_count(self) -> int | None:
-        """Frames that the container promises, None where it does not."""
-        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        return int(count) if 0 < count < 1e12 else None
 
     @property
     def is_closed(self) -> bool:
@@ -49,17 +41,9 @@ class Capture:
             if self._closed.is_set():
                 return None
             has_frame, image = self._capture.read()
-            self.position_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
         if self._closed.is_set():
             self.close()
         return image if has_frame else None
-
-    def has_frame(self, number: int) -> bool:
-        """Whether frame `number` is there and can be decoded. Moves to it."""
-        with self._reading:
-            self._capture.set(cv2.CAP_PROP_POS_FRAMES, number)
-            is_there = round(self._capture.get(cv2.CAP_PROP_POS_FRAMES)) == number
-            return is_there and bool(self._capture.read()[0])
 
     def close(self) -> None:
         """Free it, or, while another thread waits in `read`, let that thread free it. May be called twice.

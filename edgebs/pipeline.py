@@ -245,4 +245,5 @@ class Pipeline:
             latency_ms=(time.perf_counter() - work.arrived_s) * 1e3,
             stages_ms=work.stages_ms,
             warming_up=work.begun.warming_up,
+            missing_before=work.source.missing_before,
         )

@@ -22,6 +22,7 @@ from edgebs.pipeline import Pipeline
 from edgebs.run import Counters, Result
 from edgebs.sinks import Sink, open_mask_sink, open_overlay_sink
 from edgebs.source import Source
+from edgebs.sources import local_path
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def _refuse_nested(outputs: Sequence[Path]) -> None:
 
 def _resolved(path: str | Path) -> Path:
     # Not Path.resolve: for links that lead to each other it raises RuntimeError.
-    return Path(os.path.realpath(str(path).removeprefix("file://")))
+    return Path(os.path.realpath(local_path(str(path))))
 
 
 def begin_with_background(pipeline: Pipeline, recording: Recording) -> None:
@@ -126,6 +127,8 @@ class Recorder:
         """Open the outputs for `stream`. Raises SinkError, and leaves nothing behind then."""
         self.name, self.recording = stream.name, recording
         self.frames = 0
+        self._losses = stream.losses
+        self._last: Result | None = None
         self._sinks: list[Sink] = []
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._foreground, self._pixels = 0, 0
@@ -136,12 +139,30 @@ class Recorder:
 
     def add(self, result: Result) -> None:
         """Write one result. Raises SinkError."""
+        if result.missing_before:
+            self._fill(result)
         for sink in self._sinks:
-            sink.write(result.frame, result.mask, result.probability)
+            sink.write(result.frame, result.mask, result.probability, result.captured_s)
+        self._last = result
         self.frames += 1
         self._latencies.append(result.latency_ms)
         self._foreground += int(np.count_nonzero(result.mask))
         self._pixels += result.mask.size
+
+    def _fill(self, result: Result) -> None:
+        """Repeat the mask before for frames that are missing; before the first frame, with no foreground.
+
+        So the mask of frame n of the source's time line is mask n.
+        """
+        missing, last = result.missing_before, self._last
+        frame, mask = result.frame, np.zeros_like(result.mask)
+        begin_s = None
+        if last is not None:
+            frame, mask, begin_s = last.frame, last.mask, last.captured_s
+        times = _times_between(begin_s, result.captured_s, missing)
+        for time_s in times:
+            for sink in self._sinks:
+                sink.write(frame, mask, result.probability, time_s)
 
     @contextmanager
     def kept_on_failure(self, stop: StopRequest) -> Iterator[None]:
@@ -180,6 +201,8 @@ class Recorder:
             "frames_in": counters.frames_in,
             "frames_out": counters.frames_out,
             "frames_dropped": counters.frames_dropped,
+            "frames_missing": self._losses.missing,
+            "frames_damaged": self._losses.damaged,
             "fps": counters.frames_out / elapsed_s if elapsed_s else 0.0,
             "latency_ms": latency_percentiles(self._latencies),
             "foreground_share": self._foreground / max(self._pixels, 1),
@@ -198,6 +221,26 @@ class Recorder:
 
 def _sinks(recording: Recording, stream: Source, force: bool) -> Iterator[Sink]:
     if recording.mask is not None:
-        yield open_mask_sink(recording.mask, stream.size, stream.fps, force=force)
+        yield open_mask_sink(
+            recording.mask,
+            stream.size,
+            stream.fps,
+            force=force,
+            has_variable_rate=stream.has_variable_rate,
+        )
     if recording.overlay is not None:
-        yield open_overlay_sink(recording.overlay, stream.size, stream.fps, force=force)
+        yield open_overlay_sink(
+            recording.overlay,
+            stream.size,
+            stream.fps,
+            force=force,
+            has_variable_rate=stream.has_variable_rate,
+        )
+
+
+def _times_between(begin_s: float | None, end_s: float | None, count: int) -> list[float | None]:
+    """Times of `count` frames, evenly between two others; None where one of both is unknown."""
+    if begin_s is None or end_s is None:
+        return [None] * count
+    step_s = (end_s - begin_s) / (count + 1)
+    return [begin_s + step_s * number for number in range(1, count + 1)]

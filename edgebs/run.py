@@ -50,6 +50,8 @@ class Result:
     and `segment` its wait; device_upload, device_cue, ... are the GPU's own, if DeviceOptions.timed asks."""
     warming_up: bool
     """Whether the history was still shorter than the longest interval."""
+    missing_before: int = 0
+    """Frames that are missing in the source between the frame before and this one."""
 
 
 @dataclass(slots=True)

@@ -19,13 +19,17 @@ from edgebs.atomic import Partial
 from edgebs.errors import SinkError
 from edgebs.overlay import overlay
 from edgebs.tensors import Array, Frame
-from edgebs.video_writer import FRAMES_PER_CHECK, VideoWriter, require_space
+from edgebs.video_writer import FRAMES_PER_CHECK, TIMELESS, Codec, VideoWriter, require_space
 
 logger = logging.getLogger(__name__)
 
-MASK_CODECS = {".mkv": "FFV1", ".avi": "FFV1", ".mp4": "mp4v"}
-"""FFV1 is lossless: 0 and 255 are read back. mp4v is for players: cut at 128, a few edge pixels differ."""
-OVERLAY_CODECS = {".mkv": "mp4v", ".avi": "MJPG", ".mp4": "mp4v"}
+FINE = (("qmin", "2"), ("qmax", "3"))
+"""Constant quality, near the best."""
+LOSSLESS = Codec("ffv1", "gray")
+PLAYABLE = Codec("mpeg4", "yuv420p", FINE)
+MASK_CODECS = {".mkv": LOSSLESS, ".avi": LOSSLESS, ".mp4": PLAYABLE}
+"""FFV1 gives 0 and 255 back. MPEG-4 is for players: cut at 128, a few edge pixels differ."""
+OVERLAY_CODECS = {".mkv": PLAYABLE, ".avi": Codec("mjpeg", "yuvj420p", FINE), ".mp4": PLAYABLE}
 DEFAULT_FPS = 25.0
 """For sources that know no rate."""
 
@@ -33,8 +37,11 @@ DEFAULT_FPS = 25.0
 class Sink(Protocol):
     """Takes the results of one stream in order. A context manager: leaving by an exception discards."""
 
-    def write(self, frame: Frame, mask: Frame, probability: Array) -> None:
-        """Add one result. frame (H, W, 3) uint8, mask (H, W) uint8 0/255, probability (h, w) float32."""
+    def write(self, frame: Frame, mask: Frame, probability: Array, time_s: float | None = None) -> None:
+        """Add one result. frame (H, W, 3) uint8, mask (H, W) uint8 0/255, probability (h, w) float32.
+
+        time_s: when the frame was taken, rising, for a video of variable rate.
+        """
 
     def close(self) -> None:
         """Finish, check and name the output. Raises SinkError when it is not whole. May be called twice."""
@@ -52,27 +59,54 @@ class Sink(Protocol):
 
 
 def open_mask_sink(
-    path: str | Path, size: tuple[int, int] | None, fps: float | None, *, force: bool = False
+    path: str | Path,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    *,
+    force: bool = False,
+    has_variable_rate: bool = False,
 ) -> Sink:
     """A sink for masks: a video for a path that ends in .mkv, .avi (lossless) or .mp4, else a PNG folder.
 
     size: (height, width), or None to learn it from the first mask. fps: frames/s, or None for 25.
-    force: replace what is there. Raises SinkError where the output exists, or cannot be written.
+    force: replace what is there. has_variable_rate: store the frames' times (.avi cannot, and says so).
+    Raises SinkError where the output exists, or cannot be written.
     """
     target = Path(path)
     if target.suffix and not target.is_dir():
-        return VideoSink(target, size, fps, codecs=MASK_CODECS, draw=None, force=force)
+        return VideoSink(
+            target,
+            size,
+            fps,
+            codecs=MASK_CODECS,
+            draw=None,
+            force=force,
+            has_variable_rate=has_variable_rate,
+        )
     return MaskFolder(target, force=force)
 
 
 def open_overlay_sink(
-    path: str | Path, size: tuple[int, int] | None, fps: float | None, *, force: bool = False
+    path: str | Path,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    *,
+    force: bool = False,
+    has_variable_rate: bool = False,
 ) -> Sink:
     """A sink for people to look at: the frames with the foreground drawn, as .mp4, .avi or .mkv.
 
     Arguments as for `open_mask_sink`. A frame of odd size gets one more row or column.
     """
-    return VideoSink(Path(path), size, fps, codecs=OVERLAY_CODECS, draw=overlay, force=force)
+    return VideoSink(
+        Path(path),
+        size,
+        fps,
+        codecs=OVERLAY_CODECS,
+        draw=overlay,
+        force=force,
+        has_variable_rate=has_variable_rate,
+    )
 
 
 class VideoSink:
@@ -84,9 +118,10 @@ class VideoSink:
         size: tuple[int, int] | None,
         fps: float | None,
         *,
-        codecs: Mapping[str, str],
+        codecs: Mapping[str, Codec],
         draw: Callable[[Frame, Frame], Frame] | None,
         force: bool,
+        has_variable_rate: bool,
     ) -> None:
         """draw: the picture of a frame and its mask; None stores the mask itself, in grey."""
         if path.suffix.lower() not in codecs:
@@ -98,6 +133,14 @@ class VideoSink:
         _require_writable(path)
         self._path, self._codec = path, codecs[path.suffix.lower()]
         self._fps, self._draw, self._force = fps or DEFAULT_FPS, draw, force
+        self._has_variable_rate = has_variable_rate
+        if has_variable_rate and path.suffix.lower() in TIMELESS:
+            logger.warning(
+                "the frames come at a variable rate, and %s plays them at %g frames/s, because AVI stores no "
+                "times. Name it .mkv to keep them.",
+                path,
+                self._fps,
+            )
         self._size: tuple[int, int] | None = None
         self._writer: VideoWriter | None = None
         self._has_frames = False
@@ -105,18 +148,29 @@ class VideoSink:
             self._open(size)
 
     def _open(self, size: tuple[int, int]) -> VideoWriter:
-        if self._draw is None and (size[0] % 2 or size[1] % 2):
+        is_odd = bool(size[0] % 2 or size[1] % 2)
+        if self._draw is None and is_odd and self._codec is not LOSSLESS:
             raise SinkError(
-                f"{self._path} cannot hold masks of {size[1]}x{size[0]}: OpenCV writes videos of even "
-                "sizes only and would cut off a row or column. Write a folder of PNG files: a path without "
-                "an ending."
+                f"{self._path} cannot hold masks of {size[1]}x{size[0]}: MPEG-4 has even sizes only. Name it "
+                ".mkv or .avi, or write a folder of PNG files: a path without an ending."
             )
-        even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
         self._size = size
-        self._writer = VideoWriter(self._path, self._codec, even, self._fps, is_grey=self._draw is None)
+        self._writer = VideoWriter(
+            self._path,
+            self._codec,
+            size if self._draw is None else (size[0] + size[0] % 2, size[1] + size[1] % 2),
+            self._fps,
+            has_variable_rate=self._has_variable_rate,
+        )
         return self._writer
 
-    def write(self, frame: Frame, mask: Frame, probability: Array) -> None:  # noqa: ARG002
+    def write(
+        self,
+        frame: Frame,
+        mask: Frame,
+        probability: Array,  # noqa: ARG002
+        time_s: float | None = None,
+    ) -> None:
         """Add the picture of one result."""
         picture = mask if self._draw is None else self._draw(frame, mask)
         size = (picture.shape[0], picture.shape[1])
@@ -124,9 +178,9 @@ class VideoSink:
         if size != self._size:
             raise SinkError(f"{self._path} holds pictures (H, W) = {self._size}, and one of {size} came.")
         padding = (0, size[0] % 2, 0, size[1] % 2)
-        if any(padding):
+        if self._draw is not None and any(padding):
             picture = cv2.copyMakeBorder(picture, *padding, cv2.BORDER_REPLICATE)
-        writer.write(picture)
+        writer.write(picture, time_s)
         self._has_frames = True
 
     def close(self) -> None:
@@ -172,7 +226,13 @@ class MaskFolder:
         self._partial = Partial(folder, "folder")
         self._is_open = True
 
-    def write(self, frame: Frame, mask: Frame, probability: Array) -> None:  # noqa: ARG002
+    def write(
+        self,
+        frame: Frame,  # noqa: ARG002
+        mask: Frame,
+        probability: Array,  # noqa: ARG002
+        time_s: float | None = None,  # noqa: ARG002
+    ) -> None:
         """Add the mask."""
         if self._frames % FRAMES_PER_CHECK == 0:
             require_space(self._folder)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
+from edgebs.losses import Losses
 from edgebs.tensors import Frame
 
 
@@ -18,7 +19,9 @@ class SourceFrame:
     captured_s: float | None = None
     """Seconds: position in a file, `time.monotonic()` at arrival for a live source, None where unknown."""
     index: int = 0
-    """Position in the source, from 0."""
+    """Number of frames that the source delivered before this one."""
+    missing_before: int = 0
+    """Frames of the source's time line that are missing between the frame before and this one."""
 
     def __repr__(self) -> str:
         """Shape, not data."""
@@ -41,6 +44,10 @@ class Source(Iterator[SourceFrame]):
     """(height, width), None where only the first frame tells."""
     is_live: bool
     """Whether frames come at their own pace and are lost when nobody reads them."""
+    has_variable_rate: bool
+    """Whether the time between frames varies, so that only `captured_s` says when a frame was taken."""
+    losses: Losses
+    """What is missing or damaged, so far."""
 
     def __init__(
         self,
@@ -51,11 +58,15 @@ class Source(Iterator[SourceFrame]):
         frame_count: int | None = None,
         size: tuple[int, int] | None = None,
         is_live: bool = False,
+        has_variable_rate: bool = False,
+        losses: Losses | None = None,
         release: Callable[[], None] | None = None,
     ) -> None:
         """release: frees the decoder or the camera; it may be called by any thread, and twice."""
         self.name, self.fps, self.frame_count = name, fps, frame_count
         self.size, self.is_live = size, is_live
+        self.has_variable_rate = has_variable_rate
+        self.losses = Losses() if losses is None else losses
         self._frames = iter(frames)
         self._release = release
         self._closed = False
@@ -75,6 +86,7 @@ class Source(Iterator[SourceFrame]):
         self._closed = True
         if self._release is not None:
             self._release()
+        self.losses.report(self.name)
 
     def __enter__(self) -> Source:
         """The source itself."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sized
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from edgebs.bit_depth import EightBits, ValueRange
 from edgebs.errors import SourceError
@@ -13,7 +16,7 @@ from edgebs.picture_folder import picture_folder
 from edgebs.preprocess import check_frame
 from edgebs.source import Source, SourceFrame
 from edgebs.tensors import Frame
-from edgebs.video_sources import address, camera, gstreamer, video_file
+from edgebs.video_sources import address, camera, gstreamer, pipe, video_file
 
 __all__ = ["Source", "SourceFrame", "SourceSpec", "open_source"]
 
@@ -31,11 +34,11 @@ def open_source(
 ) -> Source:
     """A source for `spec`, opened: what cannot be read is refused here, as SourceError.
 
-    spec: a video file; a folder of pictures (PNG, JPEG, BMP, TIFF, WebP, JPEG 2000 and PNM, in natural order:
-    2 before 10; one that cannot be read is named in a warning and left out, its index too); a camera's
-    number (0 or "0") or device ("/dev/video0"); an rtsp:// or http:// address; a GStreamer pipeline
-    ("... ! appsink"); a `Source`, returned as it is; any iterable of (H, W, 3) uint8 BGR arrays or of
-    `SourceFrame`s. Arrays are passed on, not copied.
+    spec: a video file, a pipe ("-" is the standard input) or a file:// address; a folder of pictures (PNG,
+    JPEG, BMP, TIFF, WebP, JPEG 2000 and PNM, in natural order: 2 before 10; one that cannot be read is named
+    in a warning and left out, its index too); a camera's number (0 or "0") or device ("/dev/video0"); an
+    rtsp:// or http:// address; a GStreamer pipeline ("... ! appsink"); a `Source`, returned as it is; any
+    iterable of (H, W, 3) uint8 BGR arrays or of `SourceFrame`s. Arrays are passed on, not copied.
     loop: repeat a file, folder or list endlessly, with times that go on.
     fps: frames/s of a folder or an iterable, which have no times of their own; replaces a file's own times.
     timeout_s: how long a stream may take to open, and to send a frame.
@@ -67,7 +70,7 @@ def _open_named(
     timeout_s: float,
     value_range: ValueRange | None,
 ) -> Source:
-    path = Path(str(spec).removeprefix("file://"))
+    path = local_path(str(spec))
     if path.is_dir():
         return picture_folder(path, loop=loop, fps=fps, value_range=value_range)
     return _mapped(_open_stream(str(spec), path, loop=loop, fps=fps, timeout_s=timeout_s), value_range)
@@ -78,6 +81,8 @@ def _open_stream(text: str, path: Path, *, loop: bool, fps: float | None, timeou
         raise SourceError(f"{path} is one picture, and a source is many: give its folder, {path.parent}")
     if path.is_file():
         return video_file(path, loop=loop, fps=fps)
+    if path.is_fifo() or (path.is_char_device() and not re.fullmatch(r"/dev/video\d+", text)):
+        return pipe(path, loop=loop, fps=fps)
     is_live = text.isdecimal() or re.fullmatch(r"/dev/video\d+", text) or " ! " in text
     if is_live and loop:
         raise SourceError(
@@ -90,6 +95,18 @@ def _open_stream(text: str, path: Path, *, loop: bool, fps: float | None, timeou
     if "://" in text and not text.startswith("file://"):
         return address(text, loop=loop, timeout_s=timeout_s)
     raise SourceError(f"no such file or folder: {path}{_neighbour(path)}. {_KINDS}")
+
+
+def local_path(text: str) -> Path:
+    """The path that a name stands for: `file://` addresses are decoded, `-` is the standard input."""
+    if text == "-":
+        return Path("/dev/stdin")
+    if not text.startswith("file:"):
+        return Path(text)
+    address = text.removeprefix("file://localhost" if text.startswith("file://localhost/") else "file://")
+    plain = Path(address)
+    # Such addresses used to be taken as they are: a file that has that very name comes first.
+    return plain if plain.exists() else Path(os.fsdecode(unquote_to_bytes(os.fsencode(address))))
 
 
 def _neighbour(path: Path) -> str:
@@ -111,6 +128,8 @@ def _mapped(source: Source, value_range: ValueRange | None) -> Source:
         frame_count=source.frame_count,
         size=source.size,
         is_live=source.is_live,
+        has_variable_rate=source.has_variable_rate,
+        losses=source.losses,
         release=source.close,
     )
 
@@ -118,7 +137,7 @@ def _mapped(source: Source, value_range: ValueRange | None) -> Source:
 def _mapped_frames(source: Source, depth: EightBits) -> Iterator[SourceFrame]:
     for item in source:
         image = depth.frame(item.image, f"frame {item.index} of {source.name}")
-        yield SourceFrame(image, item.captured_s, item.index)
+        yield replace(item, image=image)
 
 
 def _from_iterable(

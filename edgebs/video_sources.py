@@ -1,23 +1,29 @@
-"""Sources that OpenCV decodes: video files, cameras, addresses, GStreamer pipelines."""
+"""Sources of moving pictures: video files, pipes and addresses by FFmpeg, cameras and GStreamer by OpenCV."""
 
 from __future__ import annotations
 
-import logging
 import re
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 
+from edgebs.av_input import (
+    NotOpened,
+    address_film,
+    is_endless,
+    live_decoder,
+    open_address,
+    open_file,
+    open_pipe,
+)
 from edgebs.capture import Capture, has_backend
 from edgebs.errors import SourceError
-from edgebs.file_clock import FileClock, is_truncated
-from edgebs.preprocess import check_frame
-from edgebs.source import Source, SourceFrame
-from edgebs.tensors import Frame
-
-logger = logging.getLogger(__name__)
+from edgebs.film import Film, film_source
+from edgebs.live import Feed, LiveFrame, live_source
+from edgebs.live_clock import LiveClock, has_own_times
+from edgebs.source import Source
 
 TEXT = (".txt", ".nfo", ".asc", ".ans", ".diz", ".vt")
 """FFmpeg reads these as films of a terminal, letter by letter."""
@@ -25,7 +31,17 @@ TEXT = (".txt", ".nfo", ".asc", ".ans", ".diz", ".vt")
 
 def video_file(path: Path, *, loop: bool, fps: float | None) -> Source:
     """A video file, from its first frame. fps: believe this rate instead of the file's own times."""
-    return _finite(str(path), _opened_file(path), lambda: _opened_file(path), loop=loop, fps=fps)
+    return film_source(_opened_file(path), lambda: _opened_file(path), loop=loop, fps=fps)
+
+
+def pipe(path: Path, *, loop: bool, fps: float | None) -> Source:
+    """A video that is read from a named pipe or /dev/stdin, once."""
+    if loop:
+        raise SourceError(
+            f"{path} is a pipe and cannot be repeated: give a file, or leave out the repeating."
+        )
+    film = _opened_pipe(path)
+    return film_source(film, lambda: film, loop=False, fps=fps)
 
 
 def camera(number: int, *, timeout_s: float) -> Source:
@@ -37,27 +53,20 @@ def camera(number: int, *, timeout_s: float) -> Source:
             f"camera {number} cannot be opened (devices here: {present}). Check the cable, the permissions "
             "of /dev/video* (group `video`), and that no other program uses it."
         )
-    return _live(f"camera {number}", capture, timeout_s)
+    return _captured(f"camera {number}", capture, timeout_s)
 
 
 def address(url: str, *, loop: bool, timeout_s: float) -> Source:
     """A stream (rtsp://, http://), or a video file behind http://. timeout_s: to open, and for each frame."""
     name = without_password(url)
-    started_s = time.monotonic()
-    capture = _opened_address(url, timeout_s)
-    if not capture.is_open:
-        raise SourceError(
-            f"{name} cannot be opened (tried for {time.monotonic() - started_s:.1f} s). "
-            f"Check the address, the user and password, and that it plays here: ffplay '{name}'"
-        )
-    if url.startswith("rtsp") or capture.frame_count is None:
-        if loop:
-            capture.close()
-            raise SourceError(
-                f"{name} is live and cannot be repeated: give a file, or leave out the repeating."
-            )
-        return _live(name, capture, timeout_s)
-    return _finite(name, capture, lambda: _opened_address(url, timeout_s), loop=loop, fps=None)
+    container = _opened_address(url, name, timeout_s)
+    if not is_endless(container, url):
+        film = address_film(container, url, name, timeout_s)
+        return film_source(film, lambda: _reopened(url, name, timeout_s), loop=loop, fps=None)
+    if loop:
+        container.close()
+        raise SourceError(f"{name} is live and cannot be repeated: give a file, or leave out the repeating.")
+    return _streamed(container, name, timeout_s)
 
 
 def gstreamer(pipeline: str, *, timeout_s: float) -> Source:
@@ -74,7 +83,7 @@ def gstreamer(pipeline: str, *, timeout_s: float) -> Source:
             f"GStreamer cannot start '{pipeline}'. It must end in `! videoconvert ! video/x-raw,format=BGR ! "
             "appsink`; try it in gst-launch-1.0 with `fakesink` in place of `appsink`."
         )
-    return _live(f"GStreamer pipeline '{pipeline}'", capture, timeout_s)
+    return _captured(f"GStreamer pipeline '{pipeline}'", capture, timeout_s)
 
 
 def without_password(url: str) -> str:
@@ -82,31 +91,89 @@ def without_password(url: str) -> str:
     return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
 
 
-def _opened_file(path: Path) -> Capture:
+def _opened_file(path: Path) -> Film:
     if path.stat().st_size == 0:
         raise SourceError(f"{path} is empty (0 bytes). Copy or record it again.")
     if path.suffix.lower() in TEXT:
         raise SourceError(f"{path} is a text, not a video.")
-    capture = Capture(str(path), cv2.CAP_FFMPEG if has_backend(cv2.CAP_FFMPEG) else cv2.CAP_ANY)
-    if capture.is_open:
-        return capture
+    try:
+        return open_file(path, str(path))
+    except NotOpened as error:
+        reason = str(error)
     if _lacks_moov(path):
         raise SourceError(
             f"{path} has no index (no 'moov' box): the recording or the copy was cut off before its end, and "
             "an MP4 cannot be read without it. Copy it again; where power may fail, record MKV."
         )
-    raise SourceError(
-        f"{path} cannot be read as a video: it is not one, is damaged, or OpenCV has no decoder for it. "
-        f"See what it is with: ffprobe '{path}'"
+    raise SourceError(f"{path} cannot be read as a video: {reason}. See what it is with: ffprobe '{path}'")
+
+
+def _opened_pipe(path: Path) -> Film:
+    try:
+        return open_pipe(path, str(path))
+    except NotOpened as error:
+        raise SourceError(
+            f"{path} is a pipe that cannot be read as a video: {error}. Write a format into it that needs no "
+            "seeking, such as MKV or MPEG-TS: ffmpeg -i IN -c copy -f matroska - | edgebs run ... --source -"
+        ) from None
+
+
+def _opened_address(url: str, name: str, timeout_s: float) -> Any:
+    started_s = time.monotonic()
+    try:
+        return open_address(url, timeout_s)
+    except NotOpened as error:
+        raise SourceError(
+            f"{name} cannot be opened ({error}; tried for {time.monotonic() - started_s:.1f} s). "
+            f"Check the address, the user and password, and that it plays here: ffplay '{name}'"
+        ) from None
+
+
+def _reopened(url: str, name: str, timeout_s: float) -> Film:
+    return address_film(_opened_address(url, name, timeout_s), url, name, timeout_s)
+
+
+def _streamed(container: Any, name: str, timeout_s: float) -> Source:
+    clock = LiveClock(uses_stamps=has_own_times(container.format.name))
+    try:
+        decoder, fps = live_decoder(container, name, timeout_s)
+    except NotOpened as error:
+        raise SourceError(f"{name} cannot be used: {error}. Check the address.") from None
+
+    def read() -> LiveFrame | None:
+        picture = decoder.read()
+        if picture is None:
+            return None
+        captured_s = clock.captured_s(picture.time_s, picture.arrived_s)
+        return LiveFrame(picture.image, captured_s, picture.lost, picture.is_damaged)
+
+    return live_source(
+        Feed(
+            name=name,
+            fps=fps,
+            timeout_s=timeout_s,
+            read=read,
+            close=decoder.close,
+            is_closed=lambda: decoder.is_closed,
+        )
     )
 
 
-def _opened_address(url: str, timeout_s: float) -> Capture:
-    if not has_backend(cv2.CAP_FFMPEG):
-        return Capture(url)
-    milliseconds = int(timeout_s * 1000)
-    limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds)
-    return Capture(url, cv2.CAP_FFMPEG, limits)
+def _captured(name: str, capture: Capture, timeout_s: float) -> Source:
+    def read() -> LiveFrame | None:
+        image = capture.read()
+        return None if image is None else LiveFrame(image, time.monotonic())
+
+    return live_source(
+        Feed(
+            name=name,
+            fps=capture.fps,
+            timeout_s=timeout_s,
+            read=read,
+            close=capture.close,
+            is_closed=lambda: capture.is_closed,
+        )
+    )
 
 
 def _lacks_moov(path: Path) -> bool:
@@ -124,119 +191,3 @@ def _lacks_moov(path: Path) -> bool:
                 break
             position += size
     return kinds[:1] == [b"ftyp"] and b"moov" not in kinds
-
-
-def _finite(
-    name: str, capture: Capture, reopen: Callable[[], Capture], *, loop: bool, fps: float | None
-) -> Source:
-    video = _Video(name, capture, reopen, fps=fps)
-    return Source(
-        video.frames(loop=loop),
-        name=name,
-        fps=video.fps,
-        frame_count=None if loop else video.promised,
-        size=video.size,
-        release=video.close,
-    )
-
-
-class _Video:
-    """A file being read, pass after pass when it loops."""
-
-    def __init__(
-        self, name: str, capture: Capture, reopen: Callable[[], Capture], *, fps: float | None
-    ) -> None:
-        self._name, self._capture, self._reopen = name, capture, reopen
-        self._is_closed = False
-        self._first = self._first_frame()
-        self.fps = fps or capture.fps
-        self.promised = capture.frame_count
-        self.size = (self._first.shape[0], self._first.shape[1])
-        self._clock = FileClock(self.fps, trusts_container=fps is None)
-
-    def frames(self, *, loop: bool) -> Iterator[SourceFrame]:
-        index = 0
-        image: Frame | None = self._first
-        while True:
-            while image is not None:
-                check_frame(image, self.size, name=f"frame {index} of {self._name}")
-                yield SourceFrame(image, self._clock.tick(self._capture.position_s), index)
-                index += 1
-                image = self._capture.read()
-            if self._is_closed:
-                return
-            self._check_complete(index)
-            if not loop:
-                return
-            image = self._rewound()
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._capture.close()
-
-    def _first_frame(self) -> Frame:
-        image = self._capture.read()
-        if image is None:
-            self._capture.close()
-            raise SourceError(
-                f"{self._name} holds no frame that can be decoded: the recording was cut off, or OpenCV has "
-                f"no decoder for it. See what it is with: ffprobe '{self._name}'"
-            )
-        return check_frame(image, name=f"frame 0 of {self._name}")
-
-    def _rewound(self) -> Frame | None:
-        self._capture.close()
-        self._clock.rewind()
-        self._capture = self._reopen()
-        if self._is_closed:  # by another thread, meanwhile
-            self._capture.close()
-            return None
-        return self._first_frame()
-
-    def _check_complete(self, decoded: int) -> None:
-        """Once the first pass has ended; in later passes `decoded` counts on and nothing is missing."""
-        if self.promised is None or decoded >= self.promised:
-            return
-        if is_truncated(self.promised, decoded, fps=self.fps, end_s=self._clock.end_s):
-            raise SourceError(
-                f"{self._name} is truncated: it promises {self.promised} frames and stops after {decoded} "
-                f"(the last good one is frame {decoded - 1}). Copy it again, or keep what is there: "
-                f"ffmpeg -i '{self._name}' -c copy repaired.mkv"
-            )
-        logger.warning("%s promises %d frames and holds %d", self._name, self.promised, decoded)
-
-
-def _live(name: str, capture: Capture, timeout_s: float) -> Source:
-    first = capture.read()
-    arrived_s = time.monotonic()
-    if first is None:
-        capture.close()
-        raise SourceError(
-            f"{name} opened, but sent no frame within {timeout_s:g} s. Check that it is recording and that "
-            "no other program uses it."
-        )
-    check_frame(first, name=f"frame 0 of {name}")
-    return Source(
-        _live_frames(name, capture, first, arrived_s),
-        name=name,
-        fps=capture.fps,
-        size=(first.shape[0], first.shape[1]),
-        is_live=True,
-        release=capture.close,
-    )
-
-
-def _live_frames(name: str, capture: Capture, first: Frame, arrived_s: float) -> Iterator[SourceFrame]:
-    size = (first.shape[0], first.shape[1])
-    image: Frame | None = first
-    index = 0
-    while image is not None:
-        yield SourceFrame(check_frame(image, size, name=f"frame {index} of {name}"), arrived_s, index)
-        index += 1
-        image = capture.read()
-        arrived_s = time.monotonic()
-    if not capture.is_closed:
-        raise SourceError(
-            f"{name} stopped after {index} frames: it hung up, or no frame came in time. "
-            "Check the camera and the network, then open it again."
-        )

@@ -71,7 +71,16 @@ def test_one_source_says_what_it_always_said(
     code, out, _err = run(*command, "--json")
     assert code == 0
     assert set(json.loads(out)) == {
-        *("bundle", "trained", "frames_in", "frames_out", "frames_dropped", "fps", "latency_ms"),
+        *(
+            "bundle",
+            "trained",
+            "frames_in",
+            "frames_out",
+            "frames_dropped",
+            "frames_missing",
+            "frames_damaged",
+        ),
+        *("fps", "latency_ms"),
         *("foreground_share", "interrupted"),
     }
     code, out, _err = run(*command, "--mask", tmp_path / "masks")

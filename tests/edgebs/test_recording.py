@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+from fakes import fake_manifest
 from picture_folders import moving_bar, picture_folder
 
 from edgebs.errors import SinkError
+from edgebs.losses import Gap, Losses
 from edgebs.recording import Recorder, Recording, refuse_same_files
+from edgebs.run import Counters, Result
+from edgebs.source import Source
 from edgebs.sources import open_source
 
 
@@ -73,3 +79,45 @@ def test_an_output_that_is_refused_leaves_nothing_of_the_one_before(tmp_path: Pa
     with open_source(source) as stream, pytest.raises(SinkError, match=r"o\.avi exists already"):
         Recorder(recording, stream)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.avi", "pictures"]
+
+
+def result(number: int, captured_s: float | None, missing_before: int = 0) -> Result:
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:number] = 255
+    return Result(
+        index=number,
+        frame=np.zeros((8, 8, 3), np.uint8),
+        mask=mask,
+        probability=np.zeros((4, 4), np.float32),
+        captured_s=captured_s,
+        latency_ms=1.0,
+        stages_ms={},
+        warming_up=False,
+        missing_before=missing_before,
+    )
+
+
+def test_masks_stay_in_step_with_the_source_where_frames_are_missing(tmp_path: Path) -> None:
+    """Frames 0, 1 and 4, 5 of the source's time line are missing: no mask yet, and the one before again."""
+    for name in ("masks", "m.avi", "m.mkv"):
+        recording = Recording(source="yard.mkv", mask=tmp_path / name)
+        with Recorder(recording, Source([], name="yard.mkv", fps=10)) as recorder:
+            recorder.add(result(2, 0.2, missing_before=2))
+            recorder.add(result(3, 0.3))
+            recorder.add(result(6, 0.6, missing_before=2))
+    rows = [0, 0, 2, 3, 3, 3, 6]
+    files = sorted((tmp_path / "masks").iterdir())
+    assert [int((cv2.imread(str(file), 0)[:, 0] > 0).sum()) for file in files] == rows
+    for name in ("m.avi", "m.mkv"):
+        frames = list(open_source(tmp_path / name))
+        assert [int((frame.image[:, 0, 0] > 0).sum()) for frame in frames] == rows
+        assert [frame.captured_s for frame in frames] == pytest.approx([n / 10 for n in range(7)])
+
+
+def test_what_is_missing_is_in_the_summary() -> None:
+    losses = Losses()
+    losses.add_gap(Gap(4, 3, 0.4))
+    losses.add_damaged(9)
+    with Recorder(Recording(source="a.mp4"), Source([], name="a.mp4", losses=losses)) as recorder:
+        summary = recorder.summary(fake_manifest(), Counters(), 1.0)
+    assert (summary["frames_missing"], summary["frames_damaged"]) == (3, 1)

@@ -6,6 +6,8 @@ import http.server
 import itertools
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +19,8 @@ import pytest
 from waiting import WATCHDOG_S
 
 from edgebs.errors import SourceError
-from edgebs.file_clock import FileClock, is_truncated
 from edgebs.sources import SourceFrame, open_source
+from edgebs.time_line import is_truncated
 from edgebs.video_sources import without_password
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
@@ -195,15 +197,6 @@ def test_what_counts_as_truncated(promised, decoded, end_s, expected):
     assert is_truncated(promised, decoded, fps=15.0, end_s=end_s) is expected
 
 
-def test_file_times_follow_the_container_where_it_advances_and_count_where_it_does_not():
-    clock = FileClock(10.0, trusts_container=True)
-    positions = [0.2, 0.3, 0.55, 0.0, 0.75]
-    assert [clock.tick(p) for p in positions] == pytest.approx([0.2, 0.3, 0.55, 0.65, 0.75])
-    clock.rewind()
-    assert [clock.tick(p) for p in positions[:2]] == pytest.approx([0.85, 0.95])
-    assert FileClock(None, trusts_container=True).tick(1.0) is None
-
-
 def test_a_folder_is_read_in_natural_order(tmp_path):
     folder = write_folder(tmp_path / "f", ["in2.png", "in10.png", "in1.jpg"])
     (folder / "notes.txt").write_text("not a picture")
@@ -338,7 +331,7 @@ def test_passwords_stay_out_of_names():
 
 
 class MotionJpegCamera(http.server.BaseHTTPRequestHandler):
-    """Sends ten pictures as an IP camera does; then hangs up, or stalls under /stall until it is released."""
+    """Sends ten pictures as an IP camera does; then, by its path, hangs up, stalls, or sends others."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -348,10 +341,13 @@ class MotionJpegCamera(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
-        head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
-        for _ in range(10):
-            self.wfile.write(head + jpeg + b"\r\n")
-            time.sleep(0.01)
+        for number in range(10):
+            if self.path == "/resize" and number == 6:
+                jpeg = cv2.imencode(".jpg", picture(90, (32, 48)))[1].tobytes()
+            head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+            is_cut = self.path == "/cut" and number == 4
+            self.wfile.write(head + (jpeg[:-200] + bytes(200) if is_cut else jpeg) + b"\r\n")
+            time.sleep(1.0 if self.path == "/slow" and 3 <= number < 6 else 0.01)
         if self.path == "/stall":
             self.server.is_stalled.set()
             self.server.gave_up = not self.server.released.wait(WATCHDOG_S)
@@ -386,6 +382,62 @@ def test_a_live_stream_has_arrival_times_and_its_end_is_an_error(motion_jpeg_cam
     assert len(frames) >= 9
     stamps = [before_s, *times, time.monotonic()]
     assert stamps == sorted(stamps)
+
+
+def test_a_camera_that_stalls_ends_with_its_limit_and_no_frame_comes_late(motion_jpeg_camera):
+    source = open_source(address_of(motion_jpeg_camera, "/stall"), timeout_s=5.0)
+    times: list[float] = []
+    with pytest.raises(SourceError, match=r"stopped after \d+ frames: no frame came within 5 s"):
+        times.extend(frame.captured_s for frame in source)
+    assert 9 <= len(times) <= 10
+    # One that was held until the time-out and stamped as new would lie 5 s after the one before.
+    assert all(after - before < 5.0 for before, after in itertools.pairwise(times))
+
+
+def test_a_slow_camera_is_read_and_its_frames_have_the_times_of_their_arrival(motion_jpeg_camera):
+    frames = list(
+        itertools.islice(open_source(address_of(motion_jpeg_camera, "/slow"), timeout_s=WATCHDOG_S), 7)
+    )[3:]
+    # The camera waits 3 s in all; FFmpeg's own time stamps count 1/25 s per picture.
+    assert frames[-1].captured_s - frames[0].captured_s > 1.0
+
+
+def test_a_change_of_size_in_a_stream_is_an_error_with_both_sizes(motion_jpeg_camera):
+    frames = []
+    with pytest.raises(SourceError, match="changed its size at frame 6: pictures of 64x48 before, 48x32"):
+        frames.extend(open_source(address_of(motion_jpeg_camera, "/resize"), timeout_s=5.0))
+    assert [frame.image.shape for frame in frames] == [(48, 64, 3)] * 6
+
+
+def test_a_picture_that_was_cut_off_on_its_way_is_not_shown(motion_jpeg_camera):
+    source = open_source(address_of(motion_jpeg_camera, "/cut"), timeout_s=5.0)
+    frames = []
+    with pytest.raises(SourceError, match="it hung up"):
+        frames.extend(source)
+    assert len(frames) == 9
+    assert all(abs(frame.image.astype(int) - 90).max() < 8 for frame in frames)
+    assert source.losses.missing == 1
+
+
+EXITS = """
+import sys, threading, time
+from edgebs.sources import open_source
+source = open_source(sys.argv[1], timeout_s=1000.0)
+frames = iter(source)
+for _ in range(10):
+    next(frames)
+threading.Thread(target=lambda: next(frames), daemon=True).start()
+time.sleep(0.5)
+print("leaving", flush=True)
+"""
+
+
+def test_a_process_ends_while_a_thread_of_it_waits_for_a_dead_camera(motion_jpeg_camera):
+    run = subprocess.run(
+        [sys.executable, "-c", EXITS, address_of(motion_jpeg_camera, "/stall")],
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=WATCHDOG_S, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout, run.stderr) == (0, "leaving\n", "")
 
 
 def test_closing_a_stalled_stream_does_not_wait_for_it(motion_jpeg_camera):

@@ -1,0 +1,303 @@
+"""One video stream, decoded by FFmpeg (PyAV): packets in, pictures with their times out.
+
+A packet that cannot be decoded is counted and passed over; it ends nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+
+from edgebs.picture import PictureConverter
+from edgebs.slots import AHEAD, Chunk, Slots
+from edgebs.tensors import Frame
+
+END_BYTES = 65536
+"""The end marker of a JPEG is looked for in so many of its last bytes: cameras pad."""
+FAILED_READS = 32
+"""So many failed reads in a row, without a packet between them, are the end of a file."""
+LOW_DELAY = 1 << 19
+"""AV_CODEC_FLAG_LOW_DELAY: pictures are not held back where the stream does not reorder them."""
+THREADS = 4
+"""Decoding threads of a file. More would hold more pictures back, which are lost if the last one fails."""
+HIDDEN_FRAMES = frozenset({"vp8", "vp9", "av1", "libdav1d", "libaom-av1", "mpeg4", "msmpeg4v3", "vc1"})
+"""Codecs with packets that show no picture: there a packet without picture is no loss by itself."""
+
+
+class StreamStalled(Exception):
+    """No data, or no picture that can be decoded, came within the time limit."""
+
+
+class StreamBroken(Exception):
+    """The connection failed. Carries FFmpeg's reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded frame."""
+
+    image: Frame
+    """(H, W, 3) uint8 BGR, a new array."""
+    time_s: float | None
+    """Time stamp of the stream in seconds, None where there is none."""
+    slot: int | None
+    """Position in a file that counts its frames and has no time stamps (AVI), else None."""
+    lost: int
+    """Packets whose pictures should have come between the picture before and this one, and did not."""
+    is_damaged: bool
+    """Whether the decoder had to guess parts of it."""
+    arrived_s: float
+    """`time.monotonic()` when its last packet arrived."""
+
+
+class Decoder:
+    """The pictures of one stream of an open container.
+
+    Read by one thread. `close` may be called by any thread, twice, and while another one reads: then that
+    one frees the container when its read ends, because FFmpeg crashes where it is freed under a read.
+    """
+
+    def __init__(
+        self,
+        container: Any,
+        stream: Any,
+        *,
+        name: str,
+        limit_s: float | None = None,
+        is_live: bool = False,
+        slots: Slots | None = None,
+        close_input: Callable[[], None] | None = None,
+    ) -> None:
+        """limit_s: how long a picture may take; the container must have been opened with that time-out.
+
+        close_input: called by `close` at once, to end a read of a pipe.
+        """
+        self.errors = 0
+        """Packets that could not be read or decoded."""
+        self.hidden = 0
+        """Packets that no player shows: cut away by an edit list, or before the first key frame."""
+        self._container, self._stream, self._limit_s, self._is_live = container, stream, limit_s, is_live
+        self._converter = PictureConverter(name)
+        self._slots, self._close_input = slots, close_input
+        self._pending = _PendingPackets(stream.codec_context.name)
+        self._jpegs = _Jpegs() if stream.codec_context.name == "mjpeg" else None
+        self._frames: deque[tuple[Any, float]] = deque()
+        self._ahead: deque[Any] = deque()
+        self._packets: Iterator[Any] = self._demuxed()
+        self._has_ended = False
+        self._last_s = time.monotonic()
+        self._closed = threading.Event()
+        self._reading = threading.Lock()
+        self._set_threads()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.is_set()
+
+    def read(self) -> Picture | None:
+        """The next picture; None at the end, or once closed. Raises StreamStalled, StreamBroken."""
+        with self._reading:
+            if self._closed.is_set():
+                return None
+            try:
+                picture = self._next()
+            finally:
+                if self._closed.is_set():
+                    self._free()
+        return None if self._closed.is_set() else picture
+
+    def close(self) -> None:
+        """Free it, or let the thread free it that waits in `read`."""
+        self._closed.set()
+        if self._close_input is not None:
+            self._close_input()
+        if self._reading.acquire(blocking=False):
+            try:
+                self._free()
+            finally:
+                self._reading.release()
+
+    def _set_threads(self) -> None:
+        context = self._stream.codec_context
+        if self._is_live:
+            # Threads that take a frame each hold as many frames back.
+            context.thread_type = "SLICE"
+            context.flags |= LOW_DELAY
+        else:
+            context.thread_type = "AUTO"
+            context.thread_count = THREADS
+
+    def _next(self) -> Picture | None:
+        while not self._frames and not self._has_ended:
+            self._feed()
+        if not self._frames:
+            return None
+        frame, arrived_s = self._frames.popleft()
+        self._last_s = time.monotonic()
+        pts = frame.pts
+        return Picture(
+            image=self._converter.bgr(frame),
+            time_s=None if pts is None else float(pts * self._stream.time_base),
+            slot=None if self._slots is None else self._slots.next_shown(),
+            lost=self._pending.shown(pts, is_interlaced=frame.interlaced_frame),
+            is_damaged=frame.is_corrupt,
+            arrived_s=arrived_s,
+        )
+
+    def _feed(self) -> None:
+        """Read one packet of the stream, and decode it."""
+        packet = self._packet()
+        arrived_s = time.monotonic()
+        if packet is None:
+            self._has_ended = True
+            return
+        if packet.size:
+            self.hidden += not self._pending.add(packet)
+            if self._slots is not None:
+                self._slots.add([_chunk(packet), *(_chunk(later) for later in self._ahead if later.size)])
+        try:
+            if self._jpegs is not None and self._jpegs.is_cut(packet):
+                self._fail()
+                return
+            self._frames.extend((frame, arrived_s) for frame in self._stream.decode(packet))
+        except av.error.EOFError:
+            self._has_ended = True
+        except av.FFmpegError:
+            self._fail()
+
+    def _fail(self) -> None:
+        """The packet read last gives no picture."""
+        self.errors += 1
+        self._pending.fail()
+        if self._slots is not None:
+            self._slots.fail()
+
+    def _packet(self) -> Any:
+        """The next packet of the stream, an empty one at the end (it flushes the decoder), then None."""
+        while len(self._ahead) <= (0 if self._slots is None else AHEAD):
+            packet = self._demuxed_packet()
+            if packet is None:
+                break
+            self._ahead.append(packet)
+        return self._ahead.popleft() if self._ahead else None
+
+    def _demuxed_packet(self) -> Any:
+        failed = 0
+        while True:
+            started_s = time.monotonic()
+            try:
+                packet = next(self._packets)
+            except StopIteration:
+                return None
+            except av.error.ExitError:
+                raise StreamStalled from None
+            except av.FFmpegError as error:
+                if self._is_live:
+                    raise StreamBroken(_reason(error)) from None
+                self.errors += 1
+                failed += 1
+                if failed >= FAILED_READS or self._closed.is_set():
+                    return None
+                self._packets = self._demuxed()
+                continue
+            self._require_in_time(started_s)
+            if packet.stream.index == self._stream.index:  # not stream_index: flush packets have none
+                return packet
+
+    def _require_in_time(self, started_s: float) -> None:
+        """Raise StreamStalled if the read took too long, or sound arrives and pictures do not.
+
+        At a time-out FFmpeg first delivers what its parser held; that is no new picture.
+        """
+        now_s = time.monotonic()
+        if self._limit_s is None:
+            return
+        if now_s - started_s >= self._limit_s or (self._is_live and now_s - self._last_s > self._limit_s):
+            raise StreamStalled
+
+    def _demuxed(self) -> Iterator[Any]:
+        # All packets of a camera are looked at: sound must not reset the limit for pictures.
+        packets: Iterator[Any] = (
+            self._container.demux() if self._is_live else self._container.demux(self._stream)
+        )
+        return packets
+
+    def _free(self) -> None:
+        self._has_ended = True
+        self._frames.clear()
+        self._ahead.clear()
+        self._packets = iter(())
+        self._container.close()
+
+
+def _chunk(packet: Any) -> Chunk:
+    return Chunk(packet.pos or 0, packet.size)
+
+
+def _reason(error: Any) -> str:
+    # FFmpeg says "Input/output error" where the other side closed a stream of pictures.
+    return "it hung up" if error.errno == errno.EIO else error.strerror or type(error).__name__
+
+
+class _Jpegs:
+    """Tells JPEGs that were cut off, of which FFmpeg fills the rest with grey and says nothing."""
+
+    def __init__(self) -> None:
+        self._have_ends = False
+
+    def is_cut(self, packet: Any) -> bool:
+        """Whether the end marker is missing, in a stream whose pictures had it so far."""
+        if not packet.size:
+            return False
+        has_end = b"\xff\xd9" in bytes(packet)[-END_BYTES:]
+        is_cut = self._have_ends and not has_end
+        self._have_ends = self._have_ends or has_end
+        return is_cut
+
+
+class _PendingPackets:
+    """Packets that have not become pictures yet, by time stamp."""
+
+    def __init__(self, codec: str) -> None:
+        self._may_hide = codec in HIDDEN_FRAMES
+        self._times: set[int] = set()
+        self._errors = 0
+        self._is_usable = True
+        self._has_key = False
+
+    def add(self, packet: Any) -> bool:
+        """Expect the picture of a packet. False if it will show none."""
+        self._has_key = self._has_key or packet.is_keyframe
+        is_shown = self._has_key and not packet.is_discard
+        if is_shown and packet.pts is not None:
+            self._times.add(packet.pts)
+        return bool(is_shown)
+
+    def fail(self) -> None:
+        self._errors += 1
+
+    def shown(self, pts: int | None, *, is_interlaced: bool) -> int:
+        """How many packets before `pts` gave no picture and should have. Forgets them."""
+        if pts is None or pts not in self._times:
+            # Time stamps that are not those of the packets say nothing about packets.
+            self._is_usable = self._is_usable and not self._times
+            self._times.clear()
+            return 0
+        late = {time for time in self._times if time < pts}
+        self._times -= late
+        self._times.discard(pts)
+        if not self._is_usable:
+            return 0
+        if self._may_hide or is_interlaced:
+            lost = min(len(late), self._errors)
+            self._errors -= lost
+            return lost
+        return len(late)

@@ -1,0 +1,53 @@
+"""A pipe as FFmpeg reads it: once, without seeking, and interrupted where it is closed meanwhile."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from pathlib import Path
+
+POLL_S = 0.1
+"""How often a waiting read looks whether it was closed."""
+
+
+class Pipe:
+    """A named pipe, /dev/stdin or the like, opened at once, also before its writer is there."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._closed = threading.Event()
+        # A named pipe may still wait for its writer; one without a name (/dev/stdin) has lost it.
+        self._may_end = not Path(os.path.realpath(path)).is_fifo()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person would have to type the video."""
+        return os.isatty(self._descriptor)
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; waits for the first one. Empty at the end, and once `close` was called."""
+        while not self._closed.is_set():
+            ready, _, _ = select.select([self._descriptor], [], [], POLL_S)
+            if not ready:
+                continue
+            try:
+                content = os.read(self._descriptor, size)
+            except BlockingIOError:
+                continue
+            if content or self._may_end:
+                self._may_end = True
+                return content
+            self._closed.wait(POLL_S)
+        return b""
+
+    def close(self) -> None:
+        """End a read that waits. The descriptor is closed with the object, when no read uses it."""
+        self._closed.set()
+
+    def __del__(self) -> None:
+        """Close the descriptor."""
+        descriptor = getattr(self, "_descriptor", None)
+        if descriptor is not None:
+            os.close(descriptor)
