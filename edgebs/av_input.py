@@ -49,10 +49,13 @@ def open_pipe(path: Path, name: str) -> Film:
     if pipe.is_terminal:
         raise NotOpened("it is a terminal")
     try:
-        return _film(_opened(pipe), name, None, close_input=pipe.close)
+        film = _film(_opened(pipe), name, None, pipe=pipe)
     except NotOpened:
         pipe.close()
+        pipe.raise_failure()
         raise
+    pipe.raise_failure()
+    return film
 
 
 def open_address(url: str, timeout_s: float) -> Any:
@@ -104,7 +107,7 @@ def _film(
     *,
     limit_s: float | None = None,
     slots: Callable[[Any], Slots | None] = lambda _: None,
-    close_input: Callable[[], None] | None = None,
+    pipe: Pipe | None = None,
 ) -> Film:
     stream, films = film_stream(container, seen)
     if stream is None or container.format.name == TERMINAL:
@@ -116,7 +119,7 @@ def _film(
     found = slots(stream)
     return Film(
         name=name,
-        decoder=Decoder(container, stream, name=name, limit_s=limit_s, slots=found, close_input=close_input),
+        decoder=Decoder(container, stream, name=name, limit_s=limit_s, slots=found, pipe=pipe),
         fps=fps,
         is_regular=is_regular or found is not None,
         has_gaps_in_time=not _counts_samples(container, stream),

@@ -9,13 +9,14 @@ import errno
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import av
 
 from edgebs.picture import PictureConverter
+from edgebs.pipe import Pipe
 from edgebs.slots import AHEAD, Chunk, Slots
 from edgebs.tensors import Frame
 
@@ -73,11 +74,11 @@ class Decoder:
         limit_s: float | None = None,
         is_live: bool = False,
         slots: Slots | None = None,
-        close_input: Callable[[], None] | None = None,
+        pipe: Pipe | None = None,
     ) -> None:
         """limit_s: how long a picture may take; the container must have been opened with that time-out.
 
-        close_input: called by `close` at once, to end a read of a pipe.
+        pipe: what the container reads from, if that is one; `close` ends its read at once.
         """
         self.errors = 0
         """Packets that could not be read or decoded."""
@@ -85,7 +86,7 @@ class Decoder:
         """Packets that no player shows: cut away by an edit list, or before the first key frame."""
         self._container, self._stream, self._limit_s, self._is_live = container, stream, limit_s, is_live
         self._converter = PictureConverter(name)
-        self._slots, self._close_input = slots, close_input
+        self._slots, self._pipe = slots, pipe
         self._pending = _PendingPackets(stream.codec_context.name)
         self._jpegs = _Jpegs() if stream.codec_context.name == "mjpeg" else None
         self._frames: deque[tuple[Any, float]] = deque()
@@ -112,13 +113,15 @@ class Decoder:
             finally:
                 if self._closed.is_set():
                     self._free()
+            if self._pipe is not None:
+                self._pipe.raise_failure()
         return None if self._closed.is_set() else picture
 
     def close(self) -> None:
         """Free it, or let the thread free it that waits in `read`."""
         self._closed.set()
-        if self._close_input is not None:
-            self._close_input()
+        if self._pipe is not None:
+            self._pipe.close()
         if self._reading.acquire(blocking=False):
             try:
                 self._free()

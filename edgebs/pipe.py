@@ -18,6 +18,7 @@ class Pipe:
         """Raises OSError."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._closed = threading.Event()
+        self._failure: BaseException | None = None
         # A named pipe may still wait for its writer; one without a name (/dev/stdin) has lost it.
         self._may_end = not Path(os.path.realpath(path)).is_fifo()
 
@@ -27,7 +28,24 @@ class Pipe:
         return os.isatty(self._descriptor)
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; waits for the first one. Empty at the end, and once `close` was called."""
+        """Up to `size` bytes; waits for the first one. Empty at the end, and once `close` was called.
+
+        FFmpeg calls this, and drops what is raised here (Ctrl-C): see `raise_failure`.
+        """
+        try:
+            return self._read(size)
+        except BaseException as error:
+            self._failure = error
+            self._closed.set()
+            return b""
+
+    def raise_failure(self) -> None:
+        """Raise what ended a read, if anything did. To be called when FFmpeg returns."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _read(self, size: int) -> bytes:
         while not self._closed.is_set():
             ready, _, _ = select.select([self._descriptor], [], [], POLL_S)
             if not ready:

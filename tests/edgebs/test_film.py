@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from itertools import pairwise
@@ -217,6 +220,28 @@ def test_closing_a_pipe_that_nothing_comes_from_ends_its_reader(tmp_path):
     reader.join(WATCHDOG_S)
     os.close(descriptor)
     assert not reader.is_alive()
+
+
+INTERRUPTED = """
+import sys
+from edgebs.sources import open_source
+print("waiting", flush=True)
+try:
+    open_source(sys.argv[1])
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_waiting_for_a_pipe_can_be_interrupted(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "pipe")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "waiting\n"
+    with open(tmp_path / "pipe", "wb"):  # noqa: PTH123 - returns when the other side has opened it
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=WATCHDOG_S)
+    assert (out, err) == ("interrupted\n", "")
 
 
 def test_what_is_no_video_in_a_pipe_is_refused(tmp_path):
