@@ -11,6 +11,7 @@ import av
 
 from edgebs.decoder import Decoder
 from edgebs.film import Film
+from edgebs.interruptible import interruptible
 from edgebs.pipe import Pipe
 from edgebs.slots import Slots, avi_index
 from edgebs.survey import Survey, film_stream, frame_rate, length, promised_frames, survey
@@ -60,7 +61,8 @@ def open_pipe(path: Path, name: str) -> Film:
 
 def open_address(url: str, timeout_s: float) -> Any:
     """The container of an address. Raises NotOpened."""
-    return _opened(url, options=ADDRESS_OPTIONS, timeout=(timeout_s, timeout_s))
+    limits = (timeout_s, timeout_s)
+    return interruptible(lambda: _opened(url, options=ADDRESS_OPTIONS, timeout=limits))
 
 
 def address_film(container: Any, url: str, name: str, timeout_s: float) -> Film:

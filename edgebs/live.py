@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgebs.decoder import StreamBroken, StreamStalled
 from edgebs.errors import SourceError
+from edgebs.interruptible import interruptible
 from edgebs.losses import Gap, Losses
 from edgebs.preprocess import check_frame
 from edgebs.source import Source, SourceFrame
@@ -61,7 +62,7 @@ def live_source(feed: Feed) -> Source:
 
 def _first_frame(feed: Feed) -> LiveFrame:
     try:
-        first = feed.read()
+        first = interruptible(feed.read)
     except (StreamStalled, StreamBroken):
         first = None
     if first is None:

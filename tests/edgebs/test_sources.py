@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import itertools
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -438,6 +439,33 @@ def test_a_process_ends_while_a_thread_of_it_waits_for_a_dead_camera(motion_jpeg
         capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=WATCHDOG_S, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stdout, run.stderr) == (0, "leaving\n", "")
+
+
+INTERRUPTED = """
+import sys
+from edgebs.sources import open_source
+print("opening", flush=True)
+try:
+    open_source(sys.argv[1], timeout_s=1000.0)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_opening_a_camera_that_says_nothing_can_be_interrupted(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/live"
+        process = subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED, address],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert process.stdout.readline() == "opening\n"
+        with server.accept()[0] as link:
+            link.recv(1)
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=WATCHDOG_S) == ("interrupted\n", "")
+    assert process.returncode == 0
 
 
 def test_closing_a_stalled_stream_does_not_wait_for_it(motion_jpeg_camera):
