@@ -15,6 +15,7 @@ from bench.evaluation_table import COLUMNS, average_row, averages, figure, label
 from bench.scored import Sequence as ScoredSequence
 from edgebs.atomic import atomic_file
 from edgebs.errors import SinkError
+from edgebs.printable import PRINTABLE
 from edgebs.version import __version__
 
 STYLE = """
@@ -61,7 +62,7 @@ class Report:
         """Write the page of an evaluation record, whole or not at all. Raises SinkError."""
         page = report_page(record, self._shown)
         with atomic_file(self.path, SinkError, force=self._force) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+            temporary.write_text(page, encoding="utf-8", errors=PRINTABLE)
 
 
 def report_page(record: Mapping[str, Any], shown: Mapping[str, Sequence[ShownFrame]]) -> str:

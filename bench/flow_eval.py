@@ -6,7 +6,6 @@ python -m bench.flow_eval --out bench/results/flow.json
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -29,6 +28,7 @@ from edgebs.console import note, print_line
 from edgebs.cues import PRESETS
 from edgebs.cues.dis import dis_flow
 from edgebs.errors import EdgebsError, SinkError
+from edgebs.printable import json_text
 from edgebs.shipped import WEIGHTS_PREFIX, weights_file
 from edgebs.tensors import Array, Frame, TensorSpec
 
@@ -266,7 +266,7 @@ def table(result: Mapping[str, Any]) -> str:
 def write_result(result: Mapping[str, Any], file: Path) -> None:
     """Write JSON. Raises SinkError where that fails."""
     with atomic_file(file, SinkError) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(result, indent=1), encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from bench.gpu_bench import TIMED, cuda_baselines, runs_on_gpu, trtexec_times, watched_gpu
 from bench.machine import machine_facts
 from bench.memory import json_from_device
+from edgebs.addresses import reason_without_secrets, source_name
 from edgebs.atomic import atomic_file
 from edgebs.bit_depth import ValueRange
 from edgebs.bundle import Bundle, load_bundle
@@ -34,6 +35,7 @@ from edgebs.latency import latency_percentiles
 from edgebs.loading import load
 from edgebs.manifest import CleanupSettings, Manifest
 from edgebs.pipeline import Counters, Pipeline, Result
+from edgebs.printable import json_text
 from edgebs.shipped import bundle_path, shipped_models
 from edgebs.sources import Source, open_source
 
@@ -165,7 +167,7 @@ def bench_fps(
         "frames": frames,
         "repeats": repeats,
         "size": list(size),
-        "source": str(source),
+        "source": source_name(source),
         "warm_up_frames": WARM_UP,
         "runs": runs,
         "baseline": base,
@@ -204,7 +206,7 @@ def _can_run_here(bundle: Path) -> bool:
 def write_record(record: Mapping[str, Any], file: Path) -> None:
     """Keep a record as JSON, replacing an older one whole."""
     with atomic_file(file, EdgebsError) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(record), encoding="utf-8")
 
 
 def _pipelined(
@@ -274,7 +276,7 @@ def _source_size(source: str | Path, value_range: ValueRange | None) -> tuple[in
     with open_source(source, value_range=value_range) as stream:
         first = next(iter(stream), None)
     if first is None:
-        raise SourceError(f"{source} holds no frame. Name another video with --source.")
+        raise SourceError(f"{source_name(source)} holds no frame. Name another video with --source.")
     height, width = first.image.shape[:2]
     return height, width
 
@@ -405,9 +407,11 @@ def peak_rss_mb(
     arguments = (bundle, source, frames, threads, json_from_device(device or DeviceOptions()))
     command = [sys.executable, "-m", "bench.memory", *map(str, arguments), json.dumps(value_range)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_roots())}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
     if done.returncode:
-        raise EdgebsError(f"measuring the memory of {bundle} failed: {done.stderr.strip()[-500:]}")
+        # Hidden before it is cut: what is left of an address is not known for one.
+        reason = reason_without_secrets(done.stderr.decode(errors="replace").strip(), source)
+        raise EdgebsError(f"measuring the memory of {bundle} failed: {reason[-500:]}")
     return float(json.loads(done.stdout)["peak_rss_mb"])
 
 

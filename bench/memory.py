@@ -14,6 +14,7 @@ from pathlib import Path
 from edgebs.bit_depth import ValueRange
 from edgebs.device_options import DeviceOptions
 from edgebs.loading import load
+from edgebs.printable import json_text
 from edgebs.sources import open_source
 
 
@@ -66,4 +67,4 @@ if __name__ == "__main__":
     name, video, *numbers, options, values = sys.argv[1:]
     count, cores = map(int, numbers)
     found = measure(name, video, count, cores, device_from_json(options), json.loads(values))
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json_text(found))

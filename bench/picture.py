@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgebs.atomic import atomic_file
 from edgebs.errors import SinkError
+from edgebs.picture_writer import write_picture
 from edgebs.pipeline import Pipeline
 from edgebs.preprocess import mask_from_probability
 from edgebs.tensors import Array, Frame
@@ -47,9 +47,7 @@ def draw_picture(pipeline: Pipeline, frames: Iterable[PictureFrame], file: Path,
     titles = (*TITLES, BACKGROUND_TITLE) if has_background else TITLES
     width = rows[0].shape[1]
     picture = np.vstack([_titles(titles, width), *rows, _line(note, width)])
-    with atomic_file(file, SinkError) as temporary:
-        if not cv2.imwrite(str(temporary), picture):
-            raise SinkError(f"{file} cannot be written as a picture. Name it .png or .jpg.")
+    write_picture(file, picture)
 
 
 def _row(frame: PictureFrame, cue: Array, probability: Array, pipeline: Pipeline) -> Frame:

@@ -21,6 +21,7 @@ from bench.light import Light, Sensor
 from bench.motion import random_sway
 from edgebs.atomic import atomic_file
 from edgebs.errors import SinkError
+from edgebs.library_paths import library_path
 from edgebs.tensors import Array, Frame
 
 
@@ -215,8 +216,8 @@ def scene_video(
         raise SinkError(f"{target}: a scene is written as .mp4 or .avi; give a name that ends so")
     height, width = options.size
     codec = cv2.VideoWriter.fourcc(*codecs[target.suffix])
-    with atomic_file(target, SinkError) as partial:
-        writer = cv2.VideoWriter(str(partial), codec, options.fps, (width, height))
+    with atomic_file(target, SinkError) as partial, library_path(partial, SinkError) as named:
+        writer = cv2.VideoWriter(str(named), codec, options.fps, (width, height))
         try:
             if not writer.isOpened():
                 raise SinkError(

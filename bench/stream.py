@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from bench.scenes import SceneOptions, StreetScene, scene_video
+from edgebs.addresses import source_name
 from edgebs.atomic import scratch_folder
 from edgebs.bit_depth import ValueRange
 from edgebs.errors import SourceError
@@ -32,7 +33,7 @@ def parity_stream(source: str | Path | None, frames: int, value_range: ValueRang
     with open_source(source, value_range=value_range) as opened:
         stream: Stream = [(item.image.copy(), item.captured_s) for item in islice(opened, frames)]
     if not stream:
-        raise SourceError(f"{source} holds no frame. Name another video with --source.")
+        raise SourceError(f"{source_name(source)} holds no frame. Name another video with --source.")
     return stream
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebs.backends import Backend
@@ -11,6 +10,7 @@ from edgebs.cues import open_cue
 from edgebs.errors import ExportError, MissingDependency
 from edgebs.manifest import Manifest, NetworkFacts
 from edgebs.pipeline import Pipeline
+from edgebs.printable import path_from_text
 from edgebs.shipped import weights_file
 from edgebs.tensors import Array, TensorSpec
 
@@ -88,7 +88,7 @@ def _brought(manifest: Manifest, name: str) -> Any:
     from export.user_flow import user_flow_from_description
 
     facts = manifest.networks[name]
-    file = Path(manifest.weights[name]["file"])
+    file = path_from_text(manifest.weights[name]["file"])
     return user_flow_from_description(facts.description, file, facts.weights_sha256)
 
 

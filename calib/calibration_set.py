@@ -18,6 +18,7 @@ from calib.selection import STILL_SHARE, near_duplicate_distance, select
 from calib.set_writer import Plan, write_set
 from calib.stored_set import FACTS, FORMAT, CalibrationSample, CalibrationSet, load_calibration_set
 from calib.survey import Survey, survey
+from edgebs.addresses import source_name
 from edgebs.atomic import atomic_folder
 from edgebs.bit_depth import ValueRange
 from edgebs.errors import CalibrationError
@@ -92,8 +93,8 @@ def _recorded(source: str) -> Path:
     path = Path(source)
     if not path.exists() and ("://" in source or source.isdecimal() or " ! " in source):
         raise CalibrationError(
-            f"{source} is live, and calibration reads its sources twice. Record some minutes at different "
-            "times of day first, as in: ffmpeg -i ADDRESS -c copy -t 600 morning.mkv"
+            f"{source_name(source)} is live, and calibration reads its sources twice. Record some minutes at "
+            "different times of day first, as in: ffmpeg -i ADDRESS -c copy -t 600 morning.mkv"
         )
     return path
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from calib.survey import Candidate, Survey
 from edgebs.errors import CalibrationError
 from edgebs.picture_files import picture_files
 from edgebs.preprocess import network_frame
+from edgebs.printable import json_text
 from edgebs.sources import open_source
 from edgebs.tensors import Frame
 
@@ -60,7 +60,7 @@ def write_set(
     cells = [thumbnails[sample["image"]] for sample in samples]
     page = contact_sheet(cells, [_label(sample) for sample in samples], _title(document))
     _stored(folder / SHEET, page)
-    (folder / FACTS).write_text(json.dumps(document, indent=1) + "\n")
+    (folder / FACTS).write_text(json_text(document, indent=1), encoding="utf-8")
 
 
 def _file(name: str, number: int) -> str:

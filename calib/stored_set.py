@@ -120,7 +120,7 @@ def set_hash(document: Mapping[str, Any]) -> str:
 
 def _document(folder: Path) -> dict[str, Any]:
     try:
-        document = json.loads((folder / FACTS).read_text())
+        document = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CalibrationError(
             f"{folder} is no calibration set: there is no {FACTS} in it. "

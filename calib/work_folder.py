@@ -8,17 +8,19 @@ from pathlib import Path
 
 from edgebs.atomic import scratch_folder
 from edgebs.errors import ExportError
+from edgebs.library_paths import library_path
 
 
 @contextmanager
 def work_folder(file: Path) -> Iterator[Path]:
     """A temporary folder beside `file`: what is finished there can be renamed to `file` and appears whole.
 
+    Its path is one that every library takes (edgebs.library_paths).
     Raises ExportError for every OSError inside the block: a full disk, a folder that is missing or read-only.
     """
     try:
-        with scratch_folder(file) as folder:
-            yield folder.resolve()
+        with scratch_folder(file) as made, library_path(made.resolve(), ExportError) as folder:
+            yield folder
     except OSError as error:
         reason = error.strerror or error
         raise ExportError(

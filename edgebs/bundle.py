@@ -14,6 +14,7 @@ from typing import Any
 from edgebs.atomic import atomic_file, atomic_folder
 from edgebs.errors import BundleError
 from edgebs.manifest import Manifest
+from edgebs.printable import json_text
 
 MANIFEST = "manifest.json"
 
@@ -144,7 +145,7 @@ def write_bundle(manifest: Manifest, files: Mapping[str, Path], path: Path, *, f
             for name in files
         }
         manifest = replace(manifest, files=facts)
-        (temporary / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=2) + "\n", encoding="utf-8")
+        (temporary / MANIFEST).write_text(json_text(manifest.to_json()), encoding="utf-8")
     return Bundle(path, manifest)
 
 
@@ -152,5 +153,5 @@ def rewrite_manifest(bundle: Bundle, **changes: Any) -> Bundle:
     """The same bundle with parts of its manifest replaced on disk (a parity result, say)."""
     manifest = replace(bundle.manifest, **changes)
     with atomic_file(bundle.path / MANIFEST, BundleError) as temporary:
-        temporary.write_text(json.dumps(manifest.to_json(), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(manifest.to_json()), encoding="utf-8")
     return Bundle(bundle.path, manifest)

@@ -21,9 +21,15 @@ EdgebsError
 └── CamerasFailed       some cameras of several failed; the others ran to their end
 """
 
+from edgebs.addresses import without_secrets
+
 
 class EdgebsError(Exception):
     """Base of all expected errors: the command line prints its message and exits with 1."""
+
+    def __init__(self, message: str = "") -> None:
+        """message: what, where and how to repair; the secrets of addresses in it are hidden."""
+        super().__init__(without_secrets(message))
 
 
 class MissingDependency(EdgebsError):

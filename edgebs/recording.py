@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from edgebs.addresses import source_name
 from edgebs.errors import BundleError, SinkError, StageError
 from edgebs.interrupts import StopRequest
 from edgebs.latency import latency_percentiles
@@ -83,7 +84,10 @@ def refuse_same_files(recordings: Sequence[Recording]) -> None:
     for path in (path for recording in recordings for path in recording.written):
         file = _resolved(path)
         if file in read:
-            raise SinkError(f"{path} is the source {read[file]}, and would be replaced. Name another output.")
+            raise SinkError(
+                f"{source_name(path)} is the source {source_name(read[file])}, and would be replaced. "
+                "Name another output."
+            )
         if file in written:
             raise SinkError(f"two outputs have the same name, {path}. Give each its own.")
         written.add(file)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgebs.bundle import is_bundle
 from edgebs.errors import BundleError
+from edgebs.printable import path_from_text
 
 SHIPPED = Path(__file__).parent / "models"
 
@@ -24,7 +25,7 @@ def weights_file(origin: str, network: str = "segment") -> Path:
     """
     name = origin.removeprefix(WEIGHTS_PREFIX)
     if name == origin:
-        return Path(origin)
+        return path_from_text(origin)
     if name.endswith(".safetensors"):
         return SHIPPED / name
     # Of networks whose graphs hold their weights in another form than training does.

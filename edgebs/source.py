@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
+from edgebs.addresses import without_secrets
 from edgebs.losses import Losses
 from edgebs.tensors import Frame
 
@@ -35,7 +36,7 @@ class Source(Iterator[SourceFrame]):
     """
 
     name: str
-    """For messages: a path, "camera 0", an address without its password."""
+    """For messages: a path, "camera 0", an address or a pipeline without its secrets."""
     fps: float | None
     """Frames/s, where known."""
     frame_count: int | None
@@ -63,7 +64,7 @@ class Source(Iterator[SourceFrame]):
         release: Callable[[], None] | None = None,
     ) -> None:
         """release: frees the decoder or the camera; it may be called by any thread, and twice."""
-        self.name, self.fps, self.frame_count = name, fps, frame_count
+        self.name, self.fps, self.frame_count = without_secrets(name), fps, frame_count
         self.size, self.is_live = size, is_live
         self.has_variable_rate = has_variable_rate
         self.losses = Losses() if losses is None else losses

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+from edgebs.addresses import source_name
 from edgebs.bit_depth import EightBits, ValueRange
 from edgebs.errors import SourceError
 from edgebs.picture_files import PICTURES
@@ -86,7 +87,7 @@ def _open_stream(text: str, path: Path, *, loop: bool, fps: float | None, timeou
     is_live = text.isdecimal() or re.fullmatch(r"/dev/video\d+", text) or " ! " in text
     if is_live and loop:
         raise SourceError(
-            f"'{text}' is live and cannot be repeated: give a file, or leave out the repeating."
+            f"'{source_name(text)}' is live and cannot be repeated: give a file, or leave out the repeating."
         )
     if is_live and " ! " in text:
         return gstreamer(text, timeout_s=timeout_s)
@@ -94,7 +95,8 @@ def _open_stream(text: str, path: Path, *, loop: bool, fps: float | None, timeou
         return camera(int(text.removeprefix("/dev/video")), timeout_s=timeout_s)
     if "://" in text and not text.startswith("file://"):
         return address(text, loop=loop, timeout_s=timeout_s)
-    raise SourceError(f"no such file or folder: {path}{_neighbour(path)}. {_KINDS}")
+    name = source_name(text) if "@" in text else path
+    raise SourceError(f"no such file or folder: {name}{_neighbour(path)}. {_KINDS}")
 
 
 def local_path(text: str) -> Path:

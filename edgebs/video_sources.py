@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Any
 
 import cv2
 
+from edgebs.addresses import source_name
 from edgebs.av_input import (
     NotOpened,
     address_film,
@@ -58,7 +58,7 @@ def camera(number: int, *, timeout_s: float) -> Source:
 
 def address(url: str, *, loop: bool, timeout_s: float) -> Source:
     """A stream (rtsp://, http://), or a video file behind http://. timeout_s: to open, and for each frame."""
-    name = without_password(url)
+    name = source_name(url)
     container = _opened_address(url, name, timeout_s)
     if not is_endless(container, url):
         film = address_film(container, url, name, timeout_s)
@@ -73,22 +73,17 @@ def gstreamer(pipeline: str, *, timeout_s: float) -> Source:
     """A GStreamer pipeline that ends in `appsink`, where OpenCV was built with GStreamer."""
     if not has_backend(cv2.CAP_GSTREAMER):
         raise SourceError(
-            f"this OpenCV was built without GStreamer and cannot run the pipeline '{pipeline}'. "
+            f"this OpenCV was built without GStreamer and cannot run the pipeline '{source_name(pipeline)}'. "
             "Wheels from PyPI never have it: use the system's OpenCV (on Jetson it comes with JetPack; leave "
             "out the extras `headless` and `gui`), or give a file or an rtsp:// address."
         )
     capture = Capture(pipeline, cv2.CAP_GSTREAMER)
     if not capture.is_open:
         raise SourceError(
-            f"GStreamer cannot start '{pipeline}'. It must end in `! videoconvert ! video/x-raw,format=BGR ! "
+            f"GStreamer cannot start '{source_name(pipeline)}'. It must end in `! videoconvert ! video/x-raw,format=BGR ! "
             "appsink`; try it in gst-launch-1.0 with `fakesink` in place of `appsink`."
         )
-    return _captured(f"GStreamer pipeline '{pipeline}'", capture, timeout_s)
-
-
-def without_password(url: str) -> str:
-    """The address as it may appear in logs and messages."""
-    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    return _captured(f"GStreamer pipeline '{source_name(pipeline)}'", capture, timeout_s)
 
 
 def _opened_file(path: Path) -> Film:

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgebs.atomic import scratch_folder
 from edgebs.errors import BackendError, MissingDependency, in_one_line
+from edgebs.library_paths import library_path
 from edgebs.tensors import TensorSpec
 from engines.layers import RUNS, LayerFacts, blank_feed, median_ms
 
@@ -23,14 +24,16 @@ def onnxruntime_layers(file: Path, inputs: Mapping[str, TensorSpec], threads: in
         import onnxruntime
     except ImportError as error:
         raise MissingDependency("needs ONNX Runtime: pip install 'edgebs[onnx]'") from error
-    with scratch_folder() as folder:
+    with scratch_folder() as made, library_path(made) as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")
         try:
-            session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                file.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # its own exceptions share no base
             raise BackendError(f"ONNX Runtime cannot load {file}: {in_one_line(error)}") from error
         feed = blank_feed(inputs)

@@ -13,6 +13,7 @@ from typing import Any
 from edgebs import cuda
 from edgebs.backends.tensorrt_module import import_tensorrt, last_error, make_logger
 from edgebs.errors import ExportError
+from edgebs.library_paths import library_path
 from edgebs.plan import PlanFacts, platform_name
 from engines.build_options import BuildOptions
 from engines.free_memory import LOWEST_FREE_BYTES, build_memory, host_memory, workspace_limit
@@ -141,8 +142,9 @@ def _as_grid_sample(trt: Any, layer: Any) -> Any:
 
 
 def _parse(parser: Any, onnx_file: Path, logger: Any) -> None:
-    if parser.parse_from_file(str(onnx_file)):
-        return
+    with library_path(onnx_file, ExportError) as path:
+        if parser.parse_from_file(str(path)):
+            return
     errors = [_spoken(parser.get_error(index)) for index in range(parser.num_errors)]
     reason = "; ".join(errors) or last_error(logger)
     raise ExportError(f"TensorRT cannot read {onnx_file}: {reason}{_repair(reason)}")

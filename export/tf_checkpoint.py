@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from edgebs.errors import WeightsError
 from edgebs.extras import require_tensorflow
+from edgebs.library_paths import is_utf8, library_path
 from edgebs.tensors import Array
 
 SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})$")
@@ -34,9 +36,15 @@ class TfCheckpoint:
         """
         self.prefix = _prefix(path)
         _require_files(self.prefix)
+        if not is_utf8(Path(self.prefix.name)):
+            raise WeightsError(f"checkpoint {self.prefix} has a name that TensorFlow cannot open. Rename it.")
         self._tensorflow = _import_tensorflow()
         with self._said():
-            self._reader = self._tensorflow.train.load_checkpoint(str(self.prefix))
+            # Open as long as this lives: variables are read when they are asked for.
+            opened = ExitStack()
+            prefix = opened.enter_context(library_path(self.prefix, WeightsError))
+            weakref.finalize(self, opened.close)
+            self._reader = self._tensorflow.train.load_checkpoint(str(prefix))
             self.shapes: dict[str, tuple[int, ...]] = {
                 name: tuple(shape) for name, shape in self._reader.get_variable_to_shape_map().items()
             }

@@ -17,6 +17,7 @@ import numpy as np
 from calib.onnx_graph import constants_as_initializers
 from calib.work_folder import work_folder
 from edgebs.errors import ExportError, in_one_line
+from edgebs.library_paths import library_path
 from edgebs.tensors import Array, TensorSpec
 from export.cast_first import cast_inputs_first
 
@@ -192,6 +193,7 @@ def open_session(file: Path) -> Any:
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = False  # one or two runs: the arena would only keep their memory
     try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        with library_path(file, ExportError) as path:
+            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions share no public base but Exception
         raise ExportError(f"ONNX Runtime refuses {file.name}: {in_one_line(error)}") from error

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped, 
 from onnx import TensorProto, helper, version_converter
 
 from edgebs.errors import ExportError, in_one_line
+from edgebs.library_paths import library_path
 from export.onnx_lint import STANDARD_DOMAINS
 from export.to_onnx import OPSET
 
@@ -43,8 +44,10 @@ def load_flow_file(file: Path) -> Any:
             "export it again in one piece (external_data=False)."
         )
     try:
-        onnx.load_external_data_for_model(model, str(file.parent))
-        onnx.checker.check_model(str(file))
+        with library_path(file.parent, ExportError) as folder:
+            onnx.load_external_data_for_model(model, str(folder))
+        with library_path(file, ExportError) as path:
+            onnx.checker.check_model(str(path))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise _unreadable(file, error) from error
     if not model.graph.node:

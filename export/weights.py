@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgebs.atomic import atomic_file
 from edgebs.errors import WeightsError, in_one_line
+from edgebs.library_paths import library_path
 from edgebs.manifest import CueSettings
 from export.crossnet import CrossNet
 
@@ -104,13 +105,13 @@ def save_weights(module: nn.Module, file: Path, description: Mapping[str, Any] |
     Raises WeightsError where the file cannot be written.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     metadata = {METADATA_KEY: json.dumps(dict(description or {}), sort_keys=True)}
     tensors = {name: tensor.contiguous() for name, tensor in weights_of(module).items()}
     try:
         with atomic_file(file, WeightsError) as unfinished:
-            save_file(tensors, unfinished, metadata)
+            unfinished.write_bytes(save(tensors, metadata))
     except SafetensorError as error:
         raise WeightsError(f"cannot write weights to {file}: {error}") from error
 
@@ -255,7 +256,8 @@ def _opened(file: Path) -> Any:
     from safetensors import SafetensorError, safe_open
 
     try:
-        return safe_open(file, framework="pt")
+        with library_path(file, WeightsError) as path:
+            return safe_open(path, framework="pt")
     except FileNotFoundError as error:
         raise WeightsError(f"no weights at {file}: check the path, or use --weights random") from error
     except (SafetensorError, OSError) as error:

@@ -65,7 +65,8 @@ def _session(ort: Any, file: Path, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     try:
-        return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        # Bytes: it takes names in UTF-8 alone. The networks of bundles hold their weights.
+        return ort.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class but Exception
         raise BackendError(f"ONNX Runtime cannot load {file}: {_reason(error)}") from error
 

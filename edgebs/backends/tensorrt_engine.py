@@ -20,6 +20,7 @@ from edgebs.backends.tensorrt_rtx_cache import open_runtime_cache
 from edgebs.backends.tensorrt_versions import create_context, give_scratch, is_capturable, scratch_bytes
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError, CaptureFailed, EnqueueRefused
+from edgebs.library_paths import library_path
 from edgebs.plan import PlanFacts, check_plan_fits
 from edgebs.tensors import TensorSpec
 
@@ -155,7 +156,8 @@ def open_runtime(trt: Any, logger: Any, options: DeviceOptions) -> tuple[Any, An
     runtime: Any = trt.Runtime(logger)
     loader = runtime
     if options.lean_runtime is not None:
-        lean = runtime.load_runtime(str(existing_file(options.lean_runtime)))
+        with library_path(existing_file(options.lean_runtime), BackendError) as library:
+            lean = runtime.load_runtime(str(library))
         if lean is None:
             raise BackendError(f"{options.lean_runtime} is no lean runtime of TensorRT: {last_error(logger)}")
         runtime = lean

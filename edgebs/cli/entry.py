@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
+import logging
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from edgebs.addresses import without_secrets
 from edgebs.cli.export import export
 from edgebs.cli.listing import doctor, inspect, models
 from edgebs.cli.measurement import bench, evaluate, parity
 from edgebs.cli.preparation import calibrate, import_weights
 from edgebs.cli.run import run
 from edgebs.cli.train import train
-from edgebs.console import errors_in_one_line, print_line
+from edgebs.console import configure_log, errors_in_one_line, prepare_streams, print_line
 from edgebs.version import __version__
 
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+"""click's UsageError: newer versions of typer bring their own click."""
+
+
+class _Commands(TyperGroup):
+    """The commands, whose usage errors repeat what was typed without its secrets."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse and run the command that was typed."""
+        try:
+            return super().invoke(ctx)
+        except _USAGE_ERROR as error:
+            error.message = without_secrets(error.message)
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="edgebs",
     help="Background subtraction networks: PyTorch to ONNX, OpenVINO and TensorRT engines, pipelined.",
     no_args_is_help=True,
@@ -39,6 +58,7 @@ app.command()(models)
 
 def run_app() -> None:
     """Run the command line; expected errors become one line on stderr and exit code 1."""
+    prepare_streams()
     with errors_in_one_line("edgebs: "):
         app()
 
@@ -56,10 +76,4 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    import logging
-
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
+    configure_log(logging.INFO if verbose else logging.WARNING)

@@ -46,7 +46,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, weights, curves.")],
     steps: Annotated[int, typer.Option(min=0, help="Steps of the whole run; 0 leaves it to --minutes.")] = 0,
     minutes: Annotated[float, typer.Option(min=0, help="Minutes of the whole run; 0 for no limit.")] = 0.0,
-    batch: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 16,
+    batch: Annotated[int, typer.Option(min=2, help="Samples a step; batch norm needs 2.")] = 16,
     lr: Annotated[float, typer.Option(help="Learning rate after the warm-up.")] = 2e-3,
     warm_up: Annotated[int, typer.Option(min=0, help="Steps until the learning rate is reached.")] = 200,
     loss: Annotated[

@@ -10,8 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgebs.atomic import atomic_file
-from edgebs.errors import SinkError
+from edgebs.picture_writer import write_picture
 from edgebs.tensors import Frame
 
 WIDTH, HEIGHT = 960, 360
@@ -49,9 +48,7 @@ def panels_for(rows: Sequence[Mapping[str, float]]) -> tuple[Panel, Panel]:
 def draw_curves(rows: Sequence[Mapping[str, float]], file: Path) -> None:
     """Write the curves as a picture; a panel without a value says so. Raises SinkError."""
     drawn = [_panel(rows, panel) for panel in panels_for(rows)]
-    with atomic_file(file, SinkError) as temporary:
-        if not cv2.imwrite(str(temporary), np.vstack(drawn)):
-            raise SinkError(f"{file} cannot be written as a picture. Check free space and permissions.")
+    write_picture(file, np.vstack(drawn))
 
 
 def ticks(low: float, high: float, count: int = TICKS) -> list[float]:

@@ -14,6 +14,7 @@ import torch
 from bench.machine import machine_facts
 from edgebs.atomic import atomic_file
 from edgebs.errors import SinkError
+from edgebs.printable import json_text
 
 FORMAT = 1
 
@@ -53,7 +54,7 @@ def resumed_record(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[st
 
 def write_record(record: Mapping[str, Any], file: Path) -> None:
     """Write the record. Raises SinkError."""
-    text = json.dumps(record, indent=2, allow_nan=False, default=str) + "\n"
+    text = json_text(record, allow_nan=False)
     with atomic_file(file, SinkError) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

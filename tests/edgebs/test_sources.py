@@ -22,7 +22,6 @@ from waiting import WATCHDOG_S
 from edgebs.errors import SourceError
 from edgebs.sources import SourceFrame, open_source
 from edgebs.time_line import is_truncated
-from edgebs.video_sources import without_password
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
 
@@ -324,34 +323,6 @@ def test_a_camera_that_accepts_and_says_nothing_times_out(scheme):
         with pytest.raises(SourceError, match="cannot be opened") as error:
             open_source(address, timeout_s=0.5)
     assert "secret" not in str(error.value)
-
-
-def test_passwords_stay_out_of_names():
-    assert without_password("rtsp://u:p@ss@10.0.0.1:554/x?a=b:c@d") == "rtsp://u:***@10.0.0.1:554/x?a=b:c@d"
-    assert without_password("http://10.0.0.1/x") == "http://10.0.0.1/x"
-
-
-class MotionJpegCamera(http.server.BaseHTTPRequestHandler):
-    """Sends ten pictures as an IP camera does; then, by its path, hangs up, stalls, or sends others."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        jpeg = cv2.imencode(".jpg", picture(90))[1].tobytes()
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        for number in range(10):
-            if self.path == "/resize" and number == 6:
-                jpeg = cv2.imencode(".jpg", picture(90, (32, 48)))[1].tobytes()
-            head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
-            is_cut = self.path == "/cut" and number == 4
-            self.wfile.write(head + (jpeg[:-200] + bytes(200) if is_cut else jpeg) + b"\r\n")
-            time.sleep(1.0 if self.path == "/slow" and 3 <= number < 6 else 0.01)
-        if self.path == "/stall":
-            self.server.is_stalled.set()
-            self.server.gave_up = not self.server.released.wait(WATCHDOG_S)
 
 
 @pytest.fixture
