@@ -48,7 +48,9 @@ class Report:
 
     def __init__(self, path: Path, *, force: bool = False) -> None:
         """Raises SinkError where `path` exists and `force` is false, before an hour is spent on scoring."""
-        if path.is_dir() or (path.exists() and not force):
+        if path.is_dir():
+            raise SinkError(f"{path} is a folder. Name a file for the report, {path / 'report.html'} say.")
+        if path.exists() and not force:
             raise SinkError(f"{path} exists already. Choose another name, or replace it with --force.")
         self.path = path
         self._force = force

@@ -212,10 +212,10 @@ def scene_video(
     """
     target = Path(path)
     codecs = {".mp4": "mp4v", ".avi": "MJPG"}
-    if target.suffix not in codecs:
+    if target.suffix.lower() not in codecs:
         raise SinkError(f"{target}: a scene is written as .mp4 or .avi; give a name that ends so")
     height, width = options.size
-    codec = cv2.VideoWriter.fourcc(*codecs[target.suffix])
+    codec = cv2.VideoWriter.fourcc(*codecs[target.suffix.lower()])
     with atomic_file(target, SinkError) as partial, library_path(partial, SinkError) as named:
         writer = cv2.VideoWriter(str(named), codec, options.fps, (width, height))
         try:

@@ -29,6 +29,14 @@ LOSSLESS = Codec("ffv1", "gray")
 PLAYABLE = Codec("mpeg4", "yuv420p", FINE)
 MASK_CODECS = {".mkv": LOSSLESS, ".avi": LOSSLESS, ".mp4": PLAYABLE}
 """FFV1 gives 0 and 255 back. MPEG-4 is for players: cut at 128, a few edge pixels differ."""
+OTHER_FORMATS = (
+    ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts", ".vob", ".wmv",
+    ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogg", ".mxf", ".y4m", ".yuv", ".h264",
+    ".264", ".h265", ".265", ".hevc", ".av1", ".ivf", ".gif", ".apng", ".png", ".jpg", ".jpeg",
+    ".jpe", ".jp2", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".ppm", ".pgm", ".pbm",
+    ".pnm", ".exr", ".raw", ".npy", ".npz", ".zip", ".tar",
+)  # fmt: skip
+"""Endings of files that masks are not written as; any other ending belongs to the name of a folder."""
 OVERLAY_CODECS = {".mkv": PLAYABLE, ".avi": Codec("mjpeg", "yuvj420p", FINE), ".mp4": PLAYABLE}
 DEFAULT_FPS = 25.0
 """For sources that know no rate."""
@@ -68,12 +76,14 @@ def open_mask_sink(
 ) -> Sink:
     """A sink for masks: a video for a path that ends in .mkv, .avi (lossless) or .mp4, else a PNG folder.
 
+    A folder may have dots in its name, masks.v1; a name that ends like another format, .mov or .png, is refused.
     size: (height, width), or None to learn it from the first mask. fps: frames/s, or None for 25.
     force: replace what is there. has_variable_rate: store the frames' times (.avi cannot, and says so).
     Raises SinkError where the output exists, or cannot be written.
     """
     target = Path(path)
-    if target.suffix and not target.is_dir():
+    ending = target.suffix.lower()
+    if not target.is_dir() and (ending in MASK_CODECS or ending in OTHER_FORMATS):
         return VideoSink(
             target,
             size,
@@ -127,9 +137,10 @@ class VideoSink:
         if path.suffix.lower() not in codecs:
             raise SinkError(
                 f"{path} has no known video format: '{path.suffix}'. Known endings: {', '.join(codecs)}."
+                + (" Masks also go to a folder of PNG files: any other name." if draw is None else "")
             )
         if path.exists() and (path.is_dir() or not force):
-            raise _exists(path)
+            raise _exists(path, force=force)
         _require_writable(path)
         self._path, self._codec = path, codecs[path.suffix.lower()]
         self._fps, self._draw, self._force = fps or DEFAULT_FPS, draw, force
@@ -193,7 +204,7 @@ class VideoSink:
             return
         if self._path.exists() and not self._force:  # it appeared meanwhile
             writer.discard()
-            raise _exists(self._path)
+            raise _exists(self._path, force=False)
         writer.finish()
         logger.info("wrote %s", self._path)
 
@@ -220,7 +231,7 @@ class MaskFolder:
     def __init__(self, folder: Path, *, force: bool = False) -> None:
         """Replaces an empty folder always, and with `force` one that holds nothing but such masks."""
         if folder.exists() and not (folder.is_dir() and _is_replaceable(folder, force=force)):
-            raise _exists(folder)
+            raise _exists(folder, force=force, is_folder=True)
         _require_writable(folder)
         self._folder, self._force, self._frames = folder, force, 0
         self._partial = Partial(folder, "folder")
@@ -253,7 +264,7 @@ class MaskFolder:
             return
         if self._folder.exists() and not _is_replaceable(self._folder, force=self._force):
             self.discard()
-            raise _exists(self._folder)
+            raise _exists(self._folder, force=self._force, is_folder=True)
         if self._frames == 0:
             self.discard()
             logger.warning("no frame came: %s was not written", self._folder)
@@ -281,18 +292,32 @@ class MaskFolder:
 
 def _is_replaceable(folder: Path, *, force: bool) -> bool:
     names = [entry.name for entry in folder.iterdir()]
-    return not names or (
-        force and all(len(name) == 10 and name[:6].isdecimal() and name[6:] == ".png" for name in names)
-    )
+    return not names or (force and not any(map(_is_foreign, names)))
 
 
-def _exists(path: Path) -> SinkError:
-    if path.is_dir():
+def _is_foreign(name: str) -> bool:
+    return not (len(name) == 10 and name[:6].isdecimal() and name[6:] == ".png")
+
+
+def _exists(path: Path, *, force: bool, is_folder: bool = False) -> SinkError:
+    """Why `path` is not replaced. is_folder: whether a folder of masks is to be written."""
+    if not path.is_dir():
+        repair = "or replace it with --force"
+        if is_folder:
+            repair = "or remove that file: a folder of masks never replaces one"
+        return SinkError(f"{path} exists already. Choose another name, {repair}.")
+    if not is_folder:
+        return SinkError(f"{path} exists already and is a folder, which no video replaces. Name a file.")
+    foreign = sorted(filter(_is_foreign, (entry.name for entry in path.iterdir())))
+    if foreign:
         return SinkError(
-            f"{path} exists already and is a folder. Choose another name (with --force a folder is replaced "
-            "only where it holds nothing but masks, 000000.png and so on)."
+            f"{path} exists already and holds other things than masks, '{foreign[0]}' first: it is not "
+            "replaced, with --force neither. Choose another name."
         )
-    return SinkError(f"{path} exists already. Choose another name, or replace it with --force.")
+    assert not force
+    return SinkError(
+        f"{path} exists already and holds masks. Choose another name, or replace it with --force."
+    )
 
 
 def _require_writable(path: Path) -> None:

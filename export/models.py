@@ -185,7 +185,7 @@ class ModelRequest:
     @property
     def brings_flow(self) -> bool:
         """Whether `flow` is a file."""
-        return self.flow.endswith(".onnx")
+        return self.flow.lower().endswith(".onnx")
 
     @property
     def sidecar(self) -> FlowSidecar:

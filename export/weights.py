@@ -121,7 +121,7 @@ def weights_description(file: Path) -> dict[str, Any]:
 
     Raises WeightsError where the header is damaged.
     """
-    if file.suffix == ".onnx":
+    if file.suffix.lower() == ".onnx":
         return {}
     with _opened(file) as weights:
         text = (weights.metadata() or {}).get(METADATA_KEY, "{}")
@@ -206,7 +206,7 @@ def load_weights(module: nn.Module, file: Path, part: str = "") -> None:
     finite; for a network of another width it says which width the file has.
     """
     expected = weights_of(module)
-    if file.suffix == ".onnx":
+    if file.suffix.lower() == ".onnx":
         found = _initializers(file)
         _check_names(expected, {name: tuple(tensor.shape) for name, tensor in found.items()}, file)
         loaded = {name: found[name] for name in expected}

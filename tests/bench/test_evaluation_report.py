@@ -69,5 +69,5 @@ def test_a_report_is_not_replaced_without_force(tmp_path):
 
 
 def test_a_folder_is_no_report_even_by_force(tmp_path):
-    with pytest.raises(SinkError, match="exists already"):
+    with pytest.raises(SinkError, match=r"is a folder.*report\.html"):
         Report(tmp_path, force=True)

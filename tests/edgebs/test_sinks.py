@@ -150,9 +150,35 @@ def test_an_existing_mask_folder_is_kept_unless_forced(tmp_path):
 def test_a_folder_with_anything_else_in_it_is_not_replaced_even_when_forced(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").touch()
-    with pytest.raises(SinkError, match="holds nothing but masks"):
+    with pytest.raises(SinkError, match=r"'thesis\.tex'.*--force neither"):
         open_mask_sink(tmp_path / "home", SIZE, 25, force=True)
     assert (tmp_path / "home" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("name", ["masks.v1", "2026.11.25", "cam.192.168.0.1", ".masks", "a.b c"])
+def test_a_folder_may_have_dots_in_its_name(tmp_path, name):
+    write_all(open_mask_sink(tmp_path / name, SIZE, 25), blob_masks(2))
+    assert sorted(file.name for file in (tmp_path / name).iterdir()) == ["000000.png", "000001.png"]
+
+
+@pytest.mark.parametrize("name", ["m.mov", "m.WEBM", "m.png", "m.tiff", "m.npz"])
+def test_a_name_of_another_format_is_refused_with_those_that_are_written(tmp_path, name):
+    with pytest.raises(SinkError, match=r"Known endings: \.mkv, \.avi, \.mp4\. Masks also go to a folder"):
+        open_mask_sink(tmp_path / name, SIZE, 25)
+    (tmp_path / name).mkdir()
+    open_mask_sink(tmp_path / name, SIZE, 25).discard()
+
+
+def test_force_is_asked_for_only_where_it_helps(tmp_path):
+    (tmp_path / "masks.v1").touch()
+    (tmp_path / "folder.mkv").mkdir()
+    for is_forced in (False, True):
+        with pytest.raises(SinkError, match="remove that file") as error:
+            open_mask_sink(tmp_path / "masks.v1", SIZE, 25, force=is_forced)
+        assert "--force" not in str(error.value)
+        with pytest.raises(SinkError, match="no video replaces") as error:
+            open_overlay_sink(tmp_path / "folder.mkv", SIZE, 25, force=is_forced)
+        assert "--force" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["m.mkv", "masks"])

@@ -325,6 +325,29 @@ def test_a_camera_that_accepts_and_says_nothing_times_out(scheme):
     assert "secret" not in str(error.value)
 
 
+class MotionJpegCamera(http.server.BaseHTTPRequestHandler):
+    """Sends ten pictures as an IP camera does; then, by its path, hangs up, stalls, or sends others."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        jpeg = cv2.imencode(".jpg", picture(90))[1].tobytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(10):
+            if self.path == "/resize" and number == 6:
+                jpeg = cv2.imencode(".jpg", picture(90, (32, 48)))[1].tobytes()
+            head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+            is_cut = self.path == "/cut" and number == 4
+            self.wfile.write(head + (jpeg[:-200] + bytes(200) if is_cut else jpeg) + b"\r\n")
+            time.sleep(1.0 if self.path == "/slow" and 3 <= number < 6 else 0.01)
+        if self.path == "/stall":
+            self.server.is_stalled.set()
+            self.server.gave_up = not self.server.released.wait(WATCHDOG_S)
+
+
 @pytest.fixture
 def motion_jpeg_camera() -> Iterator[http.server.ThreadingHTTPServer]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), MotionJpegCamera)
