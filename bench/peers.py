@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgebs.errors import EdgebsError
+from edgebs.errors import OptionError
 from edgebs.tensors import Array, Frame
 
 FOREGROUND = 255
@@ -43,7 +43,7 @@ class Peer:
     def __init__(self, kind: str) -> None:
         """kind: one of `PEERS`. Raises EdgebsError for another."""
         if kind not in PEERS:
-            raise EdgebsError(f"unknown peer '{kind}'; known: {', '.join(PEERS)}.")
+            raise OptionError(f"unknown peer '{kind}'; known: {', '.join(PEERS)}.")
         self.name = kind
         self._kind = PEERS[kind]
         self.reset()

@@ -126,7 +126,7 @@ def _document(folder: Path) -> dict[str, Any]:
             f"{folder} is no calibration set: there is no {FACTS} in it. "
             f"Make one with: edgebs calibrate VIDEO --out {_free_name(folder)}"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CalibrationError(f"{folder / FACTS} cannot be read ({error}). {_again(folder)}") from error
     if not isinstance(document, dict):
         raise CalibrationError(f"{folder / FACTS} is damaged: not an object. {_again(folder)}")

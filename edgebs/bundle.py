@@ -96,7 +96,7 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(
             f"{path} is not a bundle: it has no {MANIFEST}. Make one with: edgebs export"
         ) from cause
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, RecursionError) as cause:
         raise BundleError(f"{file} cannot be read: {cause}. Export the bundle again.") from cause
     if not isinstance(data, dict):
         raise BundleError(f"{file} must hold a JSON object. Export the bundle again.")

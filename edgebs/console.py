@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,11 +12,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgebs.addresses import without_secrets
-from edgebs.errors import EdgebsError
+from edgebs.errors import EdgebsError, OptionError
 from edgebs.printable import json_text, make_printable
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+_CONTROL = re.compile(
+    r"\n(?!  - )|[^\S \n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def prepare_streams() -> None:
@@ -60,14 +66,16 @@ def note(text: str) -> None:
 
 @contextmanager
 def errors_in_one_line(speaker: str = "") -> Iterator[None]:
-    """End the program with one line on stderr and exit code 1 where an expected error arrives.
+    """End the program with one line on stderr for an expected error: exit code 1, or 2 for wrong usage.
 
     speaker: what the line begins with, "edgebs: ".
     """
+    code = 1
     try:
         yield
     except EdgebsError as error:
         reason = str(error)
+        code = 2 if isinstance(error, OptionError) else 1
     except OSError as error:
         # Whatever a library could not read or write and no function of ours foresaw.
         where = f"{error.filename}: " if error.filename else ""
@@ -80,8 +88,13 @@ def errors_in_one_line(speaker: str = "") -> Iterator[None]:
         )
     else:
         return
-    note(f"{speaker}error: {reason}")
-    sys.exit(1)
+    note(f"{speaker}error: {_in_one_line(reason)}")
+    sys.exit(code)
+
+
+def _in_one_line(reason: str) -> str:
+    """The message with the control characters of file names escaped; lists keep their lines."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], reason)
 
 
 def print_table(table: Table) -> None:

@@ -15,7 +15,7 @@ EdgebsError
 ├── WeightsError        weights do not fit the network, or are not finite
 ├── CalibrationError    a calibration set is missing, too small or damaged
 ├── ExportError         a network cannot be exported, built, or fails a check on the way
-│   └── OptionError     an option was given that the model or the target does not take: wrong usage
+│   └── OptionError     an option has a value that it cannot have: wrong usage, exit code 2
 ├── ParityError         a parity gate failed
 ├── StageError          a pipeline stage failed on one frame; carries `index` and `stage`
 └── CamerasFailed       some cameras of several failed; the others ran to their end
@@ -89,7 +89,7 @@ class ExportError(EdgebsError):
 
 
 class OptionError(ExportError):
-    """An option was given that does nothing for this model, flow or target; the command line exits with 2."""
+    """An option has a value that it cannot have, or does not go with another; exit code 2."""
 
 
 class ParityError(EdgebsError):

@@ -59,13 +59,15 @@ def load_background(path: Path, manifest: Manifest) -> dict[str, Array]:
         raise BundleError(
             f"no background at {path}. Run once with --background {path} to make it."
         ) from cause
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
+    except (OSError, ValueError, RecursionError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
         raise damaged(path, cause) from cause
     _require_same(path, facts, background_facts(manifest))
     return arrays
 
 
 def _arrays(path: Path) -> dict[str, Array]:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError("it is no file")
     with path.open("rb") as stream:  # np.load would leave the file of a damaged one open
         file = np.load(stream, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):

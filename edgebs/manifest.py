@@ -11,6 +11,11 @@ from edgebs.errors import BundleError
 from edgebs.tensors import TensorSpec
 
 FORMAT_VERSION = 1
+LONGEST_SIDE = 16_384
+"""Of a network's frame, in pixels."""
+MOST_CHANNELS = 4096
+"""Of a cue's background."""
+COMPUTE = ("f32", "bf16")
 CUE_KINDS = {"hop": 0, "hop-background": 8, "background-maps": 0, "background-image": 0}
 """Channels of the cue beside the flow: background (3), its spread, the scene's age, older background (3)."""
 
@@ -38,6 +43,10 @@ class NetworkFacts:
     parameters: int
     gflop: float
     """Per frame, a multiply-add counted as two."""
+
+    def __post_init__(self) -> None:
+        if self.compute not in COMPUTE:
+            raise ValueError(f"compute must be one of {', '.join(COMPUTE)}, got {self.compute!r}")
 
     def to_json(self) -> dict[str, Any]:
         """The form written into manifest.json."""
@@ -110,6 +119,8 @@ class CueSettings:
                 "without intervals, maps and references must be at least 1, "
                 f"got {self.maps}, {self.references}"
             )
+        if self.maps > MOST_CHANNELS:
+            raise ValueError(f"maps must be at most {MOST_CHANNELS}, got {self.maps}")
         if not all(0 <= seconds < math.inf for seconds in (self.spacing_s, self.refresh_s)):
             raise ValueError(
                 f"spacing_s and refresh_s must be seconds from 0, got {self.spacing_s}, {self.refresh_s}"
@@ -228,6 +239,8 @@ class Manifest:
     def __post_init__(self) -> None:
         if "segment" not in self.networks:
             raise ValueError("there is no network called segment")
+        if not all(1 <= side <= LONGEST_SIDE for side in self.size):
+            raise ValueError(f"size must be sides from 1 to {LONGEST_SIDE} pixels, got {self.size}")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold must be a probability from 0 to 1, got {self.threshold}")
         if self.networks.keys() - self.weights.keys():
@@ -300,7 +313,7 @@ class Manifest:
             )
         except KeyError as cause:
             raise BundleError(f"{where} lacks the key {cause}. Export the bundle again.") from cause
-        except (TypeError, ValueError, AttributeError) as cause:
+        except (TypeError, ValueError, AttributeError, OverflowError) as cause:
             raise BundleError(f"{where} is damaged: {cause}. Export the bundle again.") from cause
 
 

@@ -76,7 +76,7 @@ def open_mask_sink(
 ) -> Sink:
     """A sink for masks: a video for a path that ends in .mkv, .avi (lossless) or .mp4, else a PNG folder.
 
-    A folder may have dots in its name, masks.v1; a name that ends like another format, .mov or .png, is refused.
+    A folder may have dots in its name, masks.v1; an ending of another format, .mov or .png, is refused.
     size: (height, width), or None to learn it from the first mask. fps: frames/s, or None for 25.
     force: replace what is there. has_variable_rate: store the frames' times (.avi cannot, and says so).
     Raises SinkError where the output exists, or cannot be written.

@@ -84,7 +84,7 @@ def _open_stream(text: str, path: Path, *, loop: bool, fps: float | None, timeou
         return video_file(path, loop=loop, fps=fps)
     if path.is_fifo() or (path.is_char_device() and not re.fullmatch(r"/dev/video\d+", text)):
         return pipe(path, loop=loop, fps=fps)
-    is_live = text.isdecimal() or re.fullmatch(r"/dev/video\d+", text) or " ! " in text
+    is_live = re.fullmatch(r"(/dev/video)?\d{1,6}", text, re.ASCII) or " ! " in text
     if is_live and loop:
         raise SourceError(
             f"'{source_name(text)}' is live and cannot be repeated: give a file, or leave out the repeating."

@@ -81,7 +81,8 @@ def gstreamer(pipeline: str, *, timeout_s: float) -> Source:
     if not capture.is_open:
         raise SourceError(
             f"GStreamer cannot start '{source_name(pipeline)}'. It must end in `! videoconvert ! "
-            "video/x-raw,format=BGR ! appsink`; try it in gst-launch-1.0 with `fakesink` in place of `appsink`."
+            "video/x-raw,format=BGR ! appsink`; "
+            "try it in gst-launch-1.0 with `fakesink` in place of `appsink`."
         )
     return _captured(f"GStreamer pipeline '{source_name(pipeline)}'", capture, timeout_s)
 

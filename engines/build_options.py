@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from edgebs.device_options import DeviceOptions
-from edgebs.errors import ExportError
+from edgebs.errors import OptionError
 from engines.targets import Target
 
 
@@ -32,7 +32,7 @@ class BatchRange:
 
     def __post_init__(self) -> None:
         if not 1 <= self.smallest <= self.usual <= self.largest:
-            raise ExportError(
+            raise OptionError(
                 f"a batch range must grow from at least 1, got {self.smallest}, {self.usual}, "
                 f"{self.largest}. Name it like 1,4 (kernels chosen for the largest) or 1,2,4."
             )
@@ -41,7 +41,7 @@ class BatchRange:
     def from_numbers(cls, numbers: tuple[int, ...]) -> BatchRange:
         """From one number (one frame to that many), two (smallest, largest) or three. Raises ExportError."""
         if len(numbers) not in (1, 2, 3):
-            raise ExportError(f"a batch range is one to three numbers, got {len(numbers)}. Name it like 1,4.")
+            raise OptionError(f"a batch range is one to three numbers, got {len(numbers)}. Name it like 1,4.")
         if len(numbers) == 3:
             return cls(*numbers)
         return cls(1 if len(numbers) == 1 else numbers[0], numbers[-1], numbers[-1])
@@ -72,12 +72,12 @@ class BuildOptions:
         if target.module != "tensorrt_rtx":
             return
         if self.version_compatible is not None:
-            raise ExportError(
+            raise OptionError(
                 f"target {target.value} cannot be version-compatible: plans of TensorRT-RTX load in the "
                 "release that built them alone. Leave --version-compatible out, or build with --target gpu."
             )
         if self.dla_core is not None:
-            raise ExportError(
+            raise OptionError(
                 f"target {target.value} has no DLA: it is a part of Jetson's AGX Orin, Orin NX and Xavier. "
                 "Leave --dla-core out, or build on the Jetson with --target gpu."
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from edgebs.errors import ExportError
+from edgebs.errors import OptionError
 
 
 class Target(Enum):
@@ -81,4 +81,4 @@ def target_named(name: str) -> Target:
         return Target(name)
     except ValueError as error:
         known = ", ".join(target.value for target in Target)
-        raise ExportError(f"unknown target '{name}'; known: {known}") from error
+        raise OptionError(f"unknown target '{name}'; known: {known}") from error

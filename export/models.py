@@ -83,7 +83,7 @@ class ModelRequest:
         _require_known("norm", self.norm or NORMS[0], NORMS)
         _require_known("warp", self.warp or WARPS[0], WARPS)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ExportError(f"--threshold must be a probability from 0 to 1, got {self.threshold}.")
+            raise OptionError(f"--threshold must be a probability from 0 to 1, got {self.threshold}.")
         if self.weights == SHIPPED_WEIGHTS and not weights_file(WEIGHTS_PREFIX + self.model).is_file():
             raise ExportError(
                 f"no weights are shipped for '{self.model}'. Name a .safetensors file, or use random."
@@ -105,13 +105,13 @@ class ModelRequest:
         try:
             _ = self.cue
         except ValueError as cause:
-            raise ExportError(f"{cause}. Correct the option of that name.") from cause
+            raise OptionError(f"{cause}. Correct the option of that name.") from cause
 
     def _require_size(self) -> None:
         (height, width), multiple = self.size, self.facts.side_multiple
         if any(side < multiple or side % multiple for side in self.size):
             fits = "x".join(str(max(round(side / multiple), 1) * multiple) for side in (width, height))
-            raise ExportError(
+            raise OptionError(
                 f"{self.model} cannot take frames of {width}x{height} (width x height): both sides must be "
                 f"multiples of {multiple}, such as {fits}."
             )
@@ -129,7 +129,7 @@ class ModelRequest:
         elif self.flow_sidecar is not None:
             raise OptionError(f"--flow-sidecar {self.flow_sidecar} goes with --flow FILE.onnx.")
         elif flows and self.flow not in flows:
-            raise ExportError(
+            raise OptionError(
                 f"{self.model} takes the flow of {', '.join(flows)} or of an .onnx file, not that of "
                 f"'{self.flow}'. Choose one of them for --flow."
             )
@@ -169,7 +169,7 @@ class ModelRequest:
         if self.dis_preset and self.flow != "dis":
             raise OptionError(f"--dis-preset is for --flow dis, not {self.flow}: leave --dis-preset out.")
         if self.intervals is not None and len(set(self.intervals)) < len(self.intervals):
-            raise ExportError(f"--intervals {_spoken(self.intervals)} names one twice: each must differ.")
+            raise OptionError(f"--intervals {_spoken(self.intervals)} names one twice: each must differ.")
 
     @property
     def facts(self) -> ModelFacts:
@@ -278,7 +278,7 @@ class ModelRequest:
         for name, value in self.given_cue.items():
             if name in trained and trained[name] != value and (name != "preset" or self.flow == "dis"):
                 option = _option(name)
-                raise ExportError(
+                raise OptionError(
                     f"{option} {_spoken(value)} contradicts the weights {self.weights_origin}, which were "
                     f"trained with {_spoken(trained[name])}. Leave {option} out, or train weights for it."
                 )
@@ -300,7 +300,7 @@ class ModelRequest:
 
 def _require_known(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
-        raise ExportError(f"unknown {kind} '{name}'; known: {', '.join(known)}")
+        raise OptionError(f"unknown {kind} '{name}'; known: {', '.join(known)}")
 
 
 def _takers(option: str) -> list[str]:

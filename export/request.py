@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from calib.stored_set import FACTS
-from edgebs.errors import CalibrationError, ExportError, OptionError
+from edgebs.errors import CalibrationError, OptionError
 from edgebs.manifest import CleanupSettings
 from engines.build_options import BuildOptions
 from engines.targets import target_named
@@ -56,9 +56,9 @@ class ExportRequest:
         unknown = sorted(wanted - {*PRECISIONS, AUTO})
         if unknown or not self.precisions:
             known = ", ".join((*PRECISIONS, AUTO))
-            raise ExportError(f"unknown precision '{', '.join(unknown)}'; known: {known}")
+            raise OptionError(f"unknown precision '{', '.join(unknown)}'; known: {known}")
         if self.flow_precision and AUTO in wanted:
-            raise ExportError(
+            raise OptionError(
                 "precision auto chooses that of the flow network too: leave --flow-precision out."
             )
         if self.flow_precision and "cue" not in self.model.network_names:

@@ -76,7 +76,7 @@ def read_sidecar(network: Path, sidecar: Path | None = None) -> FlowSidecar:
             f"no sidecar at {file}: {network.name} does not say which colours and values it takes. Write one "
             f"like {EXAMPLE} (docs/bring-your-own-flow.md), or name another with --flow-sidecar."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ExportError(f"{file} cannot be read as JSON: {error}. Write it like {EXAMPLE}") from error
     return sidecar_from_json(data, str(file), network.stem)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgebs.cli.parsing import given, refuse_given
+from edgebs.cli.parsing import MOST, given, refuse_given
 from edgebs.device_options import DeviceOptions, Graphs
 
 PANEL = "Bundles of TensorRT plans"
@@ -19,7 +19,7 @@ Command = Callable[..., None]
 
 def _device_options(
     device: Annotated[
-        int, typer.Option(min=0, help="Position of the GPU, as CUDA counts.", rich_help_panel=PANEL)
+        int, typer.Option(min=0, max=MOST, help="Position of the GPU, as CUDA counts.", rich_help_panel=PANEL)
     ] = 0,
     no_overlap: Annotated[
         bool,

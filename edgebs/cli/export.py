@@ -23,7 +23,7 @@ from edgebs.cli.options import (
     ValueRange,
     Width,
 )
-from edgebs.cli.parsing import counts_of, finite, intervals_of, options_refused, range_of, size_of, words_of
+from edgebs.cli.parsing import MOST, counts_of, finite, intervals_of, range_of, size_of, words_of
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.extras import require_export
 
@@ -118,11 +118,15 @@ def export(
     ] = None,
     speck_px: Annotated[
         int | None,
-        typer.Option(min=0, help="Foreground of fewer camera pixels is removed; default as shipped, or 0."),
+        typer.Option(
+            min=0, max=MOST, help="Foreground of fewer camera pixels is removed; default as shipped, or 0."
+        ),
     ] = None,
     hole_px: Annotated[
         int | None,
-        typer.Option(min=0, help="A hole of fewer camera pixels is filled; default as shipped, or 0."),
+        typer.Option(
+            min=0, max=MOST, help="A hole of fewer camera pixels is filled; default as shipped, or 0."
+        ),
     ] = None,
     dis_preset: DisPreset = "",
     warp: Annotated[
@@ -136,16 +140,19 @@ def export(
     ] = "",
     workspace_mb: Annotated[
         int | None,
-        typer.Option(min=1, help="Plans: scratch memory in MB; default half of what the weights leave free."),
+        typer.Option(
+            min=1, max=MOST, help="Plans: scratch memory in MB; default half of what the weights leave free."
+        ),
     ] = None,
     dla_core: Annotated[
-        int | None, typer.Option(min=0, help="Plans: a Jetson's deep learning accelerator, by number.")
+        int | None,
+        typer.Option(min=0, max=MOST, help="Plans: a Jetson's deep learning accelerator, by number."),
     ] = None,
     version_compatible: Annotated[
         Lean | None,
         typer.Option(help="Plans: later TensorRT loads them, by a runtime inside them or outside."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of random weights.")] = 0,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -156,48 +163,47 @@ def export(
     from export.models import MODELS_OWN, ModelRequest
     from export.request import ExportRequest
 
-    with options_refused():
-        request = ExportRequest(
-            model=ModelRequest(
-                model=model,
-                weights=weights,
-                flow=flow,
-                flow_sidecar=flow_sidecar,
-                flow_weights=flow_weights,
-                seed=seed,
-                width=width,
-                depth=depth,
-                norm=norm,
-                warp=warp,
-                size=size_of(size) if size else MODELS_OWN,
-                intervals=intervals_of(intervals),
-                max_magnitude=max_magnitude,
-                nominal_fps=nominal_fps,
-                references=references,
-                maps=maps,
-                refresh_s=refresh,
-                dis_preset=dis_preset,
-                threshold=threshold,
-            ),
-            target=target,
-            precisions=words_of(precision),
-            flow_precision=flow_precision,
-            out=out,
-            calibration=calib,
-            source=source,
-            data=data,
-            value_range=range_of(value_range, has_pictures=source is not None or data is not None),
-            speck_px=speck_px,
-            hole_px=hole_px,
-            compute=compute.value,
-            build=BuildOptions(
-                batch=BatchRange.from_numbers(counts_of(batch, "--batch")) if batch else None,
-                workspace_bytes=None if workspace_mb is None else workspace_mb * 1_000_000,
-                dla_core=dla_core,
-                version_compatible=LeanRuntime(version_compatible.value) if version_compatible else None,
-            ),
-            force=force,
-        )
+    request = ExportRequest(
+        model=ModelRequest(
+            model=model,
+            weights=weights,
+            flow=flow,
+            flow_sidecar=flow_sidecar,
+            flow_weights=flow_weights,
+            seed=seed,
+            width=width,
+            depth=depth,
+            norm=norm,
+            warp=warp,
+            size=size_of(size) if size else MODELS_OWN,
+            intervals=intervals_of(intervals),
+            max_magnitude=max_magnitude,
+            nominal_fps=nominal_fps,
+            references=references,
+            maps=maps,
+            refresh_s=refresh,
+            dis_preset=dis_preset,
+            threshold=threshold,
+        ),
+        target=target,
+        precisions=words_of(precision),
+        flow_precision=flow_precision,
+        out=out,
+        calibration=calib,
+        source=source,
+        data=data,
+        value_range=range_of(value_range, has_pictures=source is not None or data is not None),
+        speck_px=speck_px,
+        hole_px=hole_px,
+        compute=compute.value,
+        build=BuildOptions(
+            batch=BatchRange.from_numbers(counts_of(batch, "--batch")) if batch else None,
+            workspace_bytes=None if workspace_mb is None else workspace_mb * 1_000_000,
+            dla_core=dla_core,
+            version_compatible=LeanRuntime(version_compatible.value) if version_compatible else None,
+        ),
+        force=force,
+    )
     bundles = export_bundles(request, say=note, bar=progress_bar)
     if json:
         print_json({"bundles": [{"path": str(b.path), **b.manifest.to_json()} for b in bundles]})

@@ -11,7 +11,7 @@ import typer
 
 from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, ValueRange
-from edgebs.cli.parsing import range_of, words_of
+from edgebs.cli.parsing import MOST_FRAMES, range_of, words_of
 from edgebs.console import print_json, print_line, print_table, progress_bar
 from edgebs.device_options import DeviceOptions
 from edgebs.extras import require_export, require_opencv
@@ -46,8 +46,12 @@ def bench(
     fps: Annotated[bool, typer.Option("--fps", help="Measure speed, camera to mask.")] = False,
     source: Annotated[str | None, typer.Option(help="Video; default a rendered street, 640x360.")] = None,
     value_range: ValueRange = "",
-    frames: Annotated[int, typer.Option(min=5, help="Counted frames per bundle and mode.")] = 300,
-    repeats: Annotated[int, typer.Option(min=1, help="Interleaved repeats; the median counts.")] = 5,
+    frames: Annotated[
+        int, typer.Option(min=5, max=MOST_FRAMES, help="Counted frames per bundle and mode.")
+    ] = 300,
+    repeats: Annotated[
+        int, typer.Option(min=1, max=MOST_FRAMES, help="Interleaved repeats; the median counts.")
+    ] = 5,
     baseline: Annotated[Baseline, typer.Option(help="Run the networks in PyTorch beside.")] = Baseline.TORCH,
     threads: Threads = 0,
     cleanup: Cleanup = True,
@@ -97,7 +101,7 @@ def parity(
     source: Annotated[str | None, typer.Option(help="Video; default a rendered street.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
     value_range: ValueRange = "",
-    frames: Annotated[int, typer.Option(min=1, help="Frames of the video.")] = 24,
+    frames: Annotated[int, typer.Option(min=1, max=MOST_FRAMES, help="Frames of the video.")] = 24,
     json: Json = False,
 ) -> None:
     """Prove a bundle against its PyTorch FP32 networks; exit code 1 when its gate fails."""

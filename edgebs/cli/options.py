@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.parsing import finite
+from edgebs.cli.parsing import MOST_FRAMES, finite, positive
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 Threads = Annotated[
-    int, typer.Option(min=0, help="CPU threads per engine; 0 uses every core, or all but the flow's.")
+    int,
+    typer.Option(min=0, max=1024, help="CPU threads per engine; 0 uses every core, or all but the flow's."),
 ]
 Threshold = Annotated[
     float | None,
@@ -26,12 +27,14 @@ Intervals = Annotated[
 MaxMagnitude = Annotated[
     float | None,
     typer.Option(
-        callback=finite, help="Pixels of flow that saturate the cue; default the weights' own, or 20."
+        callback=positive, help="Pixels of flow that saturate the cue; default the weights' own, or 20."
     ),
 ]
 NominalFps = Annotated[
     float | None,
-    typer.Option(callback=finite, help="Frames/s that the intervals mean; default the weights' own, or 25."),
+    typer.Option(
+        callback=positive, help="Frames/s that the intervals mean; default the weights' own, or 25."
+    ),
 ]
 DisPreset = Annotated[
     str, typer.Option(help="ultrafast, fast, medium or fine; default the weights' own, or the model's.")
@@ -46,10 +49,11 @@ ValueRange = Annotated[
 ]
 Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT of the networks, in pixels; default the model's own.")]
 Width = Annotated[
-    int | None, typer.Option(min=1, help="Channels of the first stage; default the weights' own, or 64.")
+    int | None,
+    typer.Option(min=1, max=4096, help="Channels of the first stage; default the weights' own, or 64."),
 ]
 Depth = Annotated[
-    int | None, typer.Option(min=1, help="Poolings of bmn-bsn; default the weights' own, or 4.")
+    int | None, typer.Option(min=1, max=12, help="Poolings of bmn-bsn; default the weights' own, or 4.")
 ]
 Norm = Annotated[
     str,
@@ -59,10 +63,15 @@ Norm = Annotated[
 ]
 References = Annotated[
     int | None,
-    typer.Option(min=1, help="Frames that the background is made of; default the weights', or the paper's."),
+    typer.Option(
+        min=1,
+        max=MOST_FRAMES,
+        help="Frames that the background is made of; default the weights', or the paper's.",
+    ),
 ]
 Maps = Annotated[
-    int | None, typer.Option(min=1, help="Background maps of bmn-bsn; default the weights' own, or 12.")
+    int | None,
+    typer.Option(min=1, max=4096, help="Background maps of bmn-bsn; default the weights' own, or 12."),
 ]
 Cleanup = Annotated[
     bool,

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import typer
+
+MOST_FRAMES = 1_000_000
+"""Of an interval, and of a run that is kept in memory: beyond, a typing error is more likely."""
+MOST = 2**31 - 1
+"""Of every other whole number: what libraries below take."""
+LONGEST_SIDE = 16_384
+"""Of a frame, in pixels."""
 
 
 def finite(value: float | None) -> float | None:
@@ -16,21 +22,30 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def positive(value: float | None) -> float | None:
+    """Of options that are real numbers above 0."""
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"expected a number above 0, got {value:g}")
+    return value
+
+
 def words_of(text: str) -> tuple[str, ...]:
-    """What stands between commas."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+    """What stands between commas, each word once."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 def counts_of(text: str, option: str) -> tuple[int, ...]:
     """Whole numbers of at least 1 between commas."""
     try:
-        counts = tuple(int(word) for word in words_of(text))
+        counts = tuple(int(word) for word in text.split(",") if word.strip())
     except ValueError as cause:
         raise typer.BadParameter(
             f"expected whole numbers like 1,5,10, got {text!r}", param_hint=option
         ) from cause
-    if not counts or min(counts) < 1:
-        raise typer.BadParameter(f"expected frame counts of at least 1, got {text!r}", param_hint=option)
+    if not counts or min(counts) < 1 or max(counts) > MOST_FRAMES:
+        raise typer.BadParameter(
+            f"expected frame counts of at least 1, at most {MOST_FRAMES}, got {text!r:.60}", param_hint=option
+        )
     return counts
 
 
@@ -42,13 +57,14 @@ def intervals_of(text: str | None) -> tuple[int, ...] | None:
 def size_of(text: str, option: str = "--size") -> tuple[int, int]:
     """(height, width) of WIDTHxHEIGHT."""
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise typer.BadParameter(f"expected WIDTHxHEIGHT like 256x256, got {text!r}", param_hint=option)
-    if max(len(width), len(height)) > 6 or min(int(height), int(width)) < 1:
+    sides = [int(side) for side in (height, width) if side.isdecimal() and len(side) < 10]
+    if len(sides) != 2 or not all(1 <= side <= LONGEST_SIDE for side in sides):
         raise typer.BadParameter(
-            f"both sides must be pixels from 1 to 999999, got {text!r}", param_hint=option
+            f"expected WIDTHxHEIGHT like 256x256, both sides must be pixels from 1 to {LONGEST_SIDE}, "
+            f"got {text!r:.60}",
+            param_hint=option,
         )
-    return int(height), int(width)
+    return sides[0], sides[1]
 
 
 def range_of(text: str, *, has_pictures: bool = True) -> tuple[float, float] | None:
@@ -71,7 +87,7 @@ def range_of(text: str, *, has_pictures: bool = True) -> tuple[float, float] | N
 def fold_of(text: str) -> tuple[int, int] | None:
     """(K, N) of K/N; None of nothing."""
     k, _, n = text.partition("/")
-    if text and not (k.isdecimal() and n.isdecimal()):
+    if text and not (k.isdecimal() and n.isdecimal() and len(text) < 10):
         raise typer.BadParameter(f"expected K/N like 1/3, got {text!r}", param_hint="--fold")
     return (int(k), int(n)) if text else None
 
@@ -80,17 +96,6 @@ def given(context: typer.Context, names: Iterable[str]) -> tuple[str, ...]:
     """Those of the parameters `names` that were typed."""
     sources = {name: context.get_parameter_source(name) for name in names}
     return tuple(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
-
-
-@contextmanager
-def options_refused() -> Iterator[None]:
-    """What a model does not take is wrong usage: exit code 2 instead of 1."""
-    from edgebs.errors import OptionError
-
-    try:
-        yield
-    except OptionError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:

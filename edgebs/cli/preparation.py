@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgebs.cli.options import Force, Json, ValueRange
-from edgebs.cli.parsing import counts_of, finite, range_of, refuse_given
+from edgebs.cli.parsing import MOST_FRAMES, counts_of, positive, range_of, refuse_given
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.extras import require_export, require_opencv
 
@@ -55,10 +55,12 @@ def import_weights(
 def calibrate(
     sources: Annotated[list[str], typer.Argument(help="Videos or image folders of your own scene.")],
     out: Annotated[Path, typer.Option(help="Folder of the new calibration set.")],
-    frames: Annotated[int, typer.Option(min=1, help="Frames to choose over all sources.")] = 300,
+    frames: Annotated[
+        int, typer.Option(min=1, max=MOST_FRAMES, help="Frames to choose over all sources.")
+    ] = 300,
     intervals: Annotated[str, typer.Option(help="Frames back that the cue looks.")] = "1,5,10",
     nominal_fps: Annotated[
-        float, typer.Option(callback=finite, help="Frames/s that the intervals are meant for.")
+        float, typer.Option(callback=positive, help="Frames/s that the intervals are meant for.")
     ] = 25.0,
     value_range: ValueRange = "",
     force: Force = False,

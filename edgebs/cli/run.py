@@ -75,6 +75,8 @@ def run(
         refuse_given(context, ("together",), "there is one source")
     if together:
         refuse_given(context, ("background", "freeze_background"), "cameras run together keep no background")
+    if freeze_background and not background:
+        raise typer.BadParameter("needs --background FILE", param_hint="--freeze-background")
     ranges = _ranges(source, value_range or [])
     recordings = _recordings(source, ranges, mask, overlay, background, freeze_background)
     with progress_bar("running") as progress:

@@ -21,7 +21,7 @@ from edgebs.cli.options import (
     ValueRange,
     Width,
 )
-from edgebs.cli.parsing import fold_of, intervals_of, range_of, refuse_given, size_of
+from edgebs.cli.parsing import MOST, finite, fold_of, intervals_of, positive, range_of, refuse_given, size_of
 from edgebs.console import note, print_json, print_line, progress_bar
 from edgebs.extras import require_export
 
@@ -44,11 +44,17 @@ def train(
         typer.Argument(help="crossnet, edge, bmn-bsn, cdn-medal, or flow: the network of --flow net."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, weights, curves.")],
-    steps: Annotated[int, typer.Option(min=0, help="Steps of the whole run; 0 leaves it to --minutes.")] = 0,
-    minutes: Annotated[float, typer.Option(min=0, help="Minutes of the whole run; 0 for no limit.")] = 0.0,
-    batch: Annotated[int, typer.Option(min=2, help="Samples a step; batch norm needs 2.")] = 16,
-    lr: Annotated[float, typer.Option(help="Learning rate after the warm-up.")] = 2e-3,
-    warm_up: Annotated[int, typer.Option(min=0, help="Steps until the learning rate is reached.")] = 200,
+    steps: Annotated[
+        int, typer.Option(min=0, max=MOST, help="Steps of the whole run; 0 leaves it to --minutes.")
+    ] = 0,
+    minutes: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Minutes of the whole run; 0 for no limit.")
+    ] = 0.0,
+    batch: Annotated[int, typer.Option(min=2, max=MOST, help="Samples a step; batch norm needs 2.")] = 16,
+    lr: Annotated[float, typer.Option(callback=positive, help="Learning rate after the warm-up.")] = 2e-3,
+    warm_up: Annotated[
+        int, typer.Option(min=0, max=MOST, help="Steps until the learning rate is reached.")
+    ] = 200,
     loss: Annotated[
         str,
         typer.Option(help="bce-dice, outlines, cs-focal (the paper's) or cs-focal-published (its code's)."),
@@ -66,30 +72,48 @@ def train(
     references: References = None,
     maps: Maps = None,
     dis_preset: DisPreset = "",
-    overexposed: Annotated[float, typer.Option(help="Share of the scenes with too much light.")] = 0.3,
+    overexposed: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Share of the scenes with too much light.")
+    ] = 0.3,
     settled: Annotated[
-        float, typer.Option(help="Share of the scenes watched from little before somebody comes to stay.")
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            callback=finite,
+            help="Share of the scenes watched from little before somebody comes to stay.",
+        ),
     ] = 0.0,
     images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences to train on, at any depth.")] = None,
     mix: Annotated[str, typer.Option(help="With --data, like rendered=0.8,data=0.2; default halves.")] = "",
-    share: Annotated[float, typer.Option(help="Of each sequence's labelled frames; the paper: 0.05.")] = 1.0,
+    share: Annotated[
+        float, typer.Option(callback=positive, help="Of each sequence's labelled frames; the paper: 0.05.")
+    ] = 1.0,
     fold: Annotated[str, typer.Option(help="K/N: hold fold K of the sequences back to validate.")] = "",
     data_size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the data's cue, in pixels.")] = "256x256",
     value_range: ValueRange = "",
-    replay: Annotated[int, typer.Option(min=1, help="Uses of each rendered sample, far apart.")] = 1,
-    reservoir: Annotated[int, typer.Option(min=1, help="Samples held in memory for that.")] = 4096,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0 renders in this one.")] = 1,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of PyTorch; 0 for its choice.")] = 0,
+    replay: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Uses of each rendered sample, far apart.")
+    ] = 1,
+    reservoir: Annotated[int, typer.Option(min=1, max=MOST, help="Samples held in memory for that.")] = 4096,
+    workers: Annotated[
+        int, typer.Option(min=0, max=MOST, help="Processes that render; 0 renders in this one.")
+    ] = 1,
+    threads: Annotated[
+        int, typer.Option(min=0, max=MOST, help="CPU threads of PyTorch; 0 for its choice.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="bf16 (autocast) or fp32.")] = "bf16",
-    seed: Annotated[int, typer.Option(min=0, help="Of scenes, order and random weights.")] = 0,
-    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints.")] = 250,
-    save_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 5.0,
-    validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of scenes, order and random weights.")] = 0,
+    save_every: Annotated[int, typer.Option(min=0, max=MOST, help="Steps between checkpoints.")] = 250,
+    save_minutes: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Minutes between checkpoints.")
+    ] = 5.0,
+    validate_every: Annotated[int, typer.Option(min=1, max=MOST, help="Steps between validations.")] = 500,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the weights of every validated step.")] = False,
-    log_every: Annotated[int, typer.Option(min=1, help="Steps of one row of curves.csv.")] = 25,
-    validation: Annotated[int, typer.Option(min=1, help="Rendered sequences held back.")] = 64,
+    log_every: Annotated[int, typer.Option(min=1, max=MOST, help="Steps of one row of curves.csv.")] = 25,
+    validation: Annotated[int, typer.Option(min=1, max=MOST, help="Rendered sequences held back.")] = 64,
     augment: Annotated[bool, typer.Option(help="Mirror, and change colours where that is safe.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     force: Force = False,

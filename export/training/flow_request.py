@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, OptionError
 from export.models import RANDOM
 from export.training.feed import Feed
 from export.training.request import LoopOptions
@@ -39,8 +39,8 @@ class FlowTrainRequest:
 
         check_flow_size(self.size)
         if not self.gaps or min(self.gaps) < 1:
-            raise ExportError(f"--intervals must be frame counts of at least 1, got {self.gaps}.")
+            raise OptionError(f"--intervals must be frame counts of at least 1, got {self.gaps}.")
         if self.weights != RANDOM and not Path(self.weights).is_file():
             raise ExportError(f"no weights at {self.weights}. Name a .safetensors file, or use random.")
         if self.validation_sequences < 1:
-            raise ExportError(f"--validation must be at least 1, got {self.validation_sequences}.")
+            raise OptionError(f"--validation must be at least 1, got {self.validation_sequences}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.scored_sequence import OUTSIDE, UNKNOWN
-from edgebs.errors import ExportError
+from edgebs.errors import OptionError
 from edgebs.tensors import Array
 from export.training.workers import Render, Sample
 
@@ -114,5 +114,5 @@ def data_share(text: str) -> float:
             weights["data"] = float("nan")
     total = sum(weights.values())
     if len(weights) != 2 or not (0 < total < float("inf")) or min(weights.values()) < 0:
-        raise ExportError(f"--mix must be like rendered=0.8,data=0.2, got '{text}'.")
+        raise OptionError(f"--mix must be like rendered=0.8,data=0.2, got '{text}'.")
     return weights["data"] / total

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, OptionError
 from export.models import ModelRequest
 from export.training.feed import Feed
 from export.training.mixture import data_share
@@ -110,7 +110,7 @@ class TrainRequest:
         _require(0 <= self.overexposed <= 1, "--overexposed", self.overexposed, "from 0 to 1")
         _require(0 <= self.settled <= 1, "--settled", self.settled, "from 0 to 1")
         if self.settled and self.model.facts.cue["kind"] != "hop-background":
-            raise ExportError(f"{self.model.model} cannot tell who came to stay: leave --settled out.")
+            raise OptionError(f"{self.model.model} cannot tell who came to stay: leave --settled out.")
         _require(self.data is not None or not self.mix, "--mix", self.mix, "left out, or used with --data")
         _ = self.data_share
         if self.data is not None:
@@ -144,9 +144,9 @@ def _require_whole_frames(model: ModelRequest, size: tuple[int, int]) -> None:
     try:
         replace(model, size=size)
     except ExportError as cause:
-        raise ExportError(f"--data-size must suit the network where there is a --fold: {cause}") from cause
+        raise OptionError(f"--data-size must suit the network where there is a --fold: {cause}") from cause
 
 
 def _require(holds: bool, option: str, value: Any, wanted: str) -> None:
     if not holds:
-        raise ExportError(f"{option} must be {wanted}, got {value}.")
+        raise OptionError(f"{option} must be {wanted}, got {value}.")

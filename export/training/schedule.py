@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edgebs.errors import ExportError
+from edgebs.errors import OptionError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +23,11 @@ class Schedule:
     def __post_init__(self) -> None:
         """Raise ExportError for a run without an end, or numbers that are none."""
         if not math.isfinite(self.minutes):
-            raise ExportError(f"the minutes of a run are a number, got {self.minutes}: correct --minutes.")
+            raise OptionError(f"the minutes of a run are a number, got {self.minutes}: correct --minutes.")
         if self.steps <= 0 and self.minutes <= 0:
-            raise ExportError("this training would never end: give --steps, --minutes or both.")
+            raise OptionError("this training would never end: give --steps, --minutes or both.")
         if not (math.isfinite(self.peak) and self.peak > 0):
-            raise ExportError(f"the learning rate must be above 0, got {self.peak}: correct --lr.")
+            raise OptionError(f"the learning rate must be above 0, got {self.peak}: correct --lr.")
 
     def progress(self, step: int, elapsed_s: float) -> float:
         """Share of the run that is over, by whichever limit is nearer; 1 and more is the end."""

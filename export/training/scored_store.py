@@ -20,7 +20,7 @@ from edgebs.atomic import atomic_file, atomic_folder
 from edgebs.bit_depth import ValueRange
 from edgebs.cues import open_cue
 from edgebs.cues.background import SAMPLES, WINDOW_S
-from edgebs.errors import ExportError, SinkError, SourceError
+from edgebs.errors import ExportError, OptionError, SinkError, SourceError
 from edgebs.manifest import CueSettings
 from edgebs.preprocess import network_frame
 from edgebs.tensors import Array, Frame
@@ -52,9 +52,9 @@ class DataOptions:
     def __post_init__(self) -> None:
         """Raise ExportError naming the option that is out of range."""
         if not 0 < self.share <= 1:
-            raise ExportError(f"--share must be above 0 and at most 1, got {self.share:g}.")
+            raise OptionError(f"--share must be above 0 and at most 1, got {self.share:g}.")
         if self.fold is not None and not (self.fold[1] >= 2 and 1 <= self.fold[0] <= self.fold[1]):
-            raise ExportError(f"--fold must be like 1/3, K from 1 to N, got {self.fold[0]}/{self.fold[1]}.")
+            raise OptionError(f"--fold must be like 1/3, K from 1 to N, got {self.fold[0]}/{self.fold[1]}.")
 
 
 def split(options: DataOptions) -> tuple[list[ScoredSequence], list[ScoredSequence]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from edgebs.errors import ExportError
+from edgebs.errors import OptionError
 from export.bmnbsn import BmnBsnGraph
 from export.models import RANDOM
 from export.networks import build_networks
@@ -37,7 +37,7 @@ def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Tas
         return flow_task(request)
     if request.model.model not in TASKS:
         known = ", ".join((*TASKS, FLOW))
-        raise ExportError(f"'{request.model.model}' cannot be trained; what can: {known}.")
+        raise OptionError(f"'{request.model.model}' cannot be trained; what can: {known}.")
     return TASKS[request.model.model](request, bar)
 
 
@@ -45,9 +45,9 @@ def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
     """A segmenter that learns from frames beside the cue that OpenCV computes."""
     model = request.model
     if model.facts.trained_as and request.data is not None:
-        raise ExportError(f"{model.model} is trained on rendered scenes alone: leave --data out.")
+        raise OptionError(f"{model.model} is trained on rendered scenes alone: leave --data out.")
     if model.flow != "dis":
-        raise ExportError(f"training renders its cue with flow dis, not {model.flow}: leave --flow out.")
+        raise OptionError(f"training renders its cue with flow dis, not {model.flow}: leave --flow out.")
     # A cue of magnitudes alone stays true when the frame's colours change; one that holds colours does not.
     augment = flipped_and_tinted if model.cue.kind == "hop" else mirrored_only
     scenes = RenderedSequences(

@@ -22,32 +22,16 @@ def test_version(run):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("export", "resnet", "--out", "x"), "unknown model 'resnet'; known: crossnet"),
-        (("export", "crossnet", "--out", "x", "--flow", "raft"), "unknown flow 'raft'; known: dis, selflow"),
-        (("export", "crossnet", "--out", "x", "--target", "tpu"), "unknown target 'tpu'; known: cpu"),
-        (
-            ("export", "crossnet", "--out", "x", "--precision", "fp8"),
-            "unknown precision 'fp8'; known: fp32, fp16, int8",
-        ),
         (
             ("export", "crossnet", "--out", "x", "--precision", "int8"),
             "edgebs calibrate VIDEO --out calibration",
         ),
         (("export", "crossnet", "--out", "x", "--weights", "no.safetensors"), "no.safetensors"),
-        (("export", "crossnet", "--out", "x", "--size", "250x256"), "256"),
-        (("export", "crossnet", "--out", "x", "--norm", "group"), "group"),
-        (
-            ("export", "crossnet", "--out", "x", "--dis-preset", "slow"),
-            "unknown DIS preset 'slow'; known: ultrafast",
-        ),
-        (("export", "crossnet", "--out", "x", "--max-magnitude", "0"), "max_magnitude"),
         (("run", "no-bundle", "--source", "no-video.mp4"), "no-video.mp4"),
         (("inspect", "no-bundle"), "neither a bundle folder nor a shipped model"),
         (("parity", "no-bundle"), "neither a bundle folder nor a shipped model"),
         (("calibrate", "no-video.mp4", "--out", "x"), "no-video.mp4"),
-        (("calibrate", "x", "--out", "x", "--nominal-fps", "0"), "--nominal-fps must be a number above 0"),
         (("eval", "no-bundle", "--data", "."), "neither a bundle folder nor a shipped model"),
-        (("eval", ".", "--data", ".", "--against", "mog2,vibe"), "unknown peer 'vibe'; known: mog2, knn"),
         (("eval", ".", "--data", "nowhere"), "nowhere is no folder"),
         (("eval", ".", "--data", "."), "no scored sequence below ."),
     ],
@@ -79,6 +63,39 @@ def test_options_that_a_model_does_not_take_are_wrong_usage(run, tmp_path, optio
     code, out, err = run("export", *options, "--out", tmp_path)
     assert (code, out) == (2, "")
     assert said in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("export", "resnet", "--out", "x"), "unknown model 'resnet'; known: crossnet"),
+        (("export", "crossnet", "--out", "x", "--flow", "raft"), "unknown flow 'raft'; known: dis, selflow"),
+        (("export", "crossnet", "--out", "x", "--target", "tpu"), "unknown target 'tpu'; known: cpu"),
+        (
+            ("export", "crossnet", "--out", "x", "--precision", "fp8"),
+            "unknown precision 'fp8'; known: fp32, fp16, int8",
+        ),
+        (("export", "crossnet", "--out", "x", "--size", "250x256"), "256"),
+        (("export", "crossnet", "--out", "x", "--norm", "group"), "group"),
+        (
+            ("export", "crossnet", "--out", "x", "--dis-preset", "slow"),
+            "unknown DIS preset 'slow'; known: ultrafast",
+        ),
+        (("export", "crossnet", "--out", "x", "--max-magnitude", "0"), "above 0, got 0"),
+        (("calibrate", "x", "--out", "x", "--nominal-fps", "0"), "above 0, got 0"),
+        (("eval", ".", "--data", ".", "--against", "mog2,vibe"), "unknown peer 'vibe'; known: mog2, knn"),
+    ],
+)
+def test_an_option_that_cannot_have_its_value_is_named_with_exit_code_2(
+    run, tmp_path, monkeypatch, arguments, said
+):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments)
+    assert code == 2, err
+    assert said in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
