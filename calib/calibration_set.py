@@ -22,7 +22,7 @@ from edgebs.addresses import source_name
 from edgebs.atomic import atomic_folder
 from edgebs.bit_depth import ValueRange
 from edgebs.errors import CalibrationError
-from edgebs.sources import open_source
+from edgebs.sources import local_path, open_source
 from edgebs.version import __version__
 
 __all__ = ["CalibrationSample", "CalibrationSet", "load_calibration_set", "make_calibration_set"]
@@ -90,8 +90,9 @@ def make_calibration_set(
 
 def _recorded(source: str) -> Path:
     """The path of a source that can be read twice."""
-    path = Path(source)
-    if not path.exists() and ("://" in source or source.isdecimal() or " ! " in source):
+    path = local_path(source)
+    is_pipe = path.exists() and not (path.is_file() or path.is_dir())
+    if is_pipe or (not path.exists() and ("://" in source or source.isdecimal() or " ! " in source)):
         raise CalibrationError(
             f"{source_name(source)} is live, and calibration reads its sources twice. Record some minutes at "
             "different times of day first, as in: ffmpeg -i ADDRESS -c copy -t 600 morning.mkv"

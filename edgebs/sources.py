@@ -108,7 +108,12 @@ def local_path(text: str) -> Path:
     address = text.removeprefix("file://localhost" if text.startswith("file://localhost/") else "file://")
     plain = Path(address)
     # Such addresses used to be taken as they are: a file that has that very name comes first.
-    return plain if plain.exists() else Path(os.fsdecode(unquote_to_bytes(os.fsencode(address))))
+    if plain.exists():
+        return plain
+    name = os.fsdecode(unquote_to_bytes(os.fsencode(address)))
+    if "\0" in name:
+        raise SourceError(f"{text!r} is no file: a name holds no zero byte.")
+    return Path(name)
 
 
 def _neighbour(path: Path) -> str:

@@ -154,8 +154,14 @@ NAME_USES: Mapping[str, tuple[str, ...]] = {
 VIDEO = {"fifo", "socket", "zero-device", "proc", "percent", "scheme"}
 
 
-RIGHT = {("background", "broken-link"), ("background", "link-loop"), ("source", "picture")}
-"""Not bad: a new file is written there; FFmpeg reads a picture without an ending as a film of one frame."""
+RIGHT = {
+    ("background", "broken-link"),
+    ("background", "link-loop"),
+    ("source", "picture"),
+    ("source", "fifo"),
+}
+"""Not bad: a new file is written there; FFmpeg reads a picture without an ending as a film of one frame; a pipe
+is waited for."""
 
 
 def file_cases() -> Iterator[Case]:
