@@ -285,7 +285,7 @@ def test_a_folder_that_takes_nothing_is_done_without_and_holds_nothing_half_writ
     original = getattr(Path, call)
 
     def refused(path: Path, *arguments: Any, **named: Any) -> Any:
-        if folder in (path, path.parent):
+        if folder in (path, *path.parents):
             raise error
         return original(path, *arguments, **named)
 
