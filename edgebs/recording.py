@@ -224,22 +224,11 @@ class Recorder:
 
 
 def _sinks(recording: Recording, stream: Source, force: bool) -> Iterator[Sink]:
-    if recording.mask is not None:
-        yield open_mask_sink(
-            recording.mask,
-            stream.size,
-            stream.fps,
-            force=force,
-            has_variable_rate=stream.has_variable_rate,
-        )
-    if recording.overlay is not None:
-        yield open_overlay_sink(
-            recording.overlay,
-            stream.size,
-            stream.fps,
-            force=force,
-            has_variable_rate=stream.has_variable_rate,
-        )
+    for place, opened in ((recording.mask, open_mask_sink), (recording.overlay, open_overlay_sink)):
+        if place is not None:
+            yield opened(
+                place, stream.size, stream.fps, force=force, has_variable_rate=stream.has_variable_rate
+            )
 
 
 def _times_between(begin_s: float | None, end_s: float | None, count: int) -> list[float | None]:

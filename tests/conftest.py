@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import required_packages
+from programs import signals_that_reach_children
 
 required_packages.apply()
 
@@ -31,6 +32,12 @@ def _compiled_networks_outside_the_home_folder(tmp_path_factory):
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_reach_children():
+    with signals_that_reach_children():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -587,22 +587,13 @@ CALIBRATIONS: Mapping[str, Callable[[dict[str, Any], Path], object]] = {
 }
 
 
+EXPORT = ("export", "crossnet", "--weights", "random", "--width", "4", "--out", "{out}")
+
+
 def calibration_cases() -> Iterator[Case]:
     for number, (kind, edit) in enumerate(CALIBRATIONS.items()):
         name = file(f"calibration_{number}", calibration_with(edit))
-        words = (
-            "export",
-            "crossnet",
-            "--weights",
-            "random",
-            "--width",
-            "4",
-            "--precision",
-            "int8",
-            "--out",
-            "{out}",
-        )
-        yield Case(f"calibration set:{kind}", (*words, "--calib", f"{{{name}}}"))
+        yield Case(f"calibration set:{kind}", (*EXPORT, "--precision", "int8", "--calib", f"{{{name}}}"))
 
 
 # weights
@@ -623,19 +614,7 @@ def weights_cases() -> Iterator[Case]:
             words = ("export", "crossnet", "--weights", f"{{{name}}}", "--width", "4", "--out", "{out}")
             yield Case(f"weights{ending}:{kind}", words)
         name = file(f"flow_{number}.onnx", bytes_of(content))
-        words = (
-            "export",
-            "crossnet",
-            "--weights",
-            "random",
-            "--width",
-            "4",
-            "--flow",
-            f"{{{name}}}",
-            "--out",
-            "{out}",
-        )
-        yield Case(f"flow network:{kind}", words)
+        yield Case(f"flow network:{kind}", (*EXPORT, "--flow", f"{{{name}}}"))
 
 
 GROUPS = (

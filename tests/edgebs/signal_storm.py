@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from stalling_camera import stalling_camera  # noqa: E402
+from motion_jpeg import stalling_camera  # noqa: E402
+from programs import signals_that_reach_children  # noqa: E402
 from waiting import WATCHDOG_S  # noqa: E402
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -326,23 +326,6 @@ def prepared_world(folder: Path, *, with_plans: bool) -> Iterator[World]:
         yield World(folder, video, camera, plans)
 
 
-@contextmanager
-def default_signals() -> Iterator[None]:
-    """Children do not inherit that signals are ignored, as under nohup or in the background of a shell."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
-        if before[number] is signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def lengths(names: Sequence[str], world: World, folder: Path) -> dict[str, float]:
     """Seconds that each command takes undisturbed."""
     found = {}
@@ -373,7 +356,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="storm-"))).resolve()
         world = stack.enter_context(prepared_world(folder, with_plans="together-stalled" in names))
-        stack.enter_context(default_signals())
+        stack.enter_context(signals_that_reach_children())
         length_s = lengths(sorted(set(names)), world, folder)
         plan = [(chance.choice(names), chance.randrange(1 << 30)) for _ in range(options.runs)]
 

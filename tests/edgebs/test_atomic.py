@@ -1,11 +1,10 @@
 import errno
 import subprocess
 import sys
-import textwrap
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from programs import program
 
 from edgebs.atomic import Partial, atomic_file, atomic_folder
 from edgebs.errors import BundleError
@@ -83,35 +82,22 @@ def test_a_parent_that_is_a_file_is_a_clear_error(tmp_path):
         pass
 
 
-@contextmanager
-def started(code):
-    """A process that runs `code` after the imports and has come to its print(); killed afterwards."""
-    with subprocess.Popen(
-        [sys.executable, "-c", f"import time\nfrom pathlib import Path\n{textwrap.dedent(code)}"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "writing\n"
-            yield
-        finally:
-            process.kill()
-
-
 WRITER = """
-    from edgebs.atomic import Partial
-    partial = Partial(Path({target!r}), {kind!r})
-    Path(partial.path, "000000.png").touch() if {kind!r} == "folder" else partial.path.touch()
-    print("writing", flush=True)
-    time.sleep(60)
+import sys, time
+from pathlib import Path
+from edgebs.atomic import Partial
+target, kind = sys.argv[1:]
+partial = Partial(Path(target), kind)
+Path(partial.path, "000000.png").touch() if kind == "folder" else partial.path.touch()
+print("writing", flush=True)
+time.sleep(60)
 """
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_a_killed_process_left_is_removed_by_the_next_writer_of_that_target(tmp_path, kind, caplog):
     target = tmp_path / "masks"
-    with started(WRITER.format(target=str(target), kind=kind)):
+    with program(WRITER, target, kind, says="writing"):
         pass
     (stale,) = leftovers(tmp_path)
     partial = Partial(target, kind)
@@ -125,7 +111,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_writer_of_that_target
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_another_process_writes_is_left_alone(tmp_path, kind):
     target = tmp_path / "masks"
-    with started(WRITER.format(target=str(target), kind=kind)):
+    with program(WRITER, target, kind, says="writing"):
         theirs = leftovers(tmp_path)
         Partial(target, kind).discard()
         assert leftovers(tmp_path) == theirs

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 from fractions import Fraction
 from itertools import pairwise
@@ -17,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from films import add_video, cut_out, encode, number_of, numbered, overwrite, packet_places, write_film
+from programs import program
 from waiting import WATCHDOG_S
 
 from edgebs.errors import SourceError
@@ -235,10 +234,10 @@ except KeyboardInterrupt:
 
 def test_waiting_for_a_pipe_can_be_interrupted(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "pipe")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "waiting\n"
-    with open(tmp_path / "pipe", "wb"):  # noqa: PTH123 - returns when the other side has opened it
+    with (
+        program(INTERRUPTED, tmp_path / "pipe", says="waiting") as process,
+        open(tmp_path / "pipe", "wb"),  # noqa: PTH123 - returns when the other side has opened it
+    ):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=WATCHDOG_S)
     assert (out, err) == ("interrupted\n", "")

@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from programs import program
 
 from edgebs import interrupts
 
 START = """
 import os, signal, sys, threading, time
 from pathlib import Path
-for number in (signal.SIGINT, signal.SIGHUP):
-    signal.signal(number, signal.SIG_DFL)  # pytest may run under nohup, or in the background of a shell
 from edgebs import interrupts
 interrupts.install()
 def said(word):
@@ -29,21 +28,11 @@ def ended(
     code: str, *sent: signal.Signals, folder: Path | None = None, gap_s: float = 0.0
 ) -> tuple[int, str, str]:
     """Exit code and outputs of a process that runs `code` and gets signals once it has said "ready"."""
-    with subprocess.Popen(
-        [sys.executable, "-c", START + code, str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "ready\n"
-            for number in sent:
-                process.send_signal(number)
-                time.sleep(gap_s)
-            out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    with program(START + code, folder, says="ready") as process:
+        for number in sent:
+            process.send_signal(number)
+            time.sleep(gap_s)
+        out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 

@@ -1,13 +1,12 @@
 import itertools
 import json
 import signal
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 from picture_folders import masks_of, moving_bar, picture_folder
+from programs import program
 from waiting import WATCHDOG_S, wait_until
 
 from edgebs.errors import SinkError, SourceError, StageError
@@ -103,22 +102,15 @@ def test_a_source_is_never_replaced_by_its_masks(tiny_bundle, street_video, tmp_
 def test_a_run_that_is_stopped_keeps_its_masks_and_says_so(tiny_bundle, street_video, tmp_path, stop):
     masks = tmp_path / "masks"
     code = (
-        # A shell that starts tests in its background has them ignore SIGINT, and their children too.
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import sys, edgebs.running as r; from edgebs.sources import open_source; "
         "r.open_source = lambda source: open_source(source, loop=True); "
         "from edgebs.cli import main; main()"
     )
     command = ["run", str(tiny_bundle.path), "--source", str(street_video), "--mask", str(masks), "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
+    with program(code, *command) as process:
         wait_until(lambda: list(tmp_path.glob(".*/*.png")), "a mask")
         process.send_signal(stop)
         out, err = process.communicate(timeout=WATCHDOG_S)
-    finally:
-        process.kill()  # or it would run on, in circles
     assert process.returncode == 130, err
     summary = json.loads(out)
     assert summary["interrupted"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +16,7 @@ from device_bundle import plan_bundle
 from device_scenarios import World
 from fakes import FakeCue, FakeSegment, fake_manifest, grey_frame
 from picture_folders import broken_folder, masks_of, moving_bar, picture_folder
+from programs import program
 from waiting import WATCHDOG_S, wait_until
 
 from edgebs import running_several
@@ -210,8 +209,7 @@ def test_on_a_gpu_cameras_share_the_engines(tmp_path: Path, monkeypatch: pytest.
 
 
 SCRIPT = """
-import signal, sys, threading, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import threading
 import edgebs.running_several as several
 from edgebs.source import Source
 from edgebs.sources import open_source
@@ -239,17 +237,12 @@ def test_cameras_that_are_stopped_keep_their_masks_also_beside_a_dead_one(
     sources = ["--source", str(street_video), "--source", f"dead:{street_video}"]
     outputs = [word for mask in masks for word in ("--mask", str(mask))]
     command = ["run", str(tiny_bundle.path), *sources, *outputs, "--threads", "1", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
+    with program(SCRIPT, *command) as process:
         wait_until(
             lambda: len({path.parent for path in tmp_path.glob(".*/*.png")}) == 2, "two cameras' masks"
         )
         process.send_signal(stop)
         out, err = process.communicate(timeout=WATCHDOG_S)
-    finally:
-        process.kill()  # or it would run on, in circles
     assert process.returncode == 130, err
     summary = json.loads(out)
     assert "Traceback" not in err

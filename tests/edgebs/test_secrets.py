@@ -1,14 +1,11 @@
 """A canary for a password: every command that takes a source, with addresses that fail and that work."""
 
-import http.server
 import json
-import threading
-from contextlib import suppress
 from pathlib import Path
 
-import cv2
 import pytest
 from command import Command
+from motion_jpeg import jpeg, motion_jpeg_camera
 from picture_folders import moving_bar, picture_folder
 from small_bundle import small_bundle
 
@@ -31,28 +28,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 @pytest.fixture
 def camera():
     """An HTTP camera that sends three pictures as MJPEG, and then hangs up."""
-    pictures = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in moving_bar(3)]
-
-    class Camera(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            with suppress(OSError):
-                for picture in pictures:
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-                    self.wfile.write(head.encode() + picture + b"\r\n")
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://user:{CANARY}@127.0.0.1:{server.server_port}/video.mjpg?token={CANARY}&channel=1"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    pictures = [jpeg(frame) for frame in moving_bar(3)]
+    with motion_jpeg_camera(lambda _: pictures) as sending:
+        yield f"http://user:{CANARY}@127.0.0.1:{sending.server_port}/video.mjpg?token={CANARY}&channel=1"
 
 
 def require_silence(said: tuple[int, str, str], *folders: Path) -> None:

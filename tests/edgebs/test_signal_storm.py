@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from signal_storm import default_signals, prepared_world, storm_once
+from signal_storm import prepared_world, storm_once
 
 PATIENCE_S = 60
 """Against hangs. The storm itself allows 5 s, which a busy machine may need for a start."""
@@ -12,7 +12,7 @@ LENGTH_S = 5
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with default_signals(), prepared_world(tmp_path_factory.mktemp("world"), with_plans=True) as world:
+    with prepared_world(tmp_path_factory.mktemp("world"), with_plans=True) as world:
         yield world
 
 

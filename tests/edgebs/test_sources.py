@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import itertools
 import logging
 import signal
@@ -17,6 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from motion_jpeg import STALL, Camera, jpeg, motion_jpeg_camera
+from programs import program
 from waiting import WATCHDOG_S
 
 from edgebs.errors import SourceError
@@ -325,50 +326,24 @@ def test_a_camera_that_accepts_and_says_nothing_times_out(scheme):
     assert "secret" not in str(error.value)
 
 
-class MotionJpegCamera(http.server.BaseHTTPRequestHandler):
-    """Sends ten pictures as an IP camera does; then, by its path, hangs up, stalls, or sends others."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        jpeg = cv2.imencode(".jpg", picture(90))[1].tobytes()
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        for number in range(10):
-            if self.path == "/resize" and number == 6:
-                jpeg = cv2.imencode(".jpg", picture(90, (32, 48)))[1].tobytes()
-            head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
-            is_cut = self.path == "/cut" and number == 4
-            self.wfile.write(head + (jpeg[:-200] + bytes(200) if is_cut else jpeg) + b"\r\n")
-            time.sleep(1.0 if self.path == "/slow" and 3 <= number < 6 else 0.01)
-        if self.path == "/stall":
-            self.server.is_stalled.set()
-            self.server.gave_up = not self.server.released.wait(WATCHDOG_S)
+def sent(path: str) -> Iterator[bytes]:
+    """Ten pictures; by the path one is cut off, others come late, or are smaller."""
+    for number in range(10):
+        content = jpeg(picture(90, (32, 48) if path == "/resize" and number >= 6 else (48, 64)))
+        yield content[:-200] + bytes(200) if path == "/cut" and number == 4 else content
+        time.sleep(1.0 if path == "/slow" and 3 <= number < 6 else 0.01)
 
 
 @pytest.fixture
-def motion_jpeg_camera() -> Iterator[http.server.ThreadingHTTPServer]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), MotionJpegCamera)
-    server.is_stalled, server.released, server.gave_up = threading.Event(), threading.Event(), False
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def camera() -> Iterator[Camera]:
+    with motion_jpeg_camera(sent) as sending:
+        yield sending
 
 
-def address_of(camera: http.server.ThreadingHTTPServer, path: str) -> str:
-    return f"http://127.0.0.1:{camera.server_address[1]}{path}"
-
-
-@pytest.mark.parametrize("path", ["/hangs-up", "/stall"])
-def test_a_live_stream_has_arrival_times_and_its_end_is_an_error(motion_jpeg_camera, path):
+@pytest.mark.parametrize("path", ["/hangs-up", STALL])
+def test_a_live_stream_has_arrival_times_and_its_end_is_an_error(camera, path):
     before_s = time.monotonic()
-    source = open_source(address_of(motion_jpeg_camera, path), timeout_s=5.0)
+    source = open_source(camera.address(path), timeout_s=5.0)
     assert (source.is_live, source.frame_count, source.size) == (True, None, (48, 64))
     frames = []
     with pytest.raises(SourceError, match=r"stopped after \d+ frames"):
@@ -379,8 +354,8 @@ def test_a_live_stream_has_arrival_times_and_its_end_is_an_error(motion_jpeg_cam
     assert stamps == sorted(stamps)
 
 
-def test_a_camera_that_stalls_ends_with_its_limit_and_no_frame_comes_late(motion_jpeg_camera):
-    source = open_source(address_of(motion_jpeg_camera, "/stall"), timeout_s=5.0)
+def test_a_camera_that_stalls_ends_with_its_limit_and_no_frame_comes_late(camera):
+    source = open_source(camera.address(STALL), timeout_s=5.0)
     times: list[float] = []
     with pytest.raises(SourceError, match=r"stopped after \d+ frames: no frame came within 5 s"):
         times.extend(frame.captured_s for frame in source)
@@ -389,23 +364,21 @@ def test_a_camera_that_stalls_ends_with_its_limit_and_no_frame_comes_late(motion
     assert all(after - before < 5.0 for before, after in itertools.pairwise(times))
 
 
-def test_a_slow_camera_is_read_and_its_frames_have_the_times_of_their_arrival(motion_jpeg_camera):
-    frames = list(
-        itertools.islice(open_source(address_of(motion_jpeg_camera, "/slow"), timeout_s=WATCHDOG_S), 7)
-    )[3:]
+def test_a_slow_camera_is_read_and_its_frames_have_the_times_of_their_arrival(camera):
+    frames = list(itertools.islice(open_source(camera.address("/slow"), timeout_s=WATCHDOG_S), 7))[3:]
     # The camera waits 3 s in all; FFmpeg's own time stamps count 1/25 s per picture.
     assert frames[-1].captured_s - frames[0].captured_s > 1.0
 
 
-def test_a_change_of_size_in_a_stream_is_an_error_with_both_sizes(motion_jpeg_camera):
+def test_a_change_of_size_in_a_stream_is_an_error_with_both_sizes(camera):
     frames = []
     with pytest.raises(SourceError, match="changed its size at frame 6: pictures of 64x48 before, 48x32"):
-        frames.extend(open_source(address_of(motion_jpeg_camera, "/resize"), timeout_s=5.0))
+        frames.extend(open_source(camera.address("/resize"), timeout_s=5.0))
     assert [frame.image.shape for frame in frames] == [(48, 64, 3)] * 6
 
 
-def test_a_picture_that_was_cut_off_on_its_way_is_not_shown(motion_jpeg_camera):
-    source = open_source(address_of(motion_jpeg_camera, "/cut"), timeout_s=5.0)
+def test_a_picture_that_was_cut_off_on_its_way_is_not_shown(camera):
+    source = open_source(camera.address("/cut"), timeout_s=5.0)
     frames = []
     with pytest.raises(SourceError, match="it hung up"):
         frames.extend(source)
@@ -427,9 +400,9 @@ print("leaving", flush=True)
 """
 
 
-def test_a_process_ends_while_a_thread_of_it_waits_for_a_dead_camera(motion_jpeg_camera):
+def test_a_process_ends_while_a_thread_of_it_waits_for_a_dead_camera(camera):
     run = subprocess.run(
-        [sys.executable, "-c", EXITS, address_of(motion_jpeg_camera, "/stall")],
+        [sys.executable, "-c", EXITS, camera.address(STALL)],
         capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=WATCHDOG_S, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stdout, run.stderr) == (0, "leaving\n", "")
@@ -450,28 +423,23 @@ except KeyboardInterrupt:
 def test_opening_a_camera_that_says_nothing_can_be_interrupted(scheme):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/live"
-        process = subprocess.Popen(
-            [sys.executable, "-c", INTERRUPTED, address],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
-        )  # fmt: skip
-        assert process.stdout.readline() == "opening\n"
-        with server.accept()[0] as link:
+        with program(INTERRUPTED, address, says="opening") as process, server.accept()[0] as link:
             link.recv(1)
             process.send_signal(signal.SIGINT)
             assert process.communicate(timeout=WATCHDOG_S) == ("interrupted\n", "")
     assert process.returncode == 0
 
 
-def test_closing_a_stalled_stream_does_not_wait_for_it(motion_jpeg_camera):
-    source = open_source(address_of(motion_jpeg_camera, "/stall"), timeout_s=2 * WATCHDOG_S)
+def test_closing_a_stalled_stream_does_not_wait_for_it(camera):
+    source = open_source(camera.address(STALL), timeout_s=2 * WATCHDOG_S)
     reader = threading.Thread(target=lambda: list(source))
     reader.start()
-    assert motion_jpeg_camera.is_stalled.wait(WATCHDOG_S)
+    assert camera.is_stalled.wait(WATCHDOG_S)
     source.close()
-    motion_jpeg_camera.released.set()
+    camera.released.set()
     reader.join(WATCHDOG_S)
     assert not reader.is_alive()
-    assert not motion_jpeg_camera.gave_up  # as it would have, had closing waited for the camera
+    assert not camera.gave_up  # as it would have, had closing waited for the camera
 
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="the real clips are not here")
