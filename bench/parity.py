@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.scored import Counts, find_sequences, log_notes, scored_frames
 from edgebs.bit_depth import ValueRange
+from edgebs.cpu import this_cpu
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import ParityError
 from edgebs.manifest import Manifest
@@ -232,6 +233,8 @@ def judge(manifest: Manifest, levels: Mapping[str, Any], task: Mapping[str, Any]
         # The masks of an untrained network are noise around the threshold: INT8 is reported, not judged.
         "enforced": manifest.trained or manifest.precision != "int8",
         "passed": held or (manifest.precision == "int8" and not manifest.trained),
+        # INT8 sums, and so the verdict, may differ on another CPU.
+        "cpu": this_cpu().to_json(),
     }
 
 

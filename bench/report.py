@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from edgebs.cpu import Cpu
+from edgebs.cpu import Cpu, Int8
 
 
 def fps_table(record: Mapping[str, Any]) -> Table:
@@ -87,6 +87,8 @@ def parity_table(name: str, result: Mapping[str, Any]) -> Table:
         table.add_row("pipeline", key, f"{result['pipeline'][key]:.4g}")
     for key, value in (result["task"] or {}).items():
         table.add_row("task", key, f"{value:.4f}")
+    if result["precision"] == "int8":
+        table.add_row("arithmetic", "INT8 sums on this CPU", Int8(result["cpu"]["int8"]).words)
     table.add_row("gate", result["gate"], f"{result['value']:.3g}: {verdict(result)}")
     return table
 

@@ -14,6 +14,7 @@ import onnx
 
 from calib.float32_nodes import CONVOLUTIONS
 from calib.onnx_graph import load, view
+from edgebs.backends.onnxruntime import session_options
 from edgebs.errors import ExportError
 from edgebs.tensors import Array
 
@@ -65,8 +66,7 @@ class Validator:
 
         file = self._folder / "scored.onnx"
         onnx.save_model(model, str(file))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options = session_options(onnxruntime)
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
         def run(feed: Feed) -> Array:

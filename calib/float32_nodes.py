@@ -53,6 +53,17 @@ def float32_nodes(graph: OnnxGraph) -> set[str]:
     return kept
 
 
+def first_convolutions(graph: OnnxGraph) -> set[str]:
+    """Names of the convolutions that read the network's inputs, with nothing but their scaling between."""
+    before = _before_convolutions(graph)
+    return {
+        node.name
+        for node in graph.nodes
+        if node.op_type in CONVOLUTIONS
+        and all(_is_kept(graph, name, before) for name in graph.data_inputs(node))
+    }
+
+
 def _before_convolutions(graph: OnnxGraph) -> set[str]:
     """What depends on no convolution yet: layout and scaling of the inputs."""
     before: set[str] = set()

@@ -1,6 +1,7 @@
 """FP32 ONNX -> INT8 ONNX: quantise and dequantise nodes with scales measured on real frames.
 
-NNCF places them: symmetric, one weight scale per output channel, biases untouched.
+NNCF places them: symmetric, one weight scale per output channel, biases untouched. What a file for CPUs does
+about sums that saturate: docs/decisions/0010-int8-on-every-cpu.md.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import onnx
 
 from calib.accuracy_control import AccuracyControl, quantised_with_control
-from calib.float32_nodes import CONVOLUTIONS, float32_nodes
+from calib.float32_nodes import CONVOLUTIONS, first_convolutions, float32_nodes
 from calib.onnx_graph import OnnxGraph, view, with_weights_outside
 from calib.quantisers import concatenate_integers, make_signed
 from calib.work_folder import work_folder
@@ -30,6 +31,9 @@ Progress = Callable[[int, int], None]
 GLUE = frozenset({"Add", "Div", "Mul", "Neg", "ReduceMean", "ReduceSum", "Sigmoid", "Sub"})
 """Operators that NNCF would quantise too and that gain nothing by it: no runtime has faster integer ones, and
 each pair in front of them rounds once more."""
+OUTLIERS = 1e-4
+"""Share of a sample's values that its range may leave out. A tensor gets the widest range of all samples: an
+average clips what one camera in ten shows, and that costs more than coarser steps (decision 10)."""
 
 
 def int8_from_fp32(
@@ -45,8 +49,9 @@ def int8_from_fp32(
     """Write `fp32` with its convolutions, and what feeds them, in INT8.
 
     feeds: real inputs of the network; their ranges become the scales.
-    signed: int8 throughout, as TensorRT defines it. False leaves uint8 where values cannot be negative, one
-    bit finer, which OpenVINO runs as fast.
+    signed: int8 throughout, as TensorRT defines it. False writes for CPUs: uint8 where values cannot be
+    negative, one bit finer; weights of 7 bits, so that no sum saturates on x86 without VNNI; the first
+    convolutions, whose inputs are signed, in floating point.
     ignored: regular expressions; nodes whose whole name matches one keep their precision. Those of
     calib/float32_nodes.py always do.
     control: give layers back to floating point until its score holds, or its limit is reached.
@@ -102,6 +107,8 @@ def _quantised(
     graph = view(model)
     _require_matches(graph, ignored)
     kept = float32_nodes(graph) | {node.name for node in graph.nodes if node.op_type in GLUE}
+    if not signed:
+        kept |= first_convolutions(graph)
     settings = {
         "preset": nncf.QuantizationPreset.PERFORMANCE,
         "subset_size": len(feeds),
@@ -126,23 +133,42 @@ def _require_matches(graph: OnnxGraph, ignored: Sequence[str]) -> None:
             raise ExportError(f"no node is named like the ignored '{pattern}'. Convolutions: {names}")
 
 
-def _parameters(nncf: Any, folder: Path, signed: bool) -> Any:
-    """NNCF's defaults, which measured best on CrossNet, but for what TensorRT's GPUs do not need.
+def weight_bits(*, signed: bool) -> int:
+    """Bits of the weights that `int8_from_fp32` writes."""
+    return 8 if signed else 7
 
-    By default the first layer's weights use half their range, against the saturating 16-bit sums of x86 CPUs
-    without VNNI; elsewhere that costs half a decibel.
-    """
+
+def _parameters(nncf: Any, folder: Path, signed: bool) -> Any:
+    """What differs from NNCF's defaults, each by measurement (decision 10)."""
     from nncf.onnx.quantization.backend_parameters import BackendParameters
     from nncf.quantization.advanced_parameters import QuantizationParameters
 
-    fix = nncf.OverflowFix.DISABLE if signed else nncf.OverflowFix.FIRST_LAYER
     return nncf.AdvancedQuantizationParameters(
-        overflow_fix=fix,
+        # 7 bits: a pair of products, 2 * 255 * 64, is then below 2^15, where x86 without VNNI saturates.
+        overflow_fix=nncf.OverflowFix.DISABLE if signed else nncf.OverflowFix.ENABLE,
         # Else one scale a channel before depthwise convolutions: TensorRT takes none such of activations,
         # and no concatenation could be written in integers.
         activations_quantization_params=QuantizationParameters(per_channel=False),
+        activations_range_estimator_params=_widest_range(),
+        # It shifts by the mean error of few samples; with ranges that clip nothing it only adds noise.
+        disable_bias_correction=True,
         backend_params={BackendParameters.EXTERNAL_DATA_DIR: str(folder)},  # the weights of model.onnx
     )
+
+
+def _widest_range() -> Any:
+    """The range of each activation: of every sample without its outliers, the widest."""
+    from nncf.quantization import range_estimator as nncf_range
+
+    def widest(aggregator: Any) -> Any:
+        return nncf_range.StatisticsCollectorParameters(
+            statistics_type=nncf_range.StatisticsType.QUANTILE,
+            aggregator_type=aggregator,
+            quantile_outlier_prob=OUTLIERS,
+        )
+
+    kinds = nncf_range.AggregatorType
+    return nncf_range.RangeEstimatorParameters(min=widest(kinds.MIN), max=widest(kinds.MAX))
 
 
 def _nncf() -> Any:

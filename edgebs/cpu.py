@@ -84,7 +84,7 @@ _WORDS: Mapping[Int8, str] = {
     Int8.VNNI: "exact 32-bit sums (VNNI)",
     Int8.DOTPROD: "exact 32-bit sums (dot product instructions)",
     Int8.NEON: "NEON without dot product instructions; its sums have not been measured",
-    Int8.SATURATING: "no VNNI: OpenVINO sums pairs of products in 16 bits that saturate",
+    Int8.SATURATING: "no VNNI: pairs of products are summed in 16 bits; exact with weights of 7 bits",
     Int8.UNKNOWN: "the instruction sets are unknown",
 }
 

@@ -244,7 +244,7 @@ def _int8(cpu: Cpu) -> Item:
     variable = cpu.limit.partition("=")[0]
     is_made_worse = replace(cpu, features=cpu.built_in).int8.is_exact and not cpu.int8.is_exact
     repair = f"unset {variable}, or use an FP32 bundle" if is_made_worse else ""
-    return Item(name="int8", ok=not cpu.int8.saturates, found=cpu.int8.words, repair=repair)
+    return Item(name="int8", ok=not is_made_worse, found=cpu.int8.words, repair=repair)
 
 
 def _jetpack(l4t: str) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle import Bundle, load_bundle
+from edgebs.cpu import Cpu, this_cpu
 from edgebs.cues import open_cue
 from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
-from edgebs.manifest import CleanupSettings
+from edgebs.manifest import CleanupSettings, NetworkFacts
 from edgebs.pipeline import Pipeline
 from edgebs.shipped import bundle_path
 from edgebs.threads import threads_beside_flow, usable_cores
@@ -161,6 +162,7 @@ def _on_host(bundle: Bundle, threads: int) -> Pipeline:
 
 def _open_network(bundle: Bundle, network: str, threads: int) -> Backend:
     facts = bundle.manifest.networks[network]
+    _warn_of_saturation(bundle.path, network, facts, this_cpu())
     backend = open_backend(facts.backend, bundle.file(network), compute=facts.compute, threads=threads)
     if dict(backend.inputs) != dict(facts.inputs) or dict(backend.outputs) != dict(facts.outputs):
         backend.close()
@@ -170,6 +172,19 @@ def _open_network(bundle: Bundle, network: str, threads: int) -> Backend:
             "Export the bundle again."
         )
     return backend
+
+
+def _warn_of_saturation(path: Path, network: str, facts: NetworkFacts, cpu: Cpu) -> None:
+    """Log where sums of an INT8 network saturate: in bundles older than `weight_bits`, under OpenVINO."""
+    has_wide_weights = facts.precision == "int8" and facts.weight_bits != 7
+    if facts.backend == "openvino" and has_wide_weights and cpu.int8.saturates:
+        logger.warning(
+            "%s: the INT8 weights of '%s' have 8 bits, and this CPU (%s) has no VNNI: sums saturate and "
+            "masks are less exact than in FP32. Export the bundle again with this edgebs, or use FP32.",
+            path,
+            network,
+            cpu.name or cpu.architecture,
+        )
 
 
 def _names(backend: Backend) -> str:

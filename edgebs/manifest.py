@@ -43,6 +43,8 @@ class NetworkFacts:
     parameters: int
     gflop: float
     """Per frame, a multiply-add counted as two."""
+    weight_bits: int | None = None
+    """Of INT8 weights; with 7 no sum saturates on any CPU. None for other precisions and in older bundles."""
 
     def __post_init__(self) -> None:
         if self.compute not in COMPUTE:
@@ -61,6 +63,7 @@ class NetworkFacts:
             "weights_sha256": self.weights_sha256,
             "parameters": self.parameters,
             "gflop": self.gflop,
+            "weight_bits": self.weight_bits,
         }
 
     @classmethod
@@ -77,6 +80,7 @@ class NetworkFacts:
             weights_sha256=str(data["weights_sha256"]),
             parameters=int(data["parameters"]),
             gflop=float(data["gflop"]),
+            weight_bits=None if data.get("weight_bits") is None else int(data["weight_bits"]),
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.atomic import scratch_folder
+from edgebs.backends.onnxruntime import session_options
 from edgebs.errors import BackendError, MissingDependency, in_one_line
 from edgebs.library_paths import library_path
 from edgebs.tensors import TensorSpec
@@ -25,8 +26,7 @@ def onnxruntime_layers(file: Path, inputs: Mapping[str, TensorSpec], threads: in
     except ImportError as error:
         raise MissingDependency("needs ONNX Runtime: pip install 'edgebs[onnx]'") from error
     with scratch_folder() as made, library_path(made) as folder:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options = session_options(onnxruntime)
         options.intra_op_num_threads = threads
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")

@@ -13,7 +13,7 @@ from bench.torch_baseline import BROUGHT
 from calib.accuracy_control import AccuracyControl
 from edgebs.backends import Backend, open_backend
 from engines.build import EngineFacts, build_engine
-from export.job import CALIBRATION_SAMPLES, CHECK_SAMPLES, Job, spoken_size
+from export.job import CALIBRATION_SAMPLES, CHECK_SAMPLES, SCENE_SAMPLES, Job, spoken_size
 from export.samples import (
     Feed,
     Sample,
@@ -37,7 +37,7 @@ def export_fp32(job: Job, graphs: Mapping[str, Graph], stream: Stream) -> None:
     if "cue" in graphs:
         if on_scenes and model.facts.flows:
             with job.bar("rendering scenes for the calibration of the flow") as progress:
-                job.feeds["cue"] = scene_cue_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress)
+                job.feeds["cue"] = scene_cue_feeds(model.cue, model.size, SCENE_SAMPLES, progress)
         else:
             job.feeds["cue"] = cue_feeds(samples, job.origins["cue"].inputs)
         _export_one(job, "cue", graphs["cue"])
@@ -49,7 +49,7 @@ def export_fp32(job: Job, graphs: Mapping[str, Graph], stream: Stream) -> None:
             stack.callback(network.close)
         if on_scenes:
             with job.bar("rendering scenes for the calibration") as progress:
-                job.feeds |= scene_feeds(model.cue, model.size, CALIBRATION_SAMPLES, progress, network)
+                job.feeds |= scene_feeds(model.cue, model.size, SCENE_SAMPLES, progress, network)
         else:
             job.feeds["segment"] = segment_feeds(samples, model.cue, network)
     _export_one(job, "segment", graphs["segment"])

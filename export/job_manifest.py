@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine import installed_versions
+from calib.quantize import weight_bits
 from edgebs.manifest import Manifest, NetworkFacts
 from engines.build import EngineFacts
 from engines.targets import Target
@@ -80,4 +81,5 @@ def _calibration_facts(job: Job) -> dict[str, Any]:
 
 def _network_facts(job: Job, name: str, precision: str) -> NetworkFacts:
     file, compute = f"{name}{job.target.file_suffix}", job.request.compute_for(precision)
-    return job.origins[name].facts(file, job.target.backend, precision, compute)
+    bits = weight_bits(signed=job.target.for_tensorrt) if precision == "int8" else None
+    return job.origins[name].facts(file, job.target.backend, precision, compute, bits)

@@ -29,7 +29,9 @@ class NetworkOrigin:
     parameters: int
     gflop: float
 
-    def facts(self, file: str, backend: str, precision: str, compute: str) -> NetworkFacts:
+    def facts(
+        self, file: str, backend: str, precision: str, compute: str, weight_bits: int | None = None
+    ) -> NetworkFacts:
         """The manifest's entry for this network in one file."""
         return NetworkFacts(
             file=file,
@@ -42,6 +44,7 @@ class NetworkOrigin:
             weights_sha256=str(self.origin["sha256"]),
             parameters=self.parameters,
             gflop=self.gflop,
+            weight_bits=weight_bits,
         )
 
 

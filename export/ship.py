@@ -1,5 +1,7 @@
 """From trained weights to the bundles inside the package: `python -m export.ship WEIGHTS`.
 
+`python -m export.ship MODEL` makes the INT8 bundle of a shipped model anew, from its shipped weights.
+
 Of every model that is trained on rendered scenes: which one it is stands in the weights' header.
 
 Norms are folded, the threshold is chosen on rendered scenes that no training saw, INT8 is calibrated on
@@ -100,6 +102,31 @@ def ship(
         return [_placed(bundle, out) for bundle in named]
 
 
+def requantise(
+    model: str, out: Path = SHIPPED, *, data: Path | None = None, bar: Bar = progress_bar
+) -> Bundle:
+    """Replace `out`/MODEL (INT8) by one from the shipped weights; threshold and clean-up stay.
+
+    data: scored sequences, for parity of F. Raises EdgebsError if a gate fails; nothing is replaced then.
+    """
+    shipped = verify_files(out / NAMES["int8"].format(model)).manifest
+    with scratch_folder() as folder:
+        request = ExportRequest(
+            model=ModelRequest(model=model, threshold=shipped.threshold),
+            precisions=("int8",),
+            out=folder / "bundles",
+            data=data,
+            speck_px=shipped.cleanup.speck_px,
+            hole_px=shipped.cleanup.hole_px,
+        )
+        (bundle,) = export_bundles(request, note, bar)
+        if {name: facts.weights_sha256 for name, facts in bundle.manifest.networks.items()} != {
+            name: facts.weights_sha256 for name, facts in shipped.networks.items()
+        }:
+            raise ExportError(f"the shipped weights of {model} are not those of its INT8 bundle: ship both.")
+        return _placed(rewrite_manifest(bundle, name=shipped.name, weights=shipped.weights), out)
+
+
 def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar, sequences: int) -> float:
     """The largest probability, in steps of 0.05, whose mean F on rendered scenes is as good as the best.
 
@@ -170,15 +197,18 @@ def _placed(bundle: Bundle, out: Path) -> Bundle:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights", type=Path, help="best.safetensors of a training")
+    parser.add_argument("weights", help="best.safetensors of a training, or the name of a shipped model")
     parser.add_argument("--out", type=Path, default=SHIPPED)
     parser.add_argument("--threshold", type=float, default=None, help="default: chosen on rendered scenes")
     parser.add_argument("--sequences", type=int, default=THRESHOLD_SEQUENCES, help="for the threshold")
     parser.add_argument("--data", type=Path, default=None, help="scored sequences, for parity of F")
     options = parser.parse_args()
     with errors_in_one_line():
+        if options.weights in MODELS:
+            note(f"wrote {requantise(options.weights, options.out, data=options.data).path}")
+            return
         shipped = ship(
-            options.weights,
+            Path(options.weights),
             options.out,
             threshold=options.threshold,
             sequences=options.sequences,

@@ -16,6 +16,7 @@ import numpy as np
 
 from calib.onnx_graph import constants_as_initializers
 from calib.work_folder import work_folder
+from edgebs.backends.onnxruntime import session_options
 from edgebs.errors import ExportError, in_one_line
 from edgebs.library_paths import library_path
 from edgebs.tensors import Array, TensorSpec
@@ -189,8 +190,7 @@ def open_session(file: Path) -> Any:
     """A quiet ONNX Runtime session on the CPU. Raises ExportError if it refuses the file."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options = session_options(onnxruntime)
     options.enable_cpu_mem_arena = False  # one or two runs: the arena would only keep their memory
     try:
         with library_path(file, ExportError) as path:

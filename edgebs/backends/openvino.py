@@ -12,6 +12,7 @@ import numpy as np
 
 from edgebs.backends.feed import check_feed, existing_file, fixed_shape
 from edgebs.backends.openvino_cache import CompiledCache
+from edgebs.cpu import this_cpu
 from edgebs.errors import BackendError, MissingDependency
 from edgebs.tensors import Array, TensorSpec
 
@@ -145,8 +146,9 @@ def _options(compute: str, threads: int) -> dict[str, Any]:
 
 def _compiled(file: Path, options: dict[str, Any], cached: CompiledCache) -> tuple[Any, Array | None]:
     core = _core()
-    cpu = {name: core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")}
-    entry = cached.entry(file, {"openvino": _ov().__version__, "options": options, "cpu": cpu})
+    # Not OpenVINO's name of the CPU alone: "AMD EPYC" is one with AVX2 and one with AVX-512.
+    facts = {"device": core.get_property("CPU", "FULL_DEVICE_NAME"), "cpu": this_cpu().to_json()}
+    entry = cached.entry(file, {"openvino": _ov().__version__, "options": options, **facts})
     found = entry.load(lambda blob: core.import_model(_ov().Tensor(blob, shared_memory=True), "CPU", options))
     if found is not None:
         return found

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebs.errors import SinkError
+from edgebs.errors import SinkError, in_one_line
 from edgebs.kept_files import SEAL_BYTES, file_digest, kept_folder, key_of, prune, seal_of, write_whole
 from edgebs.tensors import Array
 
@@ -59,7 +59,8 @@ class CacheEntry:
                 os.utime(self.path)  # pruning goes by last use
             return import_blob(blob), blob
         except (OSError, RuntimeError) as error:
-            log.warning("cached network %s cannot be used, compiling again: %s", self.path, error)
+            reason = in_one_line(error)
+            log.warning("cached network %s cannot be used, compiling again: %s", self.path, reason)
             return None
 
     def store(self, export_blob: Callable[[], Any]) -> None:

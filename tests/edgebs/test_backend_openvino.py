@@ -16,6 +16,7 @@ from waiting import WATCHDOG_S
 from edgebs.backends import open_backend
 from edgebs.backends import openvino as openvino_backend
 from edgebs.backends.openvino import OpenVinoBackend, supports_bf16
+from edgebs.cpu import this_cpu
 from edgebs.errors import BackendError, MissingDependency
 from edgebs.tensors import Array, TensorSpec
 
@@ -155,6 +156,30 @@ def test_a_second_load_comes_from_the_cache(
     monkeypatch.setattr(openvino_backend, "_read_onnx", lambda _: pytest.fail("compiled again"))
     second = OpenVinoBackend(file, cache_dir=tmp_path / "cache")
     assert second.infer(feed())["probability"][0, 0, 0] == 20.5
+
+
+def test_a_cpu_of_the_same_name_with_other_instruction_sets_has_an_entry_of_its_own(
+    file: Path, tmp_path: Path
+) -> None:
+    """A home folder that two boxes share, both "AMD EPYC": the other one's entry was a warning at each start."""
+    OpenVinoBackend(file, cache_dir=tmp_path / "cache").close()
+    code = """
+import sys
+from pathlib import Path
+from edgebs.backends.openvino import OpenVinoBackend
+OpenVinoBackend(Path(sys.argv[1]), cache_dir=Path(sys.argv[2])).close()
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(file), str(tmp_path / "cache")],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX"},
+        cwd=Path(__file__).parents[2],
+    )
+    assert said.stderr == ""
+    entries = len(list((tmp_path / "cache").glob("*.blob")))
+    assert entries == (2 if "avx2" in this_cpu().features else 1)
 
 
 def test_a_network_from_the_cache_keeps_its_weights_mapped(tmp_path: Path) -> None:
