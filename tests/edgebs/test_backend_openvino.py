@@ -161,7 +161,7 @@ def test_a_second_load_comes_from_the_cache(
 def test_a_cpu_of_the_same_name_with_other_instruction_sets_has_an_entry_of_its_own(
     file: Path, tmp_path: Path
 ) -> None:
-    """A home folder that two boxes share, both "AMD EPYC": the other one's entry was a warning at each start."""
+    """Of a home folder that two boxes share: the entry of the other one was a warning at each start."""
     OpenVinoBackend(file, cache_dir=tmp_path / "cache").close()
     code = """
 import sys
