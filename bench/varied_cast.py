@@ -167,6 +167,19 @@ class Director:
         y, x = self.rng.integers(0, h - part + 1), self.rng.integers(0, w - part + 1)
         return np.ascontiguousarray(self.plate[y : y + part, x : x + part, :3])
 
+    def actor(self, kind: str) -> Actor:
+        """A random actor of that kind, `blob` included."""
+        if kind == "blob":
+            return self._blob()
+        actors = self.bank.actors[kind]
+        return actors[int(self.rng.integers(0, len(actors)))]
+
+    def mover_at(self, actor: Actor, place: tuple[float, float], metre: float, table: Timetable) -> Mover:
+        """A mover of that size, at `place` at distance 0, dressed and headed at random, seen all the time."""
+        return Mover(
+            actor, self._costume(actor), table, place, self._heading(actor), None, metre, sway=self._sway()
+        )
+
     # --- where it goes
 
     def _speed(self, size: float) -> float:

@@ -35,12 +35,27 @@ class Mix:
     in_perspective: float = 0.7
     """Of the objects: as large as the ground says; the others have any size."""
 
+    giant: float = 0.0
+    """Something large and slow is there: a boat, a bus, people right before the camera."""
+    traffic: float = 0.0
+    """Two to seven vehicles on lanes, with hard shadows longer than they are high."""
+    water: float = 0.0
+    """The scene is a shore whose water moves, with boats; half of them have surf."""
+    photo: float = 0.0
+    """The scene is a photograph, beside those that are anyway."""
+    matched: float = 0.0
+    """Of the objects: as bright as the ground that they stand on."""
+
     shadows: float = 0.55
     """Objects cast hard or soft shadows."""
     contact: float = 0.5
     """Objects darken the ground they stand on."""
     reflections: float = 0.10
     """The ground mirrors objects; of these, one in three has a mirroring wall instead."""
+    glossy: float = 0.0
+    """The floor shows a fainter, fading mirror image below each object."""
+    dappled: float = 0.0
+    """Trees and houses throw shade that stays; whoever passes gets darker in it."""
     clouds: float = 0.10
     """Shadows of clouds or of leaves pass over everything."""
     drift: float = 0.40
@@ -98,3 +113,21 @@ class Mix:
     """Odd rows are half a frame younger."""
     stutter: float = 0.04
     """Some frames of the real-time part repeat the one before."""
+
+
+HARD = Mix(
+    empty=0.06,
+    standing=0.35,
+    wandering=0.12,
+    giant=0.3,
+    traffic=0.14,
+    water=0.14,
+    photo=0.35,
+    matched=0.15,
+    glossy=0.2,
+    dappled=0.2,
+    clouds=0.15,
+    steady=0.5,
+    vibration=0.1,
+)
+"""What `edge` was worst at: slow, large and stopped objects, cast shadows, glossy floors, water."""

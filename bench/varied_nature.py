@@ -98,6 +98,26 @@ class Wave:
 def random_wave(rng: np.random.Generator, bank: PictureBank, painter: Painter, plate: Plate) -> Wave | None:
     """Wind in one of the plate's soft regions, in a flag or curtain, or in a region of any shape."""
     mask, is_cloth = _windy(rng, painter, plate)
+    return _wave(rng, bank, plate, mask, is_cloth=is_cloth, glittering=0.25)
+
+
+def random_water(rng: np.random.Generator, bank: PictureBank, plate: Plate) -> Wave | None:
+    """Ripples on the water of a shore, which mostly glitter; None where there is none."""
+    if not plate.soft:
+        return None
+    return _wave(rng, bank, plate, plate.soft[0].copy(), is_cloth=False, glittering=0.8)
+
+
+def _wave(
+    rng: np.random.Generator,
+    bank: PictureBank,
+    plate: Plate,
+    mask: Array,
+    *,
+    is_cloth: bool,
+    glittering: float,
+) -> Wave | None:
+    """mask: (H, W) uint8 of what moves, changed here. glittering: the chance that it does."""
     for occluder in plate.occluders:  # what stands in front does not wave
         patch = occluder.patch
         h, w = patch.pixels.shape
@@ -117,7 +137,7 @@ def random_wave(rng: np.random.Generator, bank: PictureBank, painter: Painter, p
     else:
         angle = _cloud(rng, bank, h, w) * np.float32(rng.uniform(1.0, 6.0))
     rate = 2 * math.pi * float(np.exp(rng.uniform(math.log(0.2), math.log(3.0))))
-    glitter = rng.uniform(3, 15) / max(reach, 1.0) if rng.random() < 0.25 else 0.0
+    glitter = rng.uniform(3, 15) / max(reach, 1.0) if rng.random() < glittering else 0.0
     return Wave(
         x, y, (mx, my), (sway * np.cos(angle), sway * np.sin(angle)), rate, random_sway(rng, 0.08, 0.6),
         rng.uniform(-0.6, 0.6), glitter,
@@ -179,6 +199,59 @@ class Spray:
 
 
 SPRAY_SLACK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Surf:
+    """Foam that comes in and goes out: white bands along a shore, each to its own beat."""
+
+    x: int
+    y: int
+    foam: Array
+    """(h + SURF_REACH, w) float32, grey levels."""
+    sweep: Sway
+    swell: Sway
+    strength: float
+    """Share of the foam that comes and goes."""
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.foam.shape[0] - SURF_REACH, self.foam.shape[1]
+
+    def taken(self, seconds: float) -> None:
+        """None: foam forms and goes."""
+
+    def move(self, plate: Array, moved: Array, seconds: float) -> None:  # noqa: ARG002 - one signature
+        """Brighten the region of `moved`."""
+        h, w = self.extent
+        y = round((0.5 + 0.5 * self.sweep.at(seconds)) * SURF_REACH)
+        share = 1 - self.strength * (0.5 + 0.5 * self.swell.at(seconds))
+        more = np.asarray(self.foam[y : y + h] * np.float32(share))
+        add_grey(moved[self.y : self.y + h, self.x : self.x + w], more)
+
+
+SURF_REACH = 12
+
+
+def random_surf(rng: np.random.Generator, bank: PictureBank, plate: Plate) -> Surf | None:
+    """Surf over the upper or lower part of the plate's water; None where there is none."""
+    if not plate.soft:
+        return None
+    x, y, w, h = cv2.boundingRect(plate.soft[0])
+    if min(w, h) < 8:
+        return None
+    rows = max(int(h * rng.uniform(0.2, 0.9)), 6)
+    top = y if rng.random() < 0.5 else y + h - rows
+    part = int(rng.integers(120, 400))
+    v, u = rng.integers(0, 512 - part + 1, 2)
+    cloud = bank.clouds[int(rng.integers(1, 4))][v : v + max(part // 5, 16), u : u + part]
+    cloud = cv2.resize(cloud, (w, rows + SURF_REACH))
+    foam = np.clip(cloud - rng.uniform(0.0, 0.5), 0, 0.5) * np.float32(rng.uniform(80, 320))
+    edge = cv2.blur(plate.soft[0][top : top + rows, x : x + w], (5, 5)).astype(np.float32) / 255
+    foam[:rows] *= edge
+    sweep, swell = random_sway(rng, 0.05, 0.5, 3), random_sway(rng, 0.05, 0.6, 3)
+    return Surf(x, top, foam.astype(np.float32), sweep, swell, rng.uniform(0.3, 1.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,13 @@ def random_view(rng: np.random.Generator, size: tuple[int, int]) -> View:
     return View(horizon, person / 1.7 / (0.75 * h - horizon))
 
 
-def make_plate(rng: np.random.Generator, bank: PictureBank, size: tuple[int, int], view: View) -> Plate:
-    """An empty scene of `size` (h, w), some 2 ms for 144x144."""
+def make_plate(
+    rng: np.random.Generator, bank: PictureBank, size: tuple[int, int], view: View, layout: str = ""
+) -> Plate:
+    """An empty scene of `size` (h, w), some 2 ms for 144x144. layout: its kind; "" for any."""
     painter = Painter(rng, bank, size)
-    layout = str(rng.choice(_NAMES, p=_SHARES))
+    any_layout = str(rng.choice(_NAMES, p=_SHARES))
+    layout = layout or any_layout
     plate = Plate(painter.image, view, layout == "room")
     _LAYOUTS[layout](painter, plate)
     if layout != "photo" or painter.chance(0.4):

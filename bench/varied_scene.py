@@ -17,6 +17,7 @@ from bench.varied_bank import PictureBank
 from bench.varied_camera import random_camera, random_light, random_sensor
 from bench.varied_cast import Director
 from bench.varied_compose import Composed, Composer
+from bench.varied_faults import Faults
 from bench.varied_flow import flow_between
 from bench.varied_mix import AHEAD_S, PAST_S, Mix
 from bench.varied_nature import Restless, random_belt, random_screen, random_spray, random_wave
@@ -67,28 +68,33 @@ class VariedScene:
         camera = random_camera(rng, self.seed, size, mix, words)
         area = (size[0] + 2 * camera.margin, size[1] + 2 * camera.margin)
         view = random_view(rng, area)
-        plate = make_plate(rng, bank, area, view)
+        # Random numbers of their own: without these ingredients scenes are what they always were.
+        faults = Faults(np.random.default_rng((*self.seed, 0xFA17)), mix, words)
+        plate = make_plate(rng, bank, area, view, faults.layout)
         painter = Painter(rng, bank, area)
         if "thermal" in words:
             plate.image[..., :3] = _thermal(rng, plate.image[..., :3])
         restless = self._random_restless(rng, bank, painter, plate, words)
+        restless += faults.restless(bank, plate)
         director = Director(
             rng, bank, view, (camera.margin, *size), mix, self.fps, painter, plate.image, words
         )
         self._movers = director.cast()
+        faults.cast(director, self._movers)
         self._composer = Composer(
             size=size,
             plate=plate,
             camera=camera,
             movers=self._movers,
             restless=restless,
-            shadow=random_shadow(rng, mix, words),
-            mirror=random_mirror(rng, size, mix, words),
+            shadow=faults.shadow(random_shadow(rng, mix, words)),
+            mirror=faults.mirror(random_mirror(rng, size, mix, words)),
             exposure_s=rng.uniform(0.15, 0.8) / self.fps if rng.random() < mix.blur else 0.0,
         )
         self._light = random_light(rng, mix, words)
         self._lamps = random_lamps(rng, area, plate.lamps) if "night" in words else None
         self._over_all, self._before_lens = random_weather(rng, bank, self.seed, size, mix, words)
+        self._over_all += faults.shade(bank, size)
         self._sensor = random_sensor(rng, bank, self.seed, size, mix, words)
         self._is_interlaced = bool(rng.random() < mix.interlaced)
         self._repeated = self._random_stutter(rng, words)

@@ -83,6 +83,16 @@ def random_shadow(rng: np.random.Generator, mix: Mix, words: set[str]) -> Shadow
     return Shadow(along, down, soft, is_cast, contact, light, min(255 * 0.08 / strength + 20, 128))
 
 
+def hard_shadow(rng: np.random.Generator, is_cast_far: bool) -> Shadow:
+    """That of a low sun without clouds. is_cast_far: longer than the objects are high."""
+    strength = rng.uniform(0.35, 0.75)
+    along = rng.uniform(0.8, 2.6) if is_cast_far else rng.uniform(0.2, 1.2)
+    along *= 1 if rng.random() < 0.5 else -1
+    light = np.rint(255 - np.arange(256) * strength).astype(np.uint8)
+    down, soft, contact = rng.uniform(-0.35, 0.45), int(rng.integers(0, 2)), rng.uniform(0.5, 1.0)
+    return Shadow(along, down, soft, True, contact, light, min(255 * 0.08 / strength + 20, 128))
+
+
 @dataclass(frozen=True, slots=True)
 class Mirror:
     """A wet floor, or a pane of glass beside the way, that shows objects once more."""
@@ -91,6 +101,10 @@ class Mirror:
     """Share of the mirror image."""
     pane: tuple[int, int, int, int] | None = None
     """(x, y, w, h) in image pixels of the glass; None is the floor."""
+    fades: float = 0.0
+    """Share of the object's height below its foot at which the floor's mirror image has gone; 0: nowhere."""
+    soft: int = 0
+    """Half width in pixels of the blur of a rough floor."""
 
     def patch(self, p: Placed, size: tuple[int, int]) -> Patch | None:
         """The dimmed mirror image in place, (h, w, 4) uint8; its last channel is its own coverage."""
@@ -108,7 +122,20 @@ class Mirror:
             patch = _inside(patch, self.pane)
             if patch is None:
                 return None
-        return Patch(patch.x, patch.y, cv2.convertScaleAbs(patch.pixels, alpha=self.strength))
+        pixels = cv2.convertScaleAbs(patch.pixels, alpha=self.strength)
+        if self.soft:
+            pixels = cv2.blur(pixels, (2 * self.soft + 1, 2 * self.soft + 1))
+        if self.fades and self.pane is None:
+            reach = max(self.fades * p.pose.metre * p.mover.actor.height, 1.0)
+            below = patch.y + np.arange(pixels.shape[0], dtype=np.float32) - np.float32(fy)
+            left = np.clip(1 - below / np.float32(reach), 0, 1)[:, None, None]
+            pixels = np.rint(pixels * left).astype(np.uint8)
+        return Patch(patch.x, patch.y, pixels)
+
+
+def glossy_floor(rng: np.random.Generator) -> Mirror:
+    """A polished floor: a faint image that fades away from the foot."""
+    return Mirror(rng.uniform(0.08, 0.45), None, rng.uniform(0.3, 1.2), int(rng.integers(0, 4)))
 
 
 def random_mirror(

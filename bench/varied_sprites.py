@@ -19,14 +19,14 @@ import numpy as np
 
 from bench import people, textures, traffic, varied_people, varied_things
 from bench.varied_people import DENSITY, Picture, draw_person
-from bench.varied_things import draw_animal, draw_bicycle, draw_thing, draw_vehicle
+from bench.varied_things import draw_animal, draw_bicycle, draw_boat, draw_thing, draw_vehicle
 from edgebs.atomic import atomic_folder
 from edgebs.errors import SinkError
 from edgebs.tensors import Array
 
 MIPS = 5
 """Sizes of each sprite, every one half of the one before."""
-_COUNTS = {"person": 80, "vehicle": 64, "bicycle": 8, "animal": 24, "thing": 60}
+_COUNTS = {"person": 80, "vehicle": 64, "bicycle": 8, "animal": 24, "thing": 60, "boat": 24}
 
 
 class Sprite(NamedTuple):
@@ -40,10 +40,10 @@ class Sprite(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person, vehicle, animal or thing in all its poses."""
+    """A person, vehicle, animal, thing or boat in all its poses."""
 
     kind: str
-    """`person`, `vehicle`, `bicycle`, `animal` or `thing`."""
+    """`person`, `vehicle`, `bicycle`, `animal`, `thing` or `boat`."""
     density: float
     """Pixels per metre of the largest size."""
     height: float
@@ -71,6 +71,9 @@ def _cast() -> Iterator[tuple[str, float, float, dict[str, list[Picture]]]]:
     for nth in range(_COUNTS["thing"]):
         picture, density, height = draw_thing(rng, nth)
         yield "thing", density, height, {"walk": [picture]}
+    for _ in range(_COUNTS["boat"]):
+        picture, density, height = draw_boat(rng)
+        yield "boat", density, height, {"walk": [picture]}
 
 
 def _cache_key() -> str:

@@ -156,6 +156,42 @@ def _vehicle_front(rng: np.random.Generator) -> Picture:
     return pad.picture(rng, wide / 2 + 0.05, 0.06)
 
 
+def draw_boat(rng: np.random.Generator) -> tuple[Picture, float, float]:
+    """A boat from the side, facing right; its pixels per metre, and its height in metres."""
+    long = float(np.exp(rng.uniform(math.log(3.0), math.log(18.0))))
+    board = long * rng.uniform(0.06, 0.14)
+    has_sail, has_cabin = rng.random() < 0.3, rng.random() < 0.7
+    height = long * rng.uniform(0.9, 1.3) if has_sail else board + long * rng.uniform(0.1, 0.3)
+    density = 240.0 / max(long, height)
+    pad = _Pad(long + 0.2, height, density)
+    hull = np.clip(rng.uniform(20, 240) + rng.uniform(-40, 40, 3), 8, 250)
+    bow, stern = rng.uniform(0.05, 0.2) * long, rng.uniform(0.0, 0.06) * long
+    pad.fill([(stern, 0.0), (0.0, board), (long, board * 1.15), (long - bow, 0.0)], hull)
+    pad.bar((0.0, board), (long, board * 1.1), 0.12 * board, np.clip(hull * rng.uniform(0.3, 1.7), 5, 250))
+    if has_cabin or not has_sail:
+        _draw_cabin(rng, pad, long, board, min(height, board + 0.3 * long))
+    if has_sail:
+        mast = long * rng.uniform(0.45, 0.65)
+        cloth = np.clip(rng.uniform(120, 245) + rng.uniform(-20, 20, 3), 8, 250)
+        pad.bar((mast, board), (mast, height), 0.012 * long, hull * 0.5)
+        pad.fill([(mast, board * 1.4), (mast, height * 0.97), (0.06 * long, board * 1.6)], cloth)
+        if rng.random() < 0.6:
+            pad.fill([(mast, board * 1.4), (mast, height * 0.85), (long * 0.96, board * 1.3)], cloth * 0.92)
+    return pad.picture(rng, long / 2, 0.1), density, height
+
+
+def _draw_cabin(rng: np.random.Generator, pad: _Pad, long: float, board: float, top: float) -> None:
+    left, wide = rng.uniform(0.1, 0.4) * long, rng.uniform(0.25, 0.5) * long
+    tone = np.clip(rng.uniform(60, 245) + rng.uniform(-30, 30, 3), 8, 250)
+    pad.fill([(left, board), (left + 0.04 * long, top), (left + 0.9 * wide, top), (left + wide, board)], tone)
+    count, high = int(rng.integers(2, 7)), top - board
+    for nth in range(count):
+        x = left + wide * (0.12 + 0.76 * nth / count)
+        w = 0.5 * wide / count
+        panes = [(x, board + 0.45 * high), (x, board + 0.8 * high)]
+        pad.fill([*panes, (x + w, board + 0.8 * high), (x + w, board + 0.45 * high)], (60.0, 52, 44))
+
+
 def draw_bicycle(rng: np.random.Generator, phases: int) -> tuple[list[Picture], float]:
     """A cyclist from the side, pedalling through `phases` pictures; and the pixels per metre."""
     density = 60.0

@@ -84,6 +84,52 @@ class CloudShadow:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingShade:
+    """Light that trees and houses take: it stays, but for leaves in the wind."""
+
+    light: Array
+    """(h + 2 REACH, w + 2 REACH) uint8; 255 is all light."""
+    way: tuple[Sway, Sway]
+    reach: float
+    """Pixels that it sways each way, at most SHADE_REACH."""
+
+    def over(self, image: Array, seconds: float) -> Array:
+        """Darker where the shade is."""
+        h, w = image.shape[:2]
+        y, x = (round(SHADE_REACH + self.reach * sway.at(seconds)) for sway in self.way)
+        light = cv2.cvtColor(self.light[y : y + h, x : x + w], cv2.COLOR_GRAY2BGR)
+        return np.asarray(cv2.multiply(image, light, scale=1 / 255))
+
+
+SHADE_REACH = 4
+
+
+def standing_shade(rng: np.random.Generator, bank: PictureBank, size: tuple[int, int]) -> StandingShade:
+    """The shade of a tree's crown, with spots of light in it, of a house, or of both."""
+    h, w = size[0] + 2 * SHADE_REACH, size[1] + 2 * SHADE_REACH
+    taken = np.zeros((h, w), np.float32)
+    if rng.random() < 0.75:
+        y, x = rng.integers(0, 512 - 128 + 1, 2)
+        part = int(rng.integers(64, 129))
+        crown = cv2.resize(bank.clouds[0][y : y + part, x : x + part], (w, h))
+        leaves = bank.clouds[int(rng.integers(1, 4))]
+        leaves = cv2.resize(leaves[:384, :384], (w, h))
+        dense = np.clip(0.5 + rng.uniform(2, 8) * (crown + rng.uniform(-0.3, 0.3)), 0, 1)
+        taken = np.asarray(dense * np.clip(0.5 + rng.uniform(1, 6) * (leaves + rng.uniform(0, 0.4)), 0, 1))
+    if rng.random() < 0.45:
+        house = np.zeros((h, w), np.uint8)
+        x0, x1 = rng.uniform(-0.2, 1.2, 2) * w
+        side = 0.0 if rng.random() < 0.5 else float(w)
+        corners = np.array([(side, 0), (x0, 0), (x1, h), (side, h)], np.float64)
+        cv2.fillPoly(house, [np.rint(corners).astype(np.int32)], 255.0, cv2.LINE_AA)
+        blur = int(rng.integers(1, 4))
+        taken = np.maximum(taken, cv2.blur(house, (blur, blur)).astype(np.float32) / 255)
+    light = np.rint(255 * (1 - rng.uniform(0.25, 0.7) * taken)).astype(np.uint8)
+    way = (random_sway(rng, 0.1, 0.8, 3), random_sway(rng, 0.1, 0.8, 3))
+    return StandingShade(light, way, rng.uniform(0.0, 3.0) if rng.random() < 0.5 else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Fog:
     """Smoke that drifts by."""
 
