@@ -15,8 +15,9 @@ from edgebs.device_history import DeviceHistory
 from edgebs.device_options import Graphs
 from edgebs.device_slots import Slot
 from edgebs.device_stage import DeviceStage
+from edgebs.feedback import Feedback
 from edgebs.manifest import CueSettings
-from edgebs.tensors import Frame, TensorSpec
+from edgebs.tensors import Array, Frame, TensorSpec
 
 Times = Sequence[float | None]
 Frames = Sequence[Frame | None]
@@ -34,6 +35,14 @@ class DeviceCues(Protocol):
         """Queue the rest; the mark after which the slot holds the cue."""
         ...
 
+    def found(self, ticket: int, probabilities: Array) -> None:
+        """Take what was found in the frames of a run, (N, h, w): cues that listen are told of it later."""
+        ...
+
+    def clear(self) -> None:
+        """Forget the histories."""
+        ...
+
     def warming_up(self) -> list[bool]:
         """Of each camera, after its last frame."""
         ...
@@ -45,6 +54,8 @@ class HostCues:
     def __init__(self, cues: Sequence[Cue]) -> None:
         """Own the cues."""
         self.cues = list(cues)
+        self._feedback = [Feedback(cue) for cue in self.cues]
+        self._numbers: dict[int, int] = {}
         self._warming_up = [True] * len(self.cues)
 
     @property
@@ -54,6 +65,7 @@ class HostCues:
 
     def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
         """See `DeviceCues`."""
+        self._numbers[slot.ticket] = max([feedback.before_frame() for feedback in self._feedback])
         for place, (cue, frame, captured_s) in enumerate(zip(self.cues, frames, times, strict=True)):
             if frame is None:
                 continue
@@ -66,6 +78,26 @@ class HostCues:
     def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:  # noqa: ARG002
         """See `DeviceCues`."""
         return slot.uploaded
+
+    def found(self, ticket: int, probabilities: Array) -> None:
+        """See `DeviceCues`."""
+        number = self._numbers.pop(ticket, None)
+        # None of a frame that was given with its cue.
+        for feedback, probability in zip(self._feedback, probabilities, strict=True):
+            if number is not None:
+                feedback.found(number, probability)
+
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        """Put a frame of the first camera into its history."""
+        self._feedback[0].before_frame()
+        self.cues[0].remember(frame, captured_s)
+
+    def clear(self) -> None:
+        """Forget the histories."""
+        self._numbers.clear()
+        for feedback, cue in zip(self._feedback, self.cues, strict=True):
+            feedback.clear()
+            cue.reset()
 
     def warming_up(self) -> list[bool]:
         """See `DeviceCues`."""
@@ -116,6 +148,9 @@ class NetworkCues:
         self.stage.queue(index)
         self._stream.record(slot.cued)
         return slot.cued
+
+    def found(self, ticket: int, probabilities: Array) -> None:
+        """Nothing: the cue is made of frames alone."""
 
     def remember(self, slot: Slot, times: Times) -> None:
         """Take uploaded frames into the histories; the slot is done with that."""

@@ -154,6 +154,7 @@ class DevicePath:
         slot.is_running = False
         if self._watch is not None:
             self._watch.check(slot)
+        self._cues.found(slot.ticket, self._results)
         return self._results
 
     def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
@@ -183,7 +184,7 @@ class DevicePath:
     def remember(self, small: Frame, captured_s: float | None) -> None:
         """See `NetworkPath.remember`."""
         if isinstance(self._cues, HostCues):
-            self._cues.cues[0].remember(small, captured_s)
+            self._cues.remember(small, captured_s)
             return
         with cuda.on_device(self._device):
             _index, slot = self._take()
@@ -196,11 +197,7 @@ class DevicePath:
 
     def reset(self) -> None:
         """See `NetworkPath.reset`."""
-        if isinstance(self._cues, NetworkCues):
-            self._cues.clear()
-            return
-        for cue in self._cues.cues:
-            cue.reset()
+        self._cues.clear()
 
     def descriptions(self) -> dict[str, str]:
         """See `NetworkPath.descriptions`."""

@@ -112,6 +112,9 @@ class CueSettings:
     """Seconds after which the background is computed again; 0 for every frame."""
     preset: str = ""
     """DIS preset: one of edgebs.cues.PRESETS, such as fine; "" where the flow is a network's."""
+    hold: float = 0.0
+    """Foreground probability above which the background of a pixel is kept as it was (edgebs.cues.held); 0
+    where every frame counts in full."""
 
     def __post_init__(self) -> None:
         if any(interval < 1 for interval in self.intervals) or (
@@ -128,6 +131,10 @@ class CueSettings:
         if not all(0 <= seconds < math.inf for seconds in (self.spacing_s, self.refresh_s)):
             raise ValueError(
                 f"spacing_s and refresh_s must be seconds from 0, got {self.spacing_s}, {self.refresh_s}"
+            )
+        if not 0 <= self.hold < 1 or (self.hold and self.kind != "hop-background"):
+            raise ValueError(
+                f"hold must be a probability from 0 to below 1, and 0 for a cue {self.kind}, got {self.hold}"
             )
         if not all(0 < number < math.inf for number in (self.max_magnitude, self.nominal_fps)):
             raise ValueError(
@@ -149,7 +156,7 @@ class CueSettings:
         """The form written into manifest.json; what came later is left out at its default, as before."""
         background = {
             name: value
-            for name in ("maps", "references", "spacing_s", "refresh_s")
+            for name in ("maps", "references", "spacing_s", "refresh_s", "hold")
             if (value := getattr(self, name))
         }
         return {
@@ -176,6 +183,7 @@ class CueSettings:
             references=int(data.get("references", 0)),
             spacing_s=float(data.get("spacing_s", 0.0)),
             refresh_s=float(data.get("refresh_s", 0.0)),
+            hold=float(data.get("hold", 0.0)),
         )
 
 

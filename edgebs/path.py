@@ -10,6 +10,7 @@ import numpy as np
 
 from edgebs.backends import Backend
 from edgebs.cues import Cue
+from edgebs.feedback import Feedback
 from edgebs.tensors import Array, Frame
 
 
@@ -23,7 +24,7 @@ class Begun:
     cue: Mapping[str, Array] = field(default_factory=dict)
     """The host's inputs of the segmentation network."""
     ticket: int = -1
-    """Which of the device's runs it is."""
+    """Which of the device's runs it is, or which frame since the last reset."""
     device_ms: dict[str, float] = field(default_factory=dict)
     """Time of each stage on the device, filled by `finish` where it is measured."""
 
@@ -79,16 +80,20 @@ class HostPath:
         """Own both from here on."""
         self.cue: Cue = cue
         self._segment = segment
+        self._feedback = Feedback(cue)
 
     def begin(self, small: Frame, captured_s: float | None) -> Begun:
         """Compute the cue."""
+        number = self._feedback.before_frame()
         output = self.cue.update(small, captured_s)
-        return Begun(warming_up=output.warming_up, small=small, cue=output.tensors)
+        return Begun(warming_up=output.warming_up, small=small, cue=output.tensors, ticket=number)
 
     def finish(self, begun: Begun) -> Array:
         """Segment."""
         assert begun.small is not None
-        return self.segment(begun.small, begun.cue)
+        probability = self.segment(begun.small, begun.cue)
+        self._feedback.found(begun.ticket, probability)
+        return probability
 
     def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
         """See `NetworkPath.trace`."""
@@ -102,10 +107,12 @@ class HostPath:
 
     def remember(self, small: Frame, captured_s: float | None) -> None:
         """See `NetworkPath.remember`."""
+        self._feedback.before_frame()
         self.cue.remember(small, captured_s)
 
     def reset(self) -> None:
         """See `NetworkPath.reset`."""
+        self._feedback.clear()
         self.cue.reset()
 
     def descriptions(self) -> dict[str, str]:

@@ -29,6 +29,8 @@ OLDER_SAMPLES = 5
 OLDER_SPACING = 0.2
 """Between them at least this share of the time watched so far: they then reach from the oldest sample of the
 median back to an eighth of that time."""
+LONGEST_HELD = SAMPLES
+"""Samples in a row that a pixel may be held: then whoever is there becomes background after all."""
 LOW, HIGH = 3, 11
 """Ranks whose difference is the spread: a quarter of the samples may lie outside on either side."""
 FAR = 1 / 12
@@ -64,11 +66,14 @@ def sorting_network(count: int) -> list[tuple[int, int]]:
 class MedianBackground:
     """Median and spread of sparse past frames, all brought to where the camera looked at the start."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        """Frames will come at `size` (H, W)."""
+    def __init__(self, size: tuple[int, int], *, holds: bool = False) -> None:
+        """Frames will come at `size` (H, W). holds: whether `add` may be told pixels to hold."""
         height, width = size
         self._size = size
         self._ring = np.zeros((SAMPLES, height, width, 3), np.uint8)
+        # The same frames without held pixels: the older background shows what the camera saw.
+        self._as_seen = np.zeros_like(self._ring) if holds else self._ring
+        self._held: Array = np.zeros(size, np.uint8)
         self._sorted = np.zeros_like(self._ring)
         self._spare = np.zeros((height, width, 3), np.uint8)
         self._times_s = [0.0] * SAMPLES
@@ -90,6 +95,12 @@ class MedianBackground:
         self._first_s = self._last_s = 0.0
         self._older_count = 0
         self._older_s = 0.0
+        self._held = np.zeros(self._size, np.uint8)
+
+    @property
+    def holds(self) -> bool:
+        """Whether pixels may be held."""
+        return self._as_seen is not self._ring
 
     def saved(self) -> dict[str, Array]:
         """What `load` needs, copied: the samples and those put by, oldest first, with their times."""
@@ -101,7 +112,12 @@ class MedianBackground:
                 OLDER_SAMPLES - older :
             ].copy(),
             "watch_s": np.array([self._first_s, self._older_s]),
+            **(self._saved_held() if self.holds else {}),
         }
+
+    def _saved_held(self) -> dict[str, Array]:
+        as_seen = np.roll(self._as_seen, -self._slot, axis=0)[SAMPLES - self.count :]
+        return {"as_seen": as_seen.copy(), "held": self._held.copy()}
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Be what was saved. Raises ValueError or KeyError for arrays that cannot be that."""
@@ -116,7 +132,15 @@ class MedianBackground:
             or not np.isfinite([first_s, older_s, *times_s]).all()
         ):
             raise ValueError(f"{len(samples)} samples of {len(times_s)} times, since {first_s}, {older_s}")
+        # Of a background that was saved before pixels were held: none is.
+        as_seen, held = saved.get("as_seen", samples), saved.get("held", np.zeros(self._size, np.uint8))
+        if (as_seen.dtype, as_seen.shape) != (samples.dtype, samples.shape):
+            raise ValueError(f"samples as seen {as_seen.dtype} {as_seen.shape}")
+        if held.dtype != np.uint8 or held.shape != self._size:
+            raise ValueError(f"held {held.dtype} {held.shape}")
         self.clear()
+        self._held = held.copy()
+        self._as_seen[: len(samples)] = as_seen
         for slot, picture in enumerate(older):
             self._older_ring[slot] = picture
         for slot, (picture, taken_s) in enumerate(zip(samples, times_s, strict=True)):
@@ -136,24 +160,39 @@ class MedianBackground:
         spacing_s = min(self.age_s(now_s), WINDOW_S) / SAMPLES
         return self.count == 0 or is_reached(now_s - self._last_s, spacing_s)
 
-    def add(self, frame: Frame, now_s: float) -> None:
-        """Take (H, W, 3) uint8, lying on the anchor, as the newest sample, and compute median and spread."""
+    def add(self, frame: Frame, now_s: float, found: Array | None = None) -> None:
+        """Take (H, W, 3) uint8, lying on the anchor, as the newest sample, and compute median and spread.
+
+        found: (H, W) bool, where the sample is to bring the median's value instead; a pixel does for at most
+        `LONGEST_HELD` samples in a row. None for no pixel; only for a background that holds.
+        """
         if self.count == 0:
             self._first_s = now_s
         self._last_s = now_s
         if self.count == SAMPLES:
             self._put_by(self._slot)
-        self._ring[self._slot], self._times_s[self._slot] = frame, now_s
+        self._as_seen[self._slot] = frame
+        self._ring[self._slot], self._times_s[self._slot] = self._sample(frame, found), now_s
         self._slot = (self._slot + 1) % SAMPLES
         self.count = min(self.count + 1, SAMPLES)
         self._recompute()
+
+    def _sample(self, frame: Frame, found: Array | None) -> Frame:
+        """`frame` with the median's values where they are held."""
+        if found is None or self.count == 0:
+            return frame
+        assert self.holds, "this background was not made to hold pixels"
+        # Counted on beyond the limit: who is there still has had his time, until a sample without him.
+        self._held = np.where(found, np.minimum(self._held, LONGEST_HELD) + 1, 0).astype(np.uint8)
+        is_held = found & (self._held <= LONGEST_HELD)
+        return np.asarray(np.where(is_held[..., np.newaxis], self.median, frame), np.uint8)
 
     def _put_by(self, slot: int) -> None:
         """Keep the sample that leaves for the older background, unless it follows the last one too soon."""
         left_s = self._times_s[slot]
         if self._older_count and not follows_far(left_s, self._older_s, self._first_s):
             return
-        self._older_ring[self._older_count % OLDER_SAMPLES] = self._ring[slot]
+        self._older_ring[self._older_count % OLDER_SAMPLES] = self._as_seen[slot]
         self._older_count, self._older_s = self._older_count + 1, left_s
         self._recompute_older()
 

@@ -22,6 +22,7 @@ from edgebs.cues.background import (
 )
 from edgebs.cues.dis import DisVectors
 from edgebs.cues.flow import FlowVectors, flow_magnitudes
+from edgebs.cues.held import Holding
 from edgebs.cues.scene_clock import SceneClock
 from edgebs.history import History
 from edgebs.manifest import CueSettings
@@ -49,7 +50,8 @@ class HopBackground:
         self.description = f"{self._flow.description}, and two median backgrounds"
         self._intervals = settings.intervals
         self._history: History[tuple[Frame, Shift]] = History(settings.intervals, settings.nominal_fps)
-        self._background = MedianBackground(size)
+        self._background = MedianBackground(size, holds=settings.hold > 0)
+        self._holding = Holding(settings.hold) if settings.hold > 0 else None
         self._shift = CameraShift()
         self._far_px = FAR * min(size)
         self._ring = TensorRing((1, settings.channels, *size))
@@ -71,6 +73,16 @@ class HopBackground:
         age = math.log1p(25 * self._background.age_s(self._clock.now_s)) / math.log1p(25 * WINDOW_S)
         planes[4] = 255 * min(age, 1.0)
         return CueOutput({"cue": cue}, self._history.warming_up)
+
+    @property
+    def is_hearing(self) -> bool:
+        """See `edgebs.feedback.HearsForeground`."""
+        return self._holding is not None
+
+    def hear(self, probability: Array | None) -> None:
+        """See `edgebs.feedback.HearsForeground`."""
+        if self._holding is not None:
+            self._holding.hear(probability)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """See `Cue.remember`."""
@@ -107,6 +119,8 @@ class HopBackground:
         self._origin = (0.0, 0.0)
         self._clock.resume(now_s)
         self._shift.look_at(self._background.median)
+        if self._holding is not None:
+            self._holding.clear()
 
     def freeze(self, frozen: bool) -> None:
         """See `KeepsBackground.freeze`. A camera that is turned away then sees foreground everywhere."""
@@ -129,6 +143,8 @@ class HopBackground:
             self._origin = (self._origin[0] + shift[0], self._origin[1] + shift[1])
             with self._changing:
                 self._background.clear()
+            if self._holding is not None:
+                self._holding.clear()
             shift = (0.0, 0.0)
         place = (self._origin[0] + shift[0], self._origin[1] + shift[1])
         picture = self._flow.picture(frame, grey)
@@ -136,14 +152,19 @@ class HopBackground:
         if not self._is_frozen and self._background.is_due(self._clock.now_s):
             back = (-shift[0], -shift[1])
             known = self._background.median if self._background.count else None
+            found = None if self._holding is None else self._holding.pixels(frame, known, shift, place)
             with self._changing:
-                self._background.add(moved(frame, back, known), self._clock.now_s)
+                self._background.add(moved(frame, back, known), self._clock.now_s, found)
             self._shift.look_at(self._background.median)
+        if self._holding is not None:
+            self._holding.seen(place)
         return picture, shift, place
 
     def _forget_scene(self) -> None:
         self._history.clear()
         self._origin = (0.0, 0.0)
+        if self._holding is not None:
+            self._holding.clear()
         if self._is_frozen:
             return
         with self._changing:

@@ -1,0 +1,125 @@
+"""What was found in a frame reaches the cue of the frame LAG_FRAMES later, however fast the stages are."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from fakes import SIZE, FakeCue, FakeSegment, fake_manifest
+
+from edgebs.device_cues import HostCues
+from edgebs.feedback import LAG_FRAMES, Feedback
+from edgebs.pipeline import Pipeline
+from edgebs.tensors import Array, Frame
+
+
+class ListeningCue(FakeCue):
+    """Writes down the blue channel of the frame whose probability it hears, None for none."""
+
+    def __init__(self, is_hearing: bool = True) -> None:
+        super().__init__()
+        self.is_hearing = is_hearing
+        self.heard: list[int | None] = []
+
+    def hear(self, probability: Array | None) -> None:
+        self.heard.append(None if probability is None else round(255 * float(probability[0, 0])))
+
+
+class SlowSegment(FakeSegment):
+    """Every third frame takes long, so that the other stage runs ahead as far as it may."""
+
+    calls = 0
+
+    def infer(self, feed: dict[str, Array]) -> dict[str, Array]:  # type: ignore[override]
+        self.calls += 1
+        time.sleep(0.02 if self.calls % 3 == 0 else 0.0)
+        return dict(super().infer(feed))
+
+
+def frames(count: int) -> list[Frame]:
+    return [np.full((*SIZE, 3), 100 + t, np.uint8) for t in range(count)]
+
+
+WANTED = [None] * LAG_FRAMES + [100 + t for t in range(12 - LAG_FRAMES)]
+
+
+def test_a_cue_hears_the_same_whether_the_stages_overlap_or_not() -> None:
+    cue = ListeningCue()
+    with Pipeline(fake_manifest(), SlowSegment(), cue) as pipeline:
+        for frame in frames(12):
+            pipeline.process(frame)
+        assert cue.heard == WANTED
+        for _ in range(3):
+            cue.heard.clear()
+            assert len(list(pipeline.run(iter(frames(12))))) == 12
+            assert cue.heard == WANTED
+
+
+def test_a_remembered_frame_was_not_segmented_and_a_reset_forgets_what_is_on_its_way() -> None:
+    cue = ListeningCue()
+    with Pipeline(fake_manifest(), FakeSegment(), cue) as pipeline:
+        pipeline.process(frames(1)[0])
+        pipeline.remember(frames(2)[1], None)
+        for frame in frames(6)[2:]:
+            pipeline.process(frame)
+        assert cue.heard == [None, None, None, 100, None, 102]
+        pipeline.reset()
+        cue.heard.clear()
+        for frame in frames(4):
+            pipeline.process(frame)
+        assert cue.heard == [None, None, None, 100]
+
+
+def test_a_frame_whose_segmentation_fails_is_heard_as_none() -> None:
+    cue = ListeningCue()
+    unlucky = np.full((*SIZE, 3), 13, np.uint8)
+    with Pipeline(fake_manifest(), FakeSegment(), cue) as pipeline:
+        with pytest.raises(ArithmeticError):
+            pipeline.process(unlucky)
+        for frame in frames(4):
+            pipeline.process(frame)
+    assert cue.heard == [None, None, None, None, 100]
+
+
+def test_a_cue_that_does_not_listen_costs_no_copy() -> None:
+    for cue in (FakeCue(), ListeningCue(is_hearing=False)):
+        feedback = Feedback(cue)
+        number = feedback.before_frame()
+        feedback.found(number, np.zeros(SIZE, np.float32))
+        assert not feedback._found
+    assert cue.heard == []
+
+
+def test_what_is_heard_is_a_copy_and_is_dropped_once_heard() -> None:
+    feedback = Feedback(ListeningCue())
+    buffer = np.zeros(SIZE, np.float32)
+    for t in range(50):
+        number = feedback.before_frame()
+        buffer[:] = t / 255
+        feedback.found(number, buffer)
+        assert len(feedback._found) <= LAG_FRAMES
+    assert feedback._cue.heard[-1] == 49 - LAG_FRAMES  # type: ignore[union-attr]
+
+
+class FakeSlot:
+    """A slot of the device without memory."""
+
+    def __init__(self, ticket: int) -> None:
+        self.ticket, self.host = ticket, {}
+
+
+def test_on_the_device_each_camera_hears_its_own() -> None:
+    listening = [ListeningCue(), ListeningCue()]
+    cues = HostCues(listening)  # type: ignore[arg-type]
+    pictures = frames(12)
+    for t in range(5):
+        cues.before_upload(FakeSlot(t), [pictures[t], pictures[t + 6]], [None, None])  # type: ignore[arg-type]
+        found = np.stack([np.full(SIZE, level / 255, np.float32) for level in (10 + t, 20 + t)])
+        cues.found(t, found)
+    # A run with a given cue is no frame of the stream.
+    cues.found(99, found)
+    assert [cue.heard for cue in listening] == [[None, None, None, 10, 11], [None, None, None, 20, 21]]
+    cues.clear()
+    cues.remember(pictures[0], None)
+    assert listening[0].heard[-1] is None
