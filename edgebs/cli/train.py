@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NOT_OF_FLOW = (
     "loss", "width", "depth", "norm", "references", "maps", "max_magnitude", "nominal_fps", "dis_preset",
-    "overexposed", "settled", "data", "mix", "share", "fold", "data_size",
+    "overexposed", "settled", "corpus", "data", "mix", "share", "fold", "data_size",
 )  # fmt: skip
 """Parameters of `train` that do nothing for the flow network."""
 
@@ -86,6 +86,10 @@ def train(
     ] = 0.0,
     images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
     data: Annotated[Path | None, typer.Option(help="Scored sequences to train on, at any depth.")] = None,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(help="Corpus of python -m export.corpus, instead of scenes rendered now. Repeatable."),
+    ] = None,
     mix: Annotated[str, typer.Option(help="With --data, like rendered=0.8,data=0.2; default halves.")] = "",
     share: Annotated[
         float, typer.Option(callback=positive, help="Of each sequence's labelled frames; the paper: 0.05.")
@@ -188,6 +192,7 @@ def train(
             settled=settled,
             images=images,
             data=chosen,
+            corpus=tuple(corpus or ()),
             mix=mix,
         )
     _print_trained(_trained(request), json)

@@ -73,7 +73,8 @@ class MedianBackground:
         self._ring = np.zeros((SAMPLES, height, width, 3), np.uint8)
         # The same frames without held pixels: the older background shows what the camera saw.
         self._as_seen = np.zeros_like(self._ring) if holds else self._ring
-        self._held: Array = np.zeros(size, np.uint8)
+        self.held: Array = np.zeros(size, np.uint8)
+        """(H, W) uint8: for how many samples each pixel was found to be foreground."""
         self._sorted = np.zeros_like(self._ring)
         self._spare = np.zeros((height, width, 3), np.uint8)
         self._times_s = [0.0] * SAMPLES
@@ -95,12 +96,21 @@ class MedianBackground:
         self._first_s = self._last_s = 0.0
         self._older_count = 0
         self._older_s = 0.0
-        self._held = np.zeros(self._size, np.uint8)
+        self.held = np.zeros(self._size, np.uint8)
+
+    @property
+    def newest_s(self) -> float:
+        """When the newest sample was taken."""
+        return self._last_s
 
     @property
     def holds(self) -> bool:
         """Whether pixels may be held."""
         return self._as_seen is not self._ring
+
+    def unheld(self) -> tuple[Frame, Frame]:
+        """Median and spread as they were, had no pixel ever been held: for studies of what holding does."""
+        return self._median_and_spread(self._as_seen)
 
     def saved(self) -> dict[str, Array]:
         """What `load` needs, copied: the samples and those put by, oldest first, with their times."""
@@ -117,7 +127,7 @@ class MedianBackground:
 
     def _saved_held(self) -> dict[str, Array]:
         as_seen = np.roll(self._as_seen, -self._slot, axis=0)[SAMPLES - self.count :]
-        return {"as_seen": as_seen.copy(), "held": self._held.copy()}
+        return {"as_seen": as_seen.copy(), "held": self.held.copy()}
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Be what was saved. Raises ValueError or KeyError for arrays that cannot be that."""
@@ -139,7 +149,7 @@ class MedianBackground:
         if held.dtype != np.uint8 or held.shape != self._size:
             raise ValueError(f"held {held.dtype} {held.shape}")
         self.clear()
-        self._held = held.copy()
+        self.held = held.copy()
         self._as_seen[: len(samples)] = as_seen
         for slot, picture in enumerate(older):
             self._older_ring[slot] = picture
@@ -183,8 +193,8 @@ class MedianBackground:
             return frame
         assert self.holds, "this background was not made to hold pixels"
         # Counted on beyond the limit: who is there still has had his time, until a sample without him.
-        self._held = np.where(found, np.minimum(self._held, LONGEST_HELD) + 1, 0).astype(np.uint8)
-        is_held = found & (self._held <= LONGEST_HELD)
+        self.held = np.where(found, np.minimum(self.held, LONGEST_HELD) + 1, 0).astype(np.uint8)
+        is_held = found & (self.held <= LONGEST_HELD)
         return np.asarray(np.where(is_held[..., np.newaxis], self.median, frame), np.uint8)
 
     def _put_by(self, slot: int) -> None:
@@ -212,15 +222,16 @@ class MedianBackground:
         return planes
 
     def _recompute(self) -> None:
-        count = self.count
-        planes = self._ranked(self._ring, count)
-        self.median = planes[(count - 1) // 2].copy()
+        self.median, self.spread = self._median_and_spread(self._ring)
         if not self._older_count:
             self.older = self.median
-        last = count - 1
+
+    def _median_and_spread(self, ring: Array) -> tuple[Frame, Frame]:
+        planes = self._ranked(ring, self.count)
+        last = self.count - 1
         low_rank, high_rank = last * LOW // (SAMPLES - 1), -(-last * HIGH // (SAMPLES - 1))
         difference: Array = planes[high_rank] - planes[low_rank]
-        self.spread = np.asarray(difference.max(axis=2))
+        return planes[last // 2].copy(), np.asarray(difference.max(axis=2))
 
 
 def follows_far(left_s: float, older_s: float, first_s: float) -> bool:

@@ -21,7 +21,7 @@ from edgebs.tensors import Array, Frame
 
 REGION_FROM = 0.5
 """Probability of the regions whose outlines are judged."""
-OUTLINE_GAIN = 1.3
+OUTLINE_GAIN = 2.0
 """The frame's gradient along a region's outline must be this many times the background's."""
 STEADY_PX = 0.5
 """A camera that has moved by more since the mask shakes: nothing is held."""

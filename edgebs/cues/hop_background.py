@@ -57,6 +57,8 @@ class HopBackground:
         self._ring = TensorRing((1, settings.channels, *size))
         self._origin: Shift = (0.0, 0.0)
         self._clock = SceneClock(settings.nominal_fps, WINDOW_S / SAMPLES)
+        self.shift: Shift = (0.0, 0.0)
+        """How far the last frame that was updated with lies off the background."""
         self._is_frozen = False
         # Another thread may save what this one changes.
         self._changing = threading.Lock()
@@ -64,6 +66,7 @@ class HopBackground:
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         """See `Cue.update`."""
         picture, shift, place = self._seen(frame, captured_s)
+        self.shift = shift
         cue = self._ring.take()
         self._magnitudes(picture, place, cue[0])
         planes = cue[0, len(self._intervals) :]

@@ -100,6 +100,8 @@ class TrainRequest:
     """A folder of the user's pictures for the scenes."""
     data: DataOptions | None = None
     """Scored sequences to train on."""
+    corpus: tuple[Path, ...] = ()
+    """Corpora that stand in place of scenes rendered during the training."""
     mix: str = ""
     """Weights like rendered=0.8,data=0.2; "" for half and half with data, and all rendered without."""
 
@@ -111,6 +113,8 @@ class TrainRequest:
         _require(0 <= self.settled <= 1, "--settled", self.settled, "from 0 to 1")
         if self.settled and self.model.facts.cue["kind"] != "hop-background":
             raise OptionError(f"{self.model.model} cannot tell who came to stay: leave --settled out.")
+        if self.corpus:
+            self._require_corpus()
         _require(self.data is not None or not self.mix, "--mix", self.mix, "left out, or used with --data")
         _ = self.data_share
         if self.data is not None:
@@ -119,6 +123,15 @@ class TrainRequest:
             _require(fits, "--data-size", said, "at least --size, from which crops are taken")
             if self.data.fold is not None:
                 _require_whole_frames(self.model, self.data.size)
+
+    def _require_corpus(self) -> None:
+        if self.model.facts.cue["kind"] != "hop-background":
+            raise ExportError(f"a corpus holds the cue of edge: leave --corpus out for {self.model.model}.")
+        if self.data is not None or self.images is not None or self.settled:
+            raise ExportError(
+                "a corpus is rendered already: leave --data, --images and --settled out, or give them to "
+                "python -m export.corpus."
+            )
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def sequence_samples(
     since = 0.0
     if not is_cold:
         past_s = math.exp(rng.uniform(math.log(SHORTEST_PAST_S), math.log(WINDOW_S)))
-        past_s = (_past_of_a_stay(rng, scene, rate) if is_settled else None) or past_s
+        past_s = (past_of_a_stay(rng, scene, rate) if is_settled else None) or past_s
         since = _watch(scene, seeing, past_s, rate)
     wanted = COLD_SAMPLES if is_cold else WARM_SAMPLES
     samples = []
@@ -103,7 +103,7 @@ def sequence_samples(
     return samples
 
 
-def _past_of_a_stay(rng: np.random.Generator, scene: _Exposed, rate: float) -> float | None:
+def past_of_a_stay(rng: np.random.Generator, scene: Watched, rate: float) -> float | None:
     """Seconds of a watch of which somebody stays a fifth to nine tenths; None where nobody does."""
     came = scene.came_to_stay()
     if not came:
@@ -120,13 +120,13 @@ def exposed_scene(
     bank: PictureBank,
     overexposed: float,
     mix: Mix | None = None,
-) -> _Exposed:
+) -> Watched:
     """The scene of a sequence, see `sequence_samples`."""
     rendered = VariedScene(seed=(seed, index), size=size, bank=bank, mix=mix)
-    return _Exposed(rendered, _exposure(seed, index, overexposed))
+    return Watched(rendered, _exposure(seed, index, overexposed))
 
 
-class _Exposed:
+class Watched:
     """A scene through a camera with its own exposure."""
 
     def __init__(self, scene: VariedScene, table: Array | None) -> None:
@@ -159,7 +159,7 @@ def _exposure(seed: int, index: int, overexposed: float) -> Array | None:
     return np.asarray(np.clip(np.arange(256) * gain + lift, 0, 255), np.uint8)
 
 
-def _watch(scene: _Exposed, cue: Cue, past_s: float, rate: float) -> float:
+def _watch(scene: Watched, cue: Cue, past_s: float, rate: float) -> float:
     """Show the cue the frames of the past that its backgrounds would still hold, and the first one.
 
     past_s: seconds by the cue's clock. A past longer than the scene's is the scene's, slowed down.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from edgebs.errors import OptionError
 from export.bmnbsn import BmnBsnGraph
 from export.models import RANDOM
 from export.networks import build_networks
+from export.training.corpus_samples import SAMPLES_OF_CLIP, corpus_clips
 from export.training.flow_request import FLOW, FlowTrainRequest
 from export.training.flow_task import flow_task
 from export.training.joint import joint_graph
@@ -57,6 +59,8 @@ def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
         overexposed=request.overexposed,
         settled=request.settled,
     )
+    if request.corpus:
+        return _corpus_task(request, scenes)
     store = _store(request, bar)
     held = store / "held" if store is not None and (store / "held").is_dir() else None
     validates_rendered = held is None or request.data_share < 1
@@ -76,6 +80,30 @@ def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
             **({"overexposed": request.overexposed} if request.overexposed else {}),
             **({"settled": request.settled} if request.settled else {}),
             **({} if store is None else {"data": store.name, "mix": request.data_share}),
+        },
+    )
+
+
+def _corpus_task(request: TrainRequest, scenes: RenderedSequences) -> Task:
+    """Samples of corpora; validated on scenes that are rendered now, as any training."""
+    clips = replace(
+        corpus_clips(request.corpus, request.model.cue, request.model.size), augment=request.augment
+    )
+    return SegmentationTask(
+        request.model.model,
+        _graph(request),
+        render=clips,
+        # A corpus changes its samples before their planes are put together.
+        augment=as_it_is,
+        feed=replace(request.feed, per_sequence=SAMPLES_OF_CLIP),
+        loss=request.loss,
+        validation_render=scenes,
+        validation_sequences=request.validation_sequences,
+        settings={
+            **request.settings,
+            **({"overexposed": request.overexposed} if request.overexposed else {}),
+            "corpus": [str(folder) for folder in request.corpus],
+            "shards": list(clips.shards),
         },
     )
 
