@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from edgebs.console import errors_in_one_line, print_line, progress_bar
+from export.model_table import HOLD
 from export.models import ModelRequest
 from export.training.corpus_clip import ClipOptions
 from export.training.corpus_render import CorpusOptions, render_corpus
-
-HOLD = 0.6
-"""Probability from which a corpus' background holds pixels; the plain median is stored beside it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,9 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=float, default=default, help=f"{what} (default {default})")
     given = parser.parse_args(arguments)
     with errors_in_one_line():
-        cue = ModelRequest(model="edge", weights="random", size=given.size).cue
+        # The median without held pixels is stored beside the other.
+        cue = ModelRequest(model="edge", weights="random", size=given.size, hold=HOLD).cue
         clips = ClipOptions(
-            cue=replace(cue, hold=HOLD),
+            cue=cue,
             size=given.size,
             hard=given.hard,
             settled=given.settled,

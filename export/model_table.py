@@ -8,6 +8,8 @@ from typing import Any
 
 HOP: Mapping[str, Any] = {"intervals": (1, 5, 10), "max_magnitude": 20.0, "nominal_fps": 25.0}
 """Of cues with flow, where weights do not say what they were trained with."""
+HOLD = 0.6
+"""Foreground probability from which edge's background is held (docs/decisions/0009)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,7 @@ MODELS: Mapping[str, ModelFacts] = {
         gflop=4.00,
         size=(256, 256),
         side_multiple=64,
-        cue={"kind": "hop-background", "preset": "fine", **HOP},
+        cue={"kind": "hop-background", "preset": "fine", "hold": HOLD, **HOP},
         networks={"segment": NetworkForm(network="edge", of_cue=("intervals", "max_magnitude"))},
         flows=("dis", "net"),
         takes_vectors=True,

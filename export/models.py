@@ -65,6 +65,8 @@ class ModelRequest:
     """Frames that the background is computed from."""
     maps: int | None = None
     """Background maps."""
+    hold: float | None = None
+    """Foreground probability from which the background of a pixel is held; 0 for never."""
     refresh_s: float | None = None
     """Seconds after which the background is computed again."""
     dis_preset: str = ""
@@ -269,6 +271,7 @@ class ModelRequest:
             "references": self.references,
             "maps": self.maps,
             "refresh_s": self.refresh_s,
+            "hold": self.hold,
         }
         return {name: value for name, value in given.items() if value is not None}
 

@@ -23,7 +23,7 @@ LEAKY_GAIN = 1.15 * math.sqrt(2 / (1 + 0.2**2))
 METADATA_KEY = "edgebs"
 FORM = ("widths", "width", "depth", "norm", "activated_skips", "warp", "standardise", "bounded", "folded")
 """Keys of a description that weights say of themselves."""
-TRAINED_CUE = ("intervals", "max_magnitude", "nominal_fps", "preset", "references", "maps")
+TRAINED_CUE = ("intervals", "max_magnitude", "nominal_fps", "preset", "references", "maps", "hold")
 """Settings of a cue that a network is trained for, beside its kind."""
 ONNX_PREFIX = "network."
 """Of the weights' names in an exported graph."""

@@ -12,6 +12,7 @@ from edgebs.cli.options import (
     Depth,
     DisPreset,
     Force,
+    Hold,
     Intervals,
     Json,
     Maps,
@@ -103,6 +104,7 @@ def export(
     nominal_fps: NominalFps = None,
     references: References = None,
     maps: Maps = None,
+    hold: Hold = None,
     refresh: Annotated[
         float | None,
         typer.Option(min=0, callback=finite, help="Seconds after which a background is computed again."),
@@ -181,6 +183,7 @@ def export(
             nominal_fps=nominal_fps,
             references=references,
             maps=maps,
+            hold=hold,
             refresh_s=refresh,
             dis_preset=dis_preset,
             threshold=threshold,

@@ -73,6 +73,15 @@ Maps = Annotated[
     int | None,
     typer.Option(min=1, max=4096, help="Background maps of bmn-bsn; default the weights' own, or 12."),
 ]
+Hold = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=0.99,
+        help="Foreground probability from which edge's background keeps a pixel as it was; 0 for never. "
+        "Default the weights' own, or 0.6.",
+    ),
+]
 Cleanup = Annotated[
     bool,
     typer.Option("--cleanup/--no-cleanup", help="Clean masks of specks and holes, as the bundle says."),

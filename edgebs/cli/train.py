@@ -11,6 +11,7 @@ from edgebs.cli.options import (
     Depth,
     DisPreset,
     Force,
+    Hold,
     Intervals,
     Json,
     Maps,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from export.training.scored_store import DataOptions
 
 NOT_OF_FLOW = (
-    "loss", "width", "depth", "norm", "references", "maps", "max_magnitude", "nominal_fps", "dis_preset",
-    "overexposed", "settled", "corpus", "data", "mix", "share", "fold", "data_size",
+    "loss", "width", "depth", "norm", "references", "maps", "hold", "max_magnitude", "nominal_fps",
+    "dis_preset", "overexposed", "settled", "corpus", "data", "mix", "share", "fold", "data_size",
 )  # fmt: skip
 """Parameters of `train` that do nothing for the flow network."""
 
@@ -71,6 +72,7 @@ def train(
     nominal_fps: NominalFps = None,
     references: References = None,
     maps: Maps = None,
+    hold: Hold = None,
     dis_preset: DisPreset = "",
     overexposed: Annotated[
         float, typer.Option(min=0, max=1, callback=finite, help="Share of the scenes with too much light.")
@@ -181,6 +183,7 @@ def train(
                 nominal_fps=nominal_fps,
                 references=references,
                 maps=maps,
+                hold=hold,
                 dis_preset=dis_preset,
             ),
             loop=loop,

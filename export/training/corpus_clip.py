@@ -10,29 +10,23 @@ import numpy as np
 
 from bench.varied_mix import HARD, Mix
 from bench.varied_scene import PictureBank
-from edgebs.cues.background import SAMPLES, WINDOW_S
+from edgebs.cues.background import WINDOW_S
 from edgebs.cues.hop_background import HopBackground
 from edgebs.errors import ExportError
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
 from export.training.corpus_format import FACTS, FRAMES, OF_STATE, PICTURES, RUN, Clip, coded, coded_flow
-from export.training.corpus_masks import FaultyMasks
+from export.training.masks import FaultyMasks
 from export.training.samples import (
     COUNTED_SHARE,
-    SCENE_PAST_S,
+    HELD_NEWEST,
     SHORTEST_PAST_S,
     STAYING,
     Watched,
     exposed_scene,
-    kept_times,
-    older_times,
     past_of_a_stay,
+    watch,
 )
-
-NEWEST_SAMPLES = 3 * SAMPLES
-"""Samples that are rendered, beside those of the older background. What is held brings the median's value, so
-a sample depends on those before it; three times as many as the median is taken of leave nothing of the
-earliest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +103,11 @@ def render_clip(options: ClipOptions, seed: int, index: int, bank: PictureBank) 
     if not is_cold:
         past_s = math.exp(rng.uniform(math.log(SHORTEST_PAST_S), math.log(WINDOW_S)))
         past_s = (past_of_a_stay(rng, scene, rate) if is_settled else None) or past_s
-        since = _watch(scene, cue, masks, past_s, rate)
+
+        def show(image: Frame, labels: Frame, captured_s: float) -> None:
+            cue.show(image, masks.probability(labels), captured_s)
+
+        since = watch(scene, show, past_s, rate, HELD_NEWEST)
     clip = _seen(options, scene, cue, masks, since, rate, _numbers(rng, is_cold=is_cold), is_cold=is_cold)
     cue.close()
     return clip
@@ -126,33 +124,6 @@ def _numbers(rng: np.random.Generator, *, is_cold: bool) -> list[int]:
     """Numbers of the frames of both runs; of a watched scene the longest interval lies before the first."""
     firsts = ((1, 9), (12, 20)) if is_cold else ((10, 14), (18, 24))
     return [int(first) + k for low, high in firsts for first in [rng.integers(low, high)] for k in range(RUN)]
-
-
-def _watch(scene: Watched, cue: _ShownCue, masks: FaultyMasks, past_s: float, rate: float) -> float:
-    """Show the cue the frames that its background depends on; returns the scene's time at the start.
-
-    As `samples.watch`, with the frames' masks.
-    """
-    slowed = max(1.0, past_s / (rate * SCENE_PAST_S))
-
-    def at(captured_s: float) -> float:
-        return max(captured_s / rate / slowed, -SCENE_PAST_S)
-
-    times = kept_times(past_s, rate / scene.fps)
-    since = at(times[0])
-    image, labels = scene.frame(since, since)
-    watched_s = times[0]
-    cue.show(image, masks.probability(labels), watched_s)
-    for captured_s in sorted({*older_times(times), *times[-NEWEST_SAMPLES:]}):
-        while captured_s - watched_s > WINDOW_S / SAMPLES:
-            # A longer step would count as a pause; these samples make way for the ones that follow.
-            watched_s += WINDOW_S / SAMPLES
-            cue.show(image, masks.probability(labels), watched_s)
-        if captured_s > watched_s:
-            image, labels = scene.frame(at(captured_s), since)
-            watched_s = captured_s
-            cue.show(image, masks.probability(labels), watched_s)
-    return since
 
 
 def _seen(

@@ -7,7 +7,7 @@ the backgrounds keep are rendered, then a second or two of consecutive frames, s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,9 +18,11 @@ from bench.varied_mix import Mix
 from bench.varied_scene import PictureBank, VariedScene
 from edgebs.cues import Cue, open_cue
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, follows_far
+from edgebs.feedback import HearsForeground
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
 from edgebs.ticks import is_reached
+from export.training.masks import FaultyMasks
 
 WHITE = 250
 """Grey level, of the darkest colour, from which a camera shows nothing any more."""
@@ -35,8 +37,17 @@ STAYING = Mix(empty=0.0, standing=0.6, abandoned=0.3)
 SHORTEST_PAST_S = 0.5
 SCENE_PAST_S = 60.0
 """A rendered scene can be asked for this long before its start."""
+BLIND_SHARE = 0.3
+"""Of the sequences have no mask of a past frame: a background that can hold pixels holds none."""
+HELD_NEWEST = 3 * SAMPLES
+"""Samples that a background which holds pixels is shown. What is held brings the median's value, so a sample
+depends on those before it; three times as many as the median is taken of leave nothing of the earliest."""
 COUNTED_SHARE = 0.5
 """Of the cameras with an unusual frame rate are read without time stamps, as files often are."""
+
+
+Show = Callable[[Frame, Frame, float], None]
+"""Takes a frame of the past, its labels and its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +94,33 @@ def sequence_samples(
     # A file without time stamps is read as if it had the nominal rate: its seconds are shorter or longer.
     rate = scene.fps / settings.nominal_fps if rng.random() < COUNTED_SHARE else 1.0
     is_cold = bool(rng.random() < COLD_SHARE) and not is_settled
+    masks = FaultyMasks(np.random.default_rng((seed, index, 0x3A5C)), size, BLIND_SHARE)
+    hearing = seeing if isinstance(seeing, HearsForeground) and seeing.is_hearing else None
+
+    def tell(labels: Frame) -> None:
+        if hearing is not None:
+            hearing.hear(masks.probability(labels))
+
+    def show(image: Frame, labels: Frame, captured_s: float) -> None:
+        tell(labels)
+        seeing.remember(image, captured_s)
+
     since = 0.0
     if not is_cold:
         past_s = math.exp(rng.uniform(math.log(SHORTEST_PAST_S), math.log(WINDOW_S)))
         past_s = (past_of_a_stay(rng, scene, rate) if is_settled else None) or past_s
-        since = _watch(scene, seeing, past_s, rate)
+        since = watch(scene, show, past_s, rate, SAMPLES if hearing is None else HELD_NEWEST)
     wanted = COLD_SAMPLES if is_cold else WARM_SAMPLES
     samples = []
     for t in range(wanted[-1] + 1):
         seconds = t / scene.fps
         image, labels = scene.frame(seconds, since)
-        if t in wanted:
-            output = seeing.update(image, seconds * rate)
-            samples.append(TrainingSample(image, output.tensors["cue"][0].astype(np.float16), labels))
-        else:
-            seeing.remember(image, seconds * rate)
+        if t not in wanted:
+            show(image, labels, seconds * rate)
+            continue
+        tell(labels)
+        output = seeing.update(image, seconds * rate)
+        samples.append(TrainingSample(image, output.tensors["cue"][0].astype(np.float16), labels))
     if cue is None:
         seeing.close()
     return samples
@@ -159,11 +182,12 @@ def _exposure(seed: int, index: int, overexposed: float) -> Array | None:
     return np.asarray(np.clip(np.arange(256) * gain + lift, 0, 255), np.uint8)
 
 
-def _watch(scene: Watched, cue: Cue, past_s: float, rate: float) -> float:
-    """Show the cue the frames of the past that its backgrounds would still hold, and the first one.
+def watch(scene: Watched, show: Show, past_s: float, rate: float, newest: int) -> float:
+    """Show the frames of the past that the backgrounds of a cue would still hold, and the first one.
 
-    past_s: seconds by the cue's clock. A past longer than the scene's is the scene's, slowed down.
-    Returns the scene's time at the start.
+    past_s: seconds by the cue's clock. A past longer than the scene's is the scene's, slowed down. newest:
+    how many of the samples of the median are shown, beside those of the older background. Returns the scene's
+    time at the start.
     """
     slowed = max(1.0, past_s / (rate * SCENE_PAST_S))
 
@@ -171,18 +195,19 @@ def _watch(scene: Watched, cue: Cue, past_s: float, rate: float) -> float:
         return max(captured_s / rate / slowed, -SCENE_PAST_S)
 
     times = kept_times(past_s, rate / scene.fps)
-    seen, watched_s = scene.frame(at(times[0]))[0], times[0]
-    cue.remember(seen, watched_s)
-    for captured_s in [*older_times(times), *times[-SAMPLES:]]:
-        if captured_s <= watched_s:
-            continue
+    since, watched_s = at(times[0]), times[0]
+    image, labels = scene.frame(since, since)
+    show(image, labels, watched_s)
+    for captured_s in sorted({*older_times(times), *times[-newest:]}):
         while captured_s - watched_s > WINDOW_S / SAMPLES:
             # A longer step would count as a pause; these samples make way for the ones that follow.
             watched_s += WINDOW_S / SAMPLES
-            cue.remember(seen, watched_s)
-        seen, watched_s = scene.frame(at(captured_s))[0], captured_s
-        cue.remember(seen, watched_s)
-    return at(times[0])
+            show(image, labels, watched_s)
+        if captured_s > watched_s:
+            image, labels = scene.frame(at(captured_s), since)
+            watched_s = captured_s
+            show(image, labels, watched_s)
+    return since
 
 
 def older_times(times: Sequence[float]) -> list[float]:

@@ -32,10 +32,10 @@ from export.training.corpus_format import (
     shard_file,
     write_shard,
 )
-from export.training.corpus_masks import FaultyMasks
 from export.training.corpus_render import CorpusOptions, render_corpus
 from export.training.corpus_samples import Look, corpus_clips, sample_of
 from export.training.feed import Feed
+from export.training.masks import FaultyMasks
 from export.training.request import LoopOptions, TrainRequest
 from export.training.schedule import Schedule
 from export.training.tasks import task_for
