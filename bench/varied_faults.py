@@ -16,8 +16,9 @@ from bench.varied_mix import PAST_S, Mix
 from bench.varied_mover import FOREVER, Costume, Mover, Timetable, timetable, zigzag
 from bench.varied_nature import Restless, random_surf, random_water
 from bench.varied_painter import Plate
+from bench.varied_people import Picture
 from bench.varied_shadow import Mirror, Shadow, glossy_floor, hard_shadow
-from bench.varied_sprites import Actor
+from bench.varied_sprites import Actor, sprite_of
 from bench.varied_weather import Weather, standing_shade
 
 
@@ -86,11 +87,12 @@ class Faults:
         if self.has_traffic:
             movers += self._traffic(director)
         if self.has_water:
-            movers += [self._boat(director) for _ in range(int(self.rng.integers(1, 4)))]
+            for _ in range(int(self.rng.integers(1, 4))):
+                movers += self._boat(director)
         if self.has_giant:
             movers += self._giants(director)
         for mover in movers:
-            if self.mix.matched and self.rng.random() < self.mix.matched:
+            if mover.actor.kind != "wake" and self.rng.random() < self.mix.matched:
                 self.words.add("matched")
                 self._match(director, mover)
 
@@ -145,7 +147,8 @@ class Faults:
         table = Timetable(table.times, tuple(d - away for d in table.distances))
         return director.mover_at(actor, place, metre, table)
 
-    def _boat(self, director: Director) -> Mover:
+    def _boat(self, director: Director) -> list[Mover]:
+        """A boat, and mostly its wake, which is no foreground."""
         rng = self.rng
         actor = director.actor("boat")
         long = float(np.exp(rng.uniform(math.log(0.08), math.log(0.8)))) * director.w
@@ -157,7 +160,31 @@ class Faults:
         mover.is_floating = True
         # It rocks by some thousandths of its height.
         mover.sway = (0.0, rng.uniform(0.4, 2.0), rng.uniform(0, 100))
-        return mover
+        return [mover] if rng.random() < 0.3 else [self._wake(director, mover), mover]
+
+    def _wake(self, director: Director, boat: Mover) -> Mover:
+        """Foam that follows the boat. It is never foreground, and lies behind it."""
+        rng = self.rng
+        high, wide = 32, int(rng.integers(96, 320))
+        v, u = rng.integers(0, 512 - high + 1), rng.integers(0, 512 - wide + 1)
+        grain = director.bank.clouds[int(rng.integers(1, 4))][v : v + high, u : u + wide]
+        along = np.linspace(0, 1, wide, dtype=np.float32)  # 1 at the boat
+        across = np.linspace(-1, 1, high, dtype=np.float32)[:, None]
+        spread = 1 - abs(across) / (0.35 + rng.uniform(0.0, 0.6) * (1 - along))
+        dense = np.clip(spread, 0, 1) * along ** rng.uniform(0.3, 1.5) * (1 + 1.2 * grain)
+        alpha = np.rint(255 * np.clip(dense * rng.uniform(0.4, 1.3), 0, 1)).astype(np.uint8)
+        tone = rng.uniform(150, 255)
+        colour = cv2.convertScaleAbs(cv2.merge([alpha] * 3), alpha=tone / 255)
+        pixels = np.dstack([colour, alpha])
+        sprite = sprite_of(Picture(pixels, (wide - 1.0, high / 2)))
+        long = boat.actor.poses["walk"][0].mips[0].shape[1] / boat.actor.density * boat.metre
+        actor = Actor("wake", wide / (long * rng.uniform(0.7, 3.0)), 1.0, {"walk": (sprite,)})
+        # A little above the boat's foot, so that it hides no part of it.
+        place = (boat.place[0], boat.place[1] - 0.01)
+        plain = Costume(np.eye(4, dtype=np.float32))
+        wake = Mover(actor, plain, boat.table, place, boat.heading, None, 1.0, sway=boat.sway)
+        wake.foreground_from, wake.is_floating = FOREVER, True
+        return wake
 
     # --- traffic
 
@@ -168,11 +195,13 @@ class Faults:
         slant = rng.normal(0.0, 0.2)
         speed = float(np.exp(rng.uniform(math.log(0.4), math.log(6.0)))) * director.fps
         waits = rng.random() < 0.3
+        # From cars of some pixels, on a road far below, to those that fill a third of the picture.
+        far = float(np.exp(rng.uniform(math.log(0.03), math.log(0.4))))
         vehicles = []
         for _ in range(int(rng.integers(2, 8))):
             lane = int(rng.integers(0, len(lanes)))
             actor = director.actor("vehicle")
-            widest = rng.uniform(0.12, 0.4) * director.w
+            widest = far * director.w
             metre = min(max(director.view.metre(float(lanes[lane])), 2.0), _metre_of(actor, widest))
             mover = director.mover_at(
                 actor,

@@ -129,5 +129,6 @@ HARD = Mix(
     clouds=0.15,
     steady=0.5,
     vibration=0.1,
+    fogged=0.22,
 )
 """What `edge` was worst at: slow, large and stopped objects, cast shadows, glossy floors, water."""

@@ -70,6 +70,21 @@ def test_a_shore_has_boats_that_float_and_water_that_moves(bank: PictureBank) ->
     assert moving >= 6
 
 
+def test_a_wake_follows_its_boat_and_is_background(bank: PictureBank) -> None:
+    found = 0
+    for seed in range(8):
+        scene = VariedScene((13, seed), SIZE, bank, replace(CALM, water=1.0, standing=0.0))
+        wakes = [mover for mover in scene._movers if mover.actor.kind == "wake"]
+        boats = [mover for mover in scene._movers if mover.actor.kind == "boat"]
+        for wake in wakes:
+            found += 1
+            assert any(abs(boat.pose(2.0).foot[0] - wake.pose(2.0).foot[0]) < 1e-6 for boat in boats)
+            assert not wake.pose(2.0).is_foreground
+        scene._movers[:] = wakes
+        assert not scene.frame(2.0).labels.any()
+    assert found >= 6
+
+
 def test_traffic_has_several_vehicles_and_a_shadow_longer_than_they_are_high(bank: PictureBank) -> None:
     scene = VariedScene((14, 1), SIZE, bank, replace(CALM, traffic=1.0))
     assert sum(mover.actor.kind == "vehicle" for mover in scene._movers) >= 2
