@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fakes import SIZE, FakeCue, FakeSegment, fake_manifest
+from test_background import settings
 
+from edgebs.cues.hop_background import HopBackground
 from edgebs.device_cues import HostCues
 from edgebs.feedback import LAG_FRAMES, Feedback
 from edgebs.pipeline import Pipeline
-from edgebs.tensors import Array, Frame
+from edgebs.tensors import Array, Frame, TensorSpec
 
 
 class ListeningCue(FakeCue):
@@ -123,3 +126,50 @@ def test_on_the_device_each_camera_hears_its_own() -> None:
     cues.clear()
     cues.remember(pictures[0], None)
     assert listening[0].heard[-1] is None
+
+
+class DifferenceSegment:
+    """Probability = the difference from the background, so that what is held changes what is found."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.inputs = {
+            "frame": TensorSpec((1, *size, 3), "uint8"),
+            "cue": TensorSpec((1, 11, *size), "float32"),
+        }
+        self.outputs = {"probability": TensorSpec((1, *size), "float32")}
+        self.description = "difference"
+        self._calls = 0
+
+    def infer(self, feed: dict[str, Array]) -> dict[str, Array]:
+        self._calls += 1
+        time.sleep(0.01 if self._calls % 4 == 0 else 0.0)
+        frame = feed["frame"].astype(np.float32).transpose(0, 3, 1, 2)
+        return {"probability": np.abs(frame - feed["cue"][:, 3:6]).max(axis=1).clip(0, 100) / 100}
+
+    def close(self) -> None:
+        pass
+
+
+def probabilities(hold: float, *, overlapping: bool) -> Array:
+    size = (64, 64)
+    cue = settings(hold=hold)
+    facts = replace(fake_manifest().networks["segment"], inputs=DifferenceSegment(size).inputs)
+    manifest = fake_manifest(size=size, cue=cue, networks={"segment": facts})
+    ground = np.random.default_rng(0).integers(80, 120, (*size, 3)).astype(np.uint8)
+    shown = []
+    for t in range(60):
+        shown.append(ground.copy())
+        left = min(t, 20)
+        shown[-1][20:40, left : left + 16] = 230
+    with Pipeline(manifest, DifferenceSegment(size), HopBackground(cue, size)) as pipeline:
+        if overlapping:
+            return np.stack([result.probability for result in pipeline.run(iter(shown))])
+        return np.stack([pipeline.process(frame).probability for frame in shown])
+
+
+def test_masks_are_the_same_bits_whether_the_stages_overlap_or_not() -> None:
+    sequential = probabilities(0.6, overlapping=False)
+    assert np.array_equal(sequential, probabilities(0.6, overlapping=True))
+    # And holding does change them: without it the block has faded where it stands.
+    plain = probabilities(0.0, overlapping=False)
+    assert plain[40, 30, 28] < 0.1 < 0.9 < sequential[40, 30, 28]
