@@ -159,8 +159,8 @@ def probabilities(hold: float, *, overlapping: bool) -> Array:
     shown = []
     for t in range(60):
         shown.append(ground.copy())
-        left = min(t, 20)
-        shown[-1][20:40, left : left + 16] = 230
+        if t >= 20:
+            shown[-1][20:40, 20:36] = 230
     with Pipeline(manifest, DifferenceSegment(size), HopBackground(cue, size)) as pipeline:
         if overlapping:
             return np.stack([result.probability for result in pipeline.run(iter(shown))])
@@ -172,4 +172,4 @@ def test_masks_are_the_same_bits_whether_the_stages_overlap_or_not() -> None:
     assert np.array_equal(sequential, probabilities(0.6, overlapping=True))
     # And holding does change them: without it the block has faded where it stands.
     plain = probabilities(0.0, overlapping=False)
-    assert plain[40, 30, 28] < 0.1 < 0.9 < sequential[40, 30, 28]
+    assert plain[45, 30, 28] < 0.1 < 0.9 < sequential[45, 30, 28]
