@@ -15,7 +15,7 @@ from collections import deque
 import cv2
 import numpy as np
 
-from edgebs.cues.background import Shift, moved
+from edgebs.cues.camera_shift import Shift, moved
 from edgebs.feedback import LAG_FRAMES
 from edgebs.tensors import Array, Frame
 

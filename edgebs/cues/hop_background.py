@@ -10,16 +10,8 @@ import cv2
 import numpy as np
 
 from edgebs.cues import CueOutput, TensorRing
-from edgebs.cues.background import (
-    FAR,
-    SAMPLES,
-    STILL_PX,
-    WINDOW_S,
-    CameraShift,
-    MedianBackground,
-    Shift,
-    moved,
-)
+from edgebs.cues.background import SAMPLES, WINDOW_S, MedianBackground
+from edgebs.cues.camera_shift import FAR, STILL_PX, CameraShift, Shift, moved
 from edgebs.cues.dis import DisVectors
 from edgebs.cues.flow import FlowVectors, flow_magnitudes
 from edgebs.cues.held import Holding

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgebs.cues.background import moved
+from edgebs.cues.camera_shift import moved
 from edgebs.errors import SourceError
 from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame

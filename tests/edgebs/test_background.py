@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgebs.cues import open_cue
-from edgebs.cues.background import SAMPLES, WINDOW_S, CameraShift, MedianBackground, moved, sorting_network
+from edgebs.cues.background import SAMPLES, WINDOW_S, MedianBackground, sorting_network
+from edgebs.cues.camera_shift import CameraShift, moved
 from edgebs.cues.hop_background import HopBackground
 from edgebs.errors import BundleError
 from edgebs.manifest import CueSettings
