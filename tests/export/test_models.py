@@ -43,7 +43,7 @@ def test_weights_of_before_say_their_largest_magnitude_and_the_rest_is_default(t
     request = ModelRequest(model="edge", weights=str(weights(tmp_path, intervals=3)))
     assert request.cue == CueSettings(
         kind="hop-background", provider="dis", intervals=(1, 5, 10), max_magnitude=10.0, nominal_fps=25.0,
-        preset="fine",
+        preset="fine", hold=0.6,
     )  # fmt: skip
     assert build_networks(request)["segment"].max_magnitude == 10.0
 
