@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("settled", "share watched from little before somebody comes to stay"),
         ("cold", "of the others, share without a past"),
         ("blind", "share whose background never holds a pixel"),
-        ("overexposed", "share with too much light"),
+        ("ordinary", "share of an ordinary camera in daylight or lit rooms"),
+        ("overexposed", "of the others, share with too much light"),
     ):
         default = ClipOptions.__dataclass_fields__[name].default
         parser.add_argument(f"--{name}", type=float, default=default, help=f"{what} (default {default})")
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settled=given.settled,
             cold=given.cold,
             blind=given.blind,
+            ordinary=given.ordinary,
             overexposed=given.overexposed,
         )
         options = CorpusOptions(

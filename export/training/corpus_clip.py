@@ -28,6 +28,9 @@ from export.training.samples import (
     watch,
 )
 
+SHARES = ("hard", "settled", "cold", "blind", "ordinary", "overexposed")
+"""Fields of `ClipOptions` from 0 to 1."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipOptions:
@@ -44,8 +47,10 @@ class ClipOptions:
     """Of the others, share without a past."""
     blind: float = 0.3
     """Share whose background never holds anything."""
+    ordinary: float = 0.5
+    """Share of an ordinary camera in daylight or lit rooms: no night, heat, fog or too much light."""
     overexposed: float = 0.2
-    """Share with too much light."""
+    """Of the others, share with too much light."""
     others: Mix = field(default_factory=Mix)
     """The mix of the clips that are not hard."""
 
@@ -53,13 +58,13 @@ class ClipOptions:
         """Raise ExportError for another cue than that of edge, or a share that is none."""
         if self.cue.kind != "hop-background" or len(self.cue.intervals) != 3:
             raise ExportError("a corpus holds the cue of edge: three flows and the backgrounds.")
-        for name in ("hard", "settled", "cold", "blind", "overexposed"):
+        for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ExportError(f"--{name} must be from 0 to 1, got {getattr(self, name)}.")
 
     def to_json(self) -> dict[str, Any]:
         """For corpus.json."""
-        shares = {name: getattr(self, name) for name in ("hard", "settled", "cold", "blind", "overexposed")}
+        shares = {name: getattr(self, name) for name in SHARES}
         mixes = {"hard": asdict(HARD), "others": asdict(self.others)}
         return {"cue": self.cue.to_json(), "size": list(self.size), "shares": shares, "mixes": mixes}
 
@@ -93,9 +98,10 @@ def render_clip(options: ClipOptions, seed: int, index: int, bank: PictureBank) 
     """Clip `index` of a seed; the same arguments give the same clip in any process."""
     rng = np.random.default_rng((seed, index, 0xC11B))
     is_settled = bool(rng.random() < options.settled)
-    scene = exposed_scene(
-        seed, index, options.size, bank, options.overexposed, _mix(options, rng, is_settled=is_settled)
-    )
+    is_ordinary = bool(rng.random() < options.ordinary)
+    mix = _mix(options, rng, is_settled=is_settled, is_ordinary=is_ordinary)
+    overexposed = 0.0 if is_ordinary else options.overexposed
+    scene = exposed_scene(seed, index, options.size, bank, overexposed, mix)
     rate = scene.fps / options.cue.nominal_fps if rng.random() < COUNTED_SHARE else 1.0
     is_cold = bool(rng.random() < options.cold) and not is_settled
     cue, masks = _ShownCue(options.cue, options.size), FaultyMasks(rng, options.size, options.blind)
@@ -113,8 +119,10 @@ def render_clip(options: ClipOptions, seed: int, index: int, bank: PictureBank) 
     return clip
 
 
-def _mix(options: ClipOptions, rng: np.random.Generator, *, is_settled: bool) -> Mix:
+def _mix(options: ClipOptions, rng: np.random.Generator, *, is_settled: bool, is_ordinary: bool) -> Mix:
     mix = HARD if rng.random() < options.hard else options.others
+    if is_ordinary:
+        mix = replace(mix, night=0.0, thermal=0.0, fogged=0.0, fog=0.0)
     if not is_settled:
         return mix
     return replace(mix, empty=STAYING.empty, standing=STAYING.standing, abandoned=STAYING.abandoned)

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from bench.varied_scene import PictureBank
+from bench.varied_scene import Mix, PictureBank
 from edgebs.cues import CueOutput
 from edgebs.errors import ExportError, SourceError
 from edgebs.manifest import CueSettings
@@ -118,6 +119,21 @@ def test_a_held_background_differs_from_the_plain_one_and_a_blind_one_never_does
     still = replace(CLIPS, settled=1.0, cold=0.0)
     assert differing(still) > 0
     assert differing(replace(still, blind=1.0)) == 0
+
+
+def test_ordinary_clips_are_neither_dark_nor_white(bank: PictureBank) -> None:
+    def levels(ordinary: float) -> list[float]:
+        options = replace(CLIPS, ordinary=ordinary, overexposed=1.0, cold=1.0, settled=0.0, hard=0.0)
+        options = replace(options, others=Mix(night=0.5, fogged=0.5))
+        return [float(_frame(render_clip(options, 12, index, bank)).mean()) for index in range(8)]
+
+    ordinary, other = levels(1.0), levels(0.0)
+    assert all(40 < level < 220 for level in ordinary)
+    assert not all(40 < level < 220 for level in other)
+
+
+def _frame(clip: Clip) -> Frame:
+    return np.asarray(cv2.imdecode(clip.pictures["frame"][0], cv2.IMREAD_COLOR), np.uint8)
 
 
 def test_runs_are_consecutive_frames(bank: PictureBank) -> None:
