@@ -9,7 +9,7 @@ from typing import Any
 HOP: Mapping[str, Any] = {"intervals": (1, 5, 10), "max_magnitude": 20.0, "nominal_fps": 25.0}
 """Of cues with flow, where weights do not say what they were trained with."""
 HOLD = 0.6
-"""Foreground probability from which edge's background is held (docs/decisions/0009)."""
+"""Foreground probability from which edge's background is held (docs/decisions/0011)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

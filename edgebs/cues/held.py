@@ -4,7 +4,7 @@ An object that stands, or a large and slow one, would become the median of a you
 an earlier mask shows foreground, the sample therefore keeps what was there before. Errors of masks must not
 confirm themselves: the probability must be high, no pixel is held for more than `background.LONGEST_HELD`
 samples in a row, and a region whose outline is stronger in the background than in the frame is not held:
-there the object is in the background (decision 0009).
+there the object is in the background (decision 0011).
 """
 
 from __future__ import annotations
