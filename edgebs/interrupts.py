@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-GRACE_S = 4.0
+GRACE_S = 3.0
 """From the first signal to the end of the process. systemd waits for 90 s by default, docker for 10 s."""
 EXIT_CODE = 130
 SIGNALS: tuple[int, ...] = tuple(

@@ -110,6 +110,13 @@ def requantise(
     data: scored sequences, for parity of F. Raises EdgebsError if a gate fails; nothing is replaced then.
     """
     shipped = verify_files(out / NAMES["int8"].format(model)).manifest
+    reference = verify_files(out / NAMES["fp32"].format(model)).manifest
+    hashes = [
+        {name: facts.weights_sha256 for name, facts in manifest.networks.items()}
+        for manifest in (shipped, reference)
+    ]
+    if hashes[0] != hashes[1]:
+        raise ExportError(f"the shipped weights of {model} are not those of its INT8 bundle: ship both.")
     with scratch_folder() as folder:
         request = ExportRequest(
             model=ModelRequest(model=model, threshold=shipped.threshold),
@@ -120,10 +127,6 @@ def requantise(
             hole_px=shipped.cleanup.hole_px,
         )
         (bundle,) = export_bundles(request, note, bar)
-        if {name: facts.weights_sha256 for name, facts in bundle.manifest.networks.items()} != {
-            name: facts.weights_sha256 for name, facts in shipped.networks.items()
-        }:
-            raise ExportError(f"the shipped weights of {model} are not those of its INT8 bundle: ship both.")
         return _placed(rewrite_manifest(bundle, name=shipped.name, weights=shipped.weights), out)
 
 

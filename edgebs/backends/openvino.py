@@ -155,9 +155,19 @@ def _compiled(file: Path, options: dict[str, Any], cached: CompiledCache) -> tup
     try:
         model = core.compile_model(_read_onnx(file), "CPU", options)
     except Exception as error:  # the ONNX frontend's errors share no base class but Exception
-        raise BackendError(f"OpenVINO cannot load {file}: {_reason(error)}") from error
+        raise BackendError(f"OpenVINO cannot load {file}: {_reason(error)}{_older_cpu()}") from error
     entry.store(model.export_model)
     return model, None
+
+
+def _older_cpu() -> str:
+    """What to do on an x86 without AVX2: OpenVINO 2026.4 cannot compile all networks for it."""
+    features = this_cpu().features
+    if "sse4_1" not in features or "avx2" in features:
+        return ""
+    return (
+        ". This CPU has no AVX2, which OpenVINO may need: use ONNX Runtime, edgebs export ... --target onnx"
+    )
 
 
 def _read_onnx(file: Path) -> Any:

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from fakes import FakeCue, FakeSegment, fake_manifest, fake_pipeline, grey_frame
 
+import bench.parity
 from bench.parity import TaskLevel, compare, count_on_sequences, judge, record_reference, require_passed
+from bench.report import parity_table
+from edgebs.cpu import cpu_from_text
 from edgebs.errors import ParityError
 from edgebs.pipeline import Pipeline
 
@@ -49,6 +52,15 @@ def test_a_shift_is_measured_in_network_and_masks():
     assert result["pipeline"]["flip_rate"] == pytest.approx(0.25)
     assert result["pipeline"]["mask_iou"] == pytest.approx(0.5)
     assert result["pipeline"]["worst_frame"] == 2
+
+
+def test_the_result_states_the_cpu_and_its_int8_arithmetic(monkeypatch):
+    text = "model name : Old box\nflags : sse4_1 sse4_2 avx avx2 fma\n"
+    monkeypatch.setattr(bench.parity, "this_cpu", lambda: cpu_from_text(text, {}, machine="x86_64"))
+    result = parity_of(0.0, precision="int8")
+    assert (result["cpu"]["name"], result["cpu"]["int8"]) == ("Old box", "saturating")
+    rows = parity_table("toy", result).columns[2]._cells
+    assert "no VNNI: pairs of products are summed in 16 bits; exact with weights of 7 bits" in rows
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,11 @@ def rms(values: Array) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-@pytest.mark.parametrize("limit", ["", "AVX2", "SSE41"])
+@pytest.mark.parametrize("limit", ["", "AVX2"])
 def test_int8_stays_near_fp32_with_and_without_vnni(frames: Path, limit: str) -> None:
-    """The bundle of before, with ranges that clip: .0BEFORE; the limit is some three times what is seen."""
     if limit and platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("the limit is one of x86")
     both = said(frames, limit)
     assert both["edge-fp32"].max() > 0.9
-    assert rms(both["edge"] - both["edge-fp32"]) < 0.01
+    # Seen: .0019 with and without VNNI; .0055 and .0065 with NNCF's ranges and weights of 8 bits (decision 10).
+    assert rms(both["edge"] - both["edge-fp32"]) < 0.004

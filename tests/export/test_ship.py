@@ -11,6 +11,7 @@ import pytest
 
 import bench.parity
 import edgebs.shipped
+import export.job_files
 import export.ship
 from bench.torch_baseline import torch_modules
 from edgebs.bundle import load_bundle, verify_files
@@ -21,7 +22,7 @@ from export.description import description_of
 from export.edgenet import EdgeGraph, EdgeNet
 from export.models import ModelRequest
 from export.networks import build_networks
-from export.ship import last_as_good_as_the_best, ship
+from export.ship import last_as_good_as_the_best, requantise, ship
 from export.weights import init_weights, save_weights, weights_sha256
 
 WIDTHS = (4, 4, 6, 6, 6, 6)
@@ -43,6 +44,7 @@ def placed(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     out = tmp_path_factory.mktemp("package") / "models"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export.ship, "THRESHOLD_SEQUENCES", 2)
+        patch.setattr(export.job_files, "SCENE_SAMPLES", 8)
         patch.setattr(bench.parity, "INT8_DELTA_F", 1.0)  # random weights fail it
         assert [bundle.path for bundle in ship(weights, out)] == [out / "edge", out / "edge-fp32"]
     return out
@@ -74,6 +76,29 @@ def test_both_bundles_are_shipped_by_name_and_say_where_their_weights_are(shippe
         assert 0 < manifest.threshold < 1
         assert manifest.parity is not None
         assert str(shipped.parent) not in json.dumps(manifest.to_json())
+
+
+def test_the_int8_bundle_is_made_anew_from_the_shipped_weights(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.parity, "INT8_DELTA_F", 1.0)
+    monkeypatch.setattr(export.job_files, "SCENE_SAMPLES", 2)
+    copy = shutil.copytree(shipped, tmp_path / "models")
+    before = load_bundle(copy / "edge").manifest
+    after = requantise("edge", copy).manifest
+    assert (after.name, after.threshold, after.cleanup) == ("edge", before.threshold, before.cleanup)
+    assert after.weights == before.weights
+    assert after.networks["segment"].weight_bits == 7
+    assert (copy / "edge" / "segment.onnx").read_bytes() != (shipped / "edge" / "segment.onnx").read_bytes()
+
+
+def test_an_int8_bundle_of_other_weights_is_not_replaced(shipped: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(shipped, tmp_path / "models")
+    manifest = json.loads((copy / "edge" / "manifest.json").read_text())
+    manifest["networks"]["segment"]["weights_sha256"] = "0" * 64
+    (copy / "edge" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ExportError, match="the shipped weights of edge are not those of its INT8 bundle"):
+        requantise("edge", copy)
 
 
 def test_the_shipped_weights_are_the_default_of_export_and_of_the_pytorch_reference(shipped: Path) -> None:
