@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 import pytest
+import typer.main
 
 from edgebs.cli import main
 
 EXPORTER = {"export", "import-weights", "parity", "train"}
 """Commands that need PyTorch. Where it is missing their tests are skipped (`make test-pythons`)."""
+_parser = functools.cache(typer.main.get_command)
+"""Built once: that takes longer than to parse and run most of what the tests type."""
 
 
 class Command:
@@ -17,6 +21,7 @@ class Command:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
+        monkeypatch.setattr(typer.main, "get_command", _parser)
 
     def __call__(self, *arguments: object) -> tuple[int, str, str]:
         """Exit code, stdout and stderr."""
