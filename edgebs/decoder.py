@@ -15,11 +15,12 @@ from typing import Any
 
 import av
 
+from edgebs.bit_depth import ValueRange
 from edgebs.packets import Jpegs, PendingPackets
 from edgebs.picture import PictureConverter
 from edgebs.pipe import Pipe
 from edgebs.slots import AHEAD, Chunk, Slots
-from edgebs.tensors import Frame
+from edgebs.tensors import Array
 
 FAILED_READS = 32
 """So many failed reads in a row, without a packet between them, are the end of a file."""
@@ -41,8 +42,10 @@ class StreamBroken(Exception):
 class Picture:
     """A decoded frame."""
 
-    image: Frame
-    """(H, W, 3) uint8 BGR, a new array."""
+    image: Array
+    """A new array: (H, W, 3) uint8 BGR, or values of more bits, as of `PictureConverter.values`."""
+    own_range: ValueRange | None
+    """The range that the format gives these values; None for floating point."""
     time_s: float | None
     """Time stamp of the stream in seconds, None where there is none."""
     slot: int | None
@@ -143,8 +146,10 @@ class Decoder:
         frame, arrived_s = self._frames.popleft()
         self._last_s = time.monotonic()
         pts = frame.pts
+        image, own_range = self._converter.values(frame)
         return Picture(
-            image=self._converter.bgr(frame),
+            image=image,
+            own_range=own_range,
             time_s=None if pts is None else float(pts * self._stream.time_base),
             slot=None if self._slots is None else self._slots.next_shown(),
             lost=self._pending.shown(pts, is_interlaced=frame.interlaced_frame),

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from edgebs.bit_depth import EightBits, ValueRange
 from edgebs.decoder import Decoder, Picture, StreamBroken, StreamStalled
 from edgebs.errors import SourceError
 from edgebs.losses import Losses
-from edgebs.preprocess import check_frame
 from edgebs.source import Source, SourceFrame
+from edgebs.tensors import Frame
 from edgebs.time_line import TimeLine, is_truncated
 
 logger = logging.getLogger(__name__)
@@ -36,9 +37,19 @@ class Film:
     """How long it should be, None where unknown."""
 
 
-def film_source(film: Film, reopen: Callable[[], Film], *, loop: bool, fps: float | None) -> Source:
-    """A source of the film's frames. fps: believe this rate instead of the file's own times."""
-    reader = _Reader(film, reopen, fps=fps)
+def film_source(
+    film: Film,
+    reopen: Callable[[], Film],
+    *,
+    loop: bool,
+    fps: float | None,
+    value_range: ValueRange | None = None,
+) -> Source:
+    """A source of the film's frames. fps: believe this rate instead of the file's own times.
+
+    value_range: the values that become 0 and 255. Raises SourceError where more than 8 bits need one.
+    """
+    reader = _Reader(film, reopen, EightBits(value_range), fps=fps)
     return Source(
         reader.frames(loop=loop),
         name=film.name,
@@ -52,8 +63,10 @@ def film_source(film: Film, reopen: Callable[[], Film], *, loop: bool, fps: floa
 
 
 class _Reader:
-    def __init__(self, film: Film, reopen: Callable[[], Film], *, fps: float | None) -> None:
-        self._film, self._reopen = film, reopen
+    def __init__(
+        self, film: Film, reopen: Callable[[], Film], depth: EightBits, *, fps: float | None
+    ) -> None:
+        self._film, self._reopen, self._depth = film, reopen, depth
         self._is_closed = False
         self.losses = Losses()
         self._line = TimeLine(
@@ -66,16 +79,20 @@ class _Reader:
         self._rate = fps or film.fps
         self._index = 0
         self._first = self._required(self._read())
-        self.size = (self._first.image.shape[0], self._first.image.shape[1])
+        self._first_image = self._first_as_bgr()
+        self.size = (self._first_image.shape[0], self._first_image.shape[1])
+        if depth.note:
+            logger.warning("%s", depth.note)
 
     def frames(self, *, loop: bool) -> Iterator[SourceFrame]:
         picture: Picture | None = self._first
         while True:
             while picture is not None:
                 self._check_size(picture)
+                image = self._first_image if picture is self._first else self._bgr(picture)
                 is_after_error = self._film.decoder.errors > 0
                 captured_s, missing = self._line.place(picture, is_after_error=is_after_error)
-                yield SourceFrame(picture.image, captured_s, self._index, missing)
+                yield SourceFrame(image, captured_s, self._index, missing)
                 self._index += 1
                 picture = self._read()
             if self._is_closed:
@@ -85,6 +102,18 @@ class _Reader:
                 self.losses.report(self._film.name)
                 return
             picture = self._rewound()
+
+    def _first_as_bgr(self) -> Frame:
+        try:
+            return self._bgr(self._first)
+        except SourceError:
+            self._film.decoder.close()
+            raise
+
+    def _bgr(self, picture: Picture) -> Frame:
+        return self._depth.frame(
+            picture.image, f"frame {self._index} of {self._film.name}", picture.own_range
+        )
 
     def close(self) -> None:
         self._is_closed = True
@@ -110,7 +139,6 @@ class _Reader:
                 f"{self._film.name} holds no frame that can be decoded: the recording was cut off, or is "
                 f"damaged. See what it is with: ffprobe '{self._film.name}'"
             )
-        check_frame(picture.image, name=f"frame 0 of {self._film.name}")
         return picture
 
     def _check_size(self, picture: Picture) -> None:

@@ -65,6 +65,9 @@ def _first_frame(feed: Feed) -> LiveFrame:
         first = interruptible(feed.read)
     except (StreamStalled, StreamBroken):
         first = None
+    except SourceError:
+        feed.close()
+        raise
     if first is None:
         feed.close()
         raise SourceError(

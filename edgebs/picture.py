@@ -1,4 +1,4 @@
-"""Decoded frames as the pipeline takes them: 8-bit BGR, upright."""
+"""Decoded frames as arrays, upright: 8-bit BGR, or the counts of a thermal or machine-vision camera."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorTrc, Interpolation, VideoReformatter
 
-from edgebs.tensors import Frame
+from edgebs.bit_depth import ValueRange
+from edgebs.tensors import Array, Frame
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,22 @@ class PictureConverter:
         self._reformatter = VideoReformatter()
         self._is_hdr_reported = False
 
+    def values(self, frame: av.VideoFrame) -> tuple[Array, ValueRange | None]:
+        """What the frame holds, a new array, and the range that its format gives these values.
+
+        Grey and RGB of more than 8 bits hold counts, which `edgebs.bit_depth` maps: (H, W) or (H, W, 3) BGR
+        uint16 (float32 without a range). All other frames are (H, W, 3) uint8 BGR: YUV of 10 and 12 bits
+        holds colours that are ready to be shown.
+        """
+        parts = [part for part in frame.format.components if not part.is_alpha]
+        bits = max(part.bits for part in parts)
+        if bits > 8 and len(parts) == 1:
+            return self._turned(frame, _grey(frame, bits)), (0.0, 2.0**bits - 1) if bits <= 16 else None
+        if 8 < bits <= 16 and frame.format.is_rgb:
+            wide: Any = self._reformatter.reformat(frame, format="bgr48le", threads=1).to_ndarray()
+            return self._turned(frame, wide >> (16 - bits)), (0.0, 2.0**bits - 1)
+        return self.bgr(frame), (0.0, 255.0)
+
     def bgr(self, frame: av.VideoFrame) -> Frame:
         """(H, W, 3) uint8 BGR, a new array, turned as the display matrix says.
 
@@ -47,12 +64,12 @@ class PictureConverter:
         converted = self._reformatter.reformat(
             frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1
         )
-        image: Any = converted.to_ndarray()
+        image: Frame = self._turned(frame, converted.to_ndarray())
+        return image
+
+    def _turned(self, frame: av.VideoFrame, image: Any) -> Any:
         turn = TURNS.get(frame.rotation)
-        if turn is not None:
-            image = cv2.rotate(image, turn)
-        contiguous: Frame = np.ascontiguousarray(image)
-        return contiguous
+        return np.ascontiguousarray(image if turn is None else cv2.rotate(image, turn))
 
     def _report_hdr(self, transfer: int) -> None:
         kind = HDR.get(int(transfer))
@@ -64,3 +81,13 @@ class PictureConverter:
                 self._name,
                 kind,
             )
+
+
+def _grey(frame: av.VideoFrame, bits: int) -> Array:
+    """(H, W) uint16 or float32, as the decoder stores it: PyAV knows only some of these formats."""
+    order = ">" if frame.format.is_big_endian else "<"
+    kind = np.dtype(f"{order}{'u2' if bits <= 16 else 'f4'}")
+    plane: Any = frame.planes[0]
+    rows = np.frombuffer(plane, kind).reshape(-1, plane.line_size // kind.itemsize)
+    parts = len(frame.format.components)  # with alpha, values and alpha alternate
+    return rows[: frame.height, : frame.width * parts : parts].astype(kind.newbyteorder("="))

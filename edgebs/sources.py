@@ -74,27 +74,35 @@ def _open_named(
     path = local_path(str(spec))
     if path.is_dir():
         return picture_folder(path, loop=loop, fps=fps, value_range=value_range)
-    return _mapped(_open_stream(str(spec), path, loop=loop, fps=fps, timeout_s=timeout_s), value_range)
+    return _open_stream(str(spec), path, loop=loop, fps=fps, timeout_s=timeout_s, value_range=value_range)
 
 
-def _open_stream(text: str, path: Path, *, loop: bool, fps: float | None, timeout_s: float) -> Source:
+def _open_stream(
+    text: str,
+    path: Path,
+    *,
+    loop: bool,
+    fps: float | None,
+    timeout_s: float,
+    value_range: ValueRange | None,
+) -> Source:
     if path.is_file() and path.suffix.lower() in PICTURES:
         raise SourceError(f"{path} is one picture, and a source is many: give its folder, {path.parent}")
     if path.is_file():
-        return video_file(path, loop=loop, fps=fps)
+        return video_file(path, loop=loop, fps=fps, value_range=value_range)
     if path.is_fifo() or (path.is_char_device() and not re.fullmatch(r"/dev/video\d+", text)):
-        return pipe(path, loop=loop, fps=fps)
+        return pipe(path, loop=loop, fps=fps, value_range=value_range)
     is_live = re.fullmatch(r"(/dev/video)?\d{1,6}", text, re.ASCII) or " ! " in text
     if is_live and loop:
         raise SourceError(
             f"'{source_name(text)}' is live and cannot be repeated: give a file, or leave out the repeating."
         )
     if is_live and " ! " in text:
-        return gstreamer(text, timeout_s=timeout_s)
+        return _mapped(gstreamer(text, timeout_s=timeout_s), value_range)
     if is_live:
-        return camera(int(text.removeprefix("/dev/video")), timeout_s=timeout_s)
+        return _mapped(camera(int(text.removeprefix("/dev/video")), timeout_s=timeout_s), value_range)
     if "://" in text and not text.startswith("file://"):
-        return address(text, loop=loop, timeout_s=timeout_s)
+        return address(text, loop=loop, timeout_s=timeout_s, value_range=value_range)
     name = source_name(text) if "@" in text else path
     raise SourceError(f"no such file or folder: {name}{_neighbour(path)}. {_KINDS}")
 

@@ -18,6 +18,7 @@ from edgebs.av_input import (
     open_file,
     open_pipe,
 )
+from edgebs.bit_depth import EightBits, ValueRange
 from edgebs.capture import Capture, has_backend
 from edgebs.errors import SourceError
 from edgebs.film import Film, film_source
@@ -29,19 +30,21 @@ TEXT = (".txt", ".nfo", ".asc", ".ans", ".diz", ".vt")
 """FFmpeg reads these as films of a terminal, letter by letter."""
 
 
-def video_file(path: Path, *, loop: bool, fps: float | None) -> Source:
+def video_file(path: Path, *, loop: bool, fps: float | None, value_range: ValueRange | None) -> Source:
     """A video file, from its first frame. fps: believe this rate instead of the file's own times."""
-    return film_source(_opened_file(path), lambda: _opened_file(path), loop=loop, fps=fps)
+    return film_source(
+        _opened_file(path), lambda: _opened_file(path), loop=loop, fps=fps, value_range=value_range
+    )
 
 
-def pipe(path: Path, *, loop: bool, fps: float | None) -> Source:
+def pipe(path: Path, *, loop: bool, fps: float | None, value_range: ValueRange | None) -> Source:
     """A video that is read from a named pipe or /dev/stdin, once."""
     if loop:
         raise SourceError(
             f"{path} is a pipe and cannot be repeated: give a file, or leave out the repeating."
         )
     film = _opened_pipe(path)
-    return film_source(film, lambda: film, loop=False, fps=fps)
+    return film_source(film, lambda: film, loop=False, fps=fps, value_range=value_range)
 
 
 def camera(number: int, *, timeout_s: float) -> Source:
@@ -56,17 +59,19 @@ def camera(number: int, *, timeout_s: float) -> Source:
     return _captured(f"camera {number}", capture, timeout_s)
 
 
-def address(url: str, *, loop: bool, timeout_s: float) -> Source:
+def address(url: str, *, loop: bool, timeout_s: float, value_range: ValueRange | None) -> Source:
     """A stream (rtsp://, http://), or a video file behind http://. timeout_s: to open, and for each frame."""
     name = source_name(url)
     container = _opened_address(url, name, timeout_s)
     if not is_endless(container, url):
         film = address_film(container, url, name, timeout_s)
-        return film_source(film, lambda: _reopened(url, name, timeout_s), loop=loop, fps=None)
+        return film_source(
+            film, lambda: _reopened(url, name, timeout_s), loop=loop, fps=None, value_range=value_range
+        )
     if loop:
         container.close()
         raise SourceError(f"{name} is live and cannot be repeated: give a file, or leave out the repeating.")
-    return _streamed(container, name, timeout_s)
+    return _streamed(container, name, timeout_s, EightBits(value_range))
 
 
 def gstreamer(pipeline: str, *, timeout_s: float) -> Source:
@@ -129,7 +134,7 @@ def _reopened(url: str, name: str, timeout_s: float) -> Film:
     return address_film(_opened_address(url, name, timeout_s), url, name, timeout_s)
 
 
-def _streamed(container: Any, name: str, timeout_s: float) -> Source:
+def _streamed(container: Any, name: str, timeout_s: float, depth: EightBits) -> Source:
     clock = LiveClock(uses_stamps=has_own_times(container.format.name))
     try:
         decoder, fps = live_decoder(container, name, timeout_s)
@@ -140,8 +145,9 @@ def _streamed(container: Any, name: str, timeout_s: float) -> Source:
         picture = decoder.read()
         if picture is None:
             return None
+        image = depth.frame(picture.image, f"a frame of {name}", picture.own_range)
         captured_s = clock.captured_s(picture.time_s, picture.arrived_s)
-        return LiveFrame(picture.image, captured_s, picture.lost, picture.is_damaged)
+        return LiveFrame(image, captured_s, picture.lost, picture.is_damaged)
 
     return live_source(
         Feed(

@@ -8,6 +8,7 @@ import logging
 import re
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -233,6 +234,76 @@ def test_an_opened_source_and_a_video_can_be_stretched(tmp_path):
     assert frame.image[0, 40, 0] in (227, 230, 232)  # 90 or, through YUV, 89 or 91
     with pytest.raises(SourceError, match=r"frame 0 of .*v\.mkv holds uint8 values, at most 255"):
         list(open_source(file, value_range=(0, 1023)))
+
+
+def write_deep(file: Path, counts: np.ndarray, codec: str, layout: str) -> Path:
+    """A video of (T, H, W) or (T, H, W, 3) uint16 values, stored as they are."""
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.height, stream.width = counts.shape[1:3]
+        stream.pix_fmt = layout
+        for values in counts:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(values, format=layout)))
+        container.mux(stream.encode(None))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("codec", "layout", "bits"),
+    [
+        ("ffv1", "gray16le", 16),
+        ("png", "gray16be", 16),
+        ("rawvideo", "gray16le", 16),
+        ("ffv1", "gray10le", 10),
+        ("ffv1", "gray12le", 12),
+    ],
+)
+def test_a_video_of_counts_is_mapped_by_the_same_rule_as_pictures(tmp_path, codec, layout, bits):
+    top = 2**bits - 1
+    width = top // 43  # 7000 to 8500 of 16 bits, the same share of the others
+    counts = np.random.default_rng(0).integers(top // 9, top // 9 + width, (3, 48, 65), np.uint16)
+    file = write_deep(tmp_path / f"v.{'mkv' if codec == 'ffv1' else 'nut'}", counts, codec, layout)
+    with pytest.raises(SourceError, match=rf"frame 0 of .* small part of 0 to {top}, .*--range \d+,\d+"):
+        open_source(file)
+    low, high = top // 9, top // 9 + width
+    seen = np.stack([frame.image for frame in open_source(file, value_range=(low, high))])
+    expected = np.stack([frame.image for frame in open_source(list(counts), value_range=(low, high))])
+    np.testing.assert_array_equal(seen, expected)
+    assert set(range(0, 256, 5)) <= set(seen.ravel().tolist()) or bits < 16
+
+
+def test_a_video_that_fills_its_bits_uses_them_and_keeps_that_in_its_second_pass(tmp_path, caplog):
+    counts = np.linspace(0, 1023, 48 * 64).astype(np.uint16).reshape(1, 48, 64)
+    file = write_deep(tmp_path / "v.mkv", np.concatenate((counts, counts // 8)), "ffv1", "gray10le")
+    source = open_source(file, loop=True)
+    frames = [next(source).image for _ in range(4)]
+    assert (int(frames[0].max()), int(frames[1].max())) == (255, 32)  # 127 of 1023 is 31.7 of 255
+    np.testing.assert_array_equal(frames[2:], frames[:2])
+    assert "frame 0 of" in caplog.text
+    assert "values from 0 to 1023 become 0 to 255. --range LOW,HIGH chooses others" in caplog.text
+
+
+@pytest.mark.parametrize("layout", ["gbrp10le", "gbrp16le"])
+def test_colours_of_more_than_8_bits_keep_their_values(tmp_path, layout):
+    bits = int(layout[4:6])
+    rgb = np.random.default_rng(0).integers(0, 2**bits, (2, 48, 64, 3), np.uint16)
+    file = write_deep(tmp_path / "v.mkv", rgb, "ffv1", layout)
+    seen = [frame.image for frame in open_source(file, value_range=(0, 2**bits / 2))]
+    expected = np.rint(np.clip(rgb[..., ::-1] / (2**bits / 2), 0, 1) * 255)
+    np.testing.assert_array_equal(seen, expected)
+
+
+def test_edge_finds_a_warm_box_in_a_thermal_video_and_refuses_it_without_a_range(tmp_path, run):
+    frames, masks = thermal()
+    file = write_deep(tmp_path / "v.mkv", np.stack(frames), "ffv1", "gray16le")
+    command = ("run", "edge", "--source", file, "--mask", tmp_path / "masks", "--threads", "1")
+    code, out, err = run(*command)
+    assert (code, out) == (1, "")
+    assert "--range 6900,7800" in err
+    code, out, err = run(*command, "--range", "6900,7800")
+    assert (code, err) == (0, "")
+    found = np.stack(masks_of(tmp_path / "masks")) > 0
+    assert f_measure(found[20:], masks[20:]) > 0.8
 
 
 def test_edge_finds_a_warm_box_in_thermal_counts(tmp_path: Path, run: Command) -> None:
