@@ -66,6 +66,11 @@ class ExportRequest:
                 f"{self.model.model} with flow {self.model.flow} has no network for its cue: leave "
                 "--flow-precision out."
             )
+        if "int8" in wanted and not self.model.facts.quantised:
+            raise OptionError(
+                f"{self.model.model} has no INT8: it would cost F and be no faster on a CPU. "
+                "Use --precision fp32, fp16 or auto."
+            )
         if self.compute != "f32" and not wanted - {"fp32"}:
             raise OptionError(
                 f"compute {self.compute} is for what FP16 and INT8 leave in floating point, not for FP32: "
@@ -111,7 +116,8 @@ class ExportRequest:
     @property
     def needs_int8(self) -> bool:
         """Whether a network is quantised, if only to see what it gains."""
-        return bool({"int8", AUTO}.intersection({*self.precisions, self.flow_precision}))
+        asked = {"int8", AUTO}.intersection({*self.precisions, self.flow_precision})
+        return bool(asked and (self.model.facts.quantised or self.model.brings_flow))
 
     @property
     def calibrates_on_scenes(self) -> bool:

@@ -1,6 +1,6 @@
 """From trained weights to the bundles inside the package: `python -m export.ship WEIGHTS`.
 
-`python -m export.ship MODEL` makes the INT8 bundle of a shipped model anew, from its shipped weights.
+`python -m export.ship MODEL` makes the bundle MODEL of a shipped model anew, from its shipped weights.
 
 Of every model that is trained on rendered scenes: which one it is stands in the weights' header.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,6 @@ THRESHOLD_SEED = 2_000_000_039
 """Of those sequences: no training run may have it."""
 LARGEST_BYTES = 12_000_000
 """Of both bundles together."""
-NAMES = {"int8": "{}", "fp32": "{}-fp32"}
-"""Of the bundles, from the model's."""
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
@@ -57,7 +55,7 @@ def ship(
     data: Path | None = None,
     bar: Bar = progress_bar,
 ) -> list[Bundle]:
-    """Write `out`/MODEL (INT8) and `out`/MODEL-fp32 from the safetensors file that a training wrote.
+    """Write `out`/MODEL (INT8, where there is one) and `out`/MODEL-fp32 from a training's safetensors file.
 
     threshold: of the masks; None chooses it on rendered `sequences`, `THRESHOLD_SEQUENCES` of them if not
     given. data: scored sequences, for parity of F. Raises EdgebsError where a gate fails; nothing is
@@ -85,49 +83,60 @@ def ship(
         save_weights(folded.network, file, {**stored, **description_of(folded)})
         request = ExportRequest(
             model=ModelRequest(model=model, weights=str(file), threshold=threshold),
-            precisions=tuple(NAMES),
+            precisions=tuple(shipped_names(model)),
             out=folder / "bundles",
             data=data,
             speck_px=CLEANED_PX,
             hole_px=CLEANED_PX,
         )
         bundles = export_bundles(request, note, bar)
-        named = [_named(bundle, stored.get("training", {})) for bundle in bundles]
-        size = sum(path.stat().st_size for bundle in named for path in bundle.path.iterdir())
+        names = [
+            (bundle, name) for bundle in bundles for name in shipped_names(model)[bundle.manifest.precision]
+        ]
+        size = sum(path.stat().st_size for bundle, _ in names for path in bundle.path.iterdir())
         if size > LARGEST_BYTES:
             raise ExportError(f"the bundles take {size} bytes; the package has room for {LARGEST_BYTES}.")
         if not getattr(graph, "weights_in_onnx", True):
             with atomic_file(out / file.name, ExportError) as unfinished:
                 shutil.copyfile(file, unfinished)
-        return [_placed(bundle, out) for bundle in named]
+        training = stored.get("training", {})
+        return [_placed(_named(bundle, name, training), out) for bundle, name in names]
 
 
-def requantise(
+def shipped_names(model: str) -> Mapping[str, tuple[str, ...]]:
+    """The names of a model's bundles inside the package, by precision; MODEL is the one to run."""
+    if MODELS[model].quantised:
+        return {"int8": (model,), "fp32": (f"{model}-fp32",)}
+    return {"fp32": (model, f"{model}-fp32")}
+
+
+def ship_again(
     model: str, out: Path = SHIPPED, *, data: Path | None = None, bar: Bar = progress_bar
 ) -> Bundle:
-    """Replace `out`/MODEL (INT8) by one from the shipped weights; threshold and clean-up stay.
+    """Replace `out`/MODEL by a bundle from the shipped weights; threshold and clean-up stay.
 
-    data: scored sequences, for parity of F. Raises EdgebsError if a gate fails; nothing is replaced then.
+    INT8, or FP32 where the model has no INT8. data: scored sequences, for parity of F. Raises EdgebsError if
+    a gate fails; nothing is replaced then.
     """
-    shipped = verify_files(out / NAMES["int8"].format(model)).manifest
-    reference = verify_files(out / NAMES["fp32"].format(model)).manifest
+    shipped, reference = (verify_files(out / name) for name in (model, f"{model}-fp32"))
     hashes = [
-        {name: facts.weights_sha256 for name, facts in manifest.networks.items()}
-        for manifest in (shipped, reference)
+        {name: facts.weights_sha256 for name, facts in bundle.manifest.networks.items()}
+        for bundle in (shipped, reference)
     ]
     if hashes[0] != hashes[1]:
-        raise ExportError(f"the shipped weights of {model} are not those of its INT8 bundle: ship both.")
+        raise ExportError(f"the shipped weights of {model} are not those of its bundle {model}: ship both.")
+    facts = shipped.manifest
     with scratch_folder() as folder:
         request = ExportRequest(
-            model=ModelRequest(model=model, threshold=shipped.threshold),
-            precisions=("int8",),
+            model=ModelRequest(model=model, threshold=facts.threshold),
+            precisions=(next(iter(shipped_names(model))),),
             out=folder / "bundles",
             data=data,
-            speck_px=shipped.cleanup.speck_px,
-            hole_px=shipped.cleanup.hole_px,
+            speck_px=facts.cleanup.speck_px,
+            hole_px=facts.cleanup.hole_px,
         )
         (bundle,) = export_bundles(request, note, bar)
-        return _placed(rewrite_manifest(bundle, name=shipped.name, weights=shipped.weights), out)
+        return _placed(rewrite_manifest(bundle, name=model, weights=facts.weights), out)
 
 
 def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar, sequences: int) -> float:
@@ -179,14 +188,14 @@ def _render(graph: Any, cue: CueSettings, size: tuple[int, int]) -> Any:
     return RenderedSequences(cue=cue, size=size)
 
 
-def _named(bundle: Bundle, training: dict[str, Any]) -> Bundle:
+def _named(bundle: Bundle, name: str, training: dict[str, Any]) -> Bundle:
     """The bundle under its shipped name, its weights known by that name and not by a path of this machine."""
     manifest = bundle.manifest
     weights = {
-        name: {**entry, "file": f"{WEIGHTS_PREFIX}{manifest.model}", "training": training}
-        for name, entry in manifest.weights.items()
+        network: {**entry, "file": f"{WEIGHTS_PREFIX}{manifest.model}", "training": training}
+        for network, entry in manifest.weights.items()
     }
-    return rewrite_manifest(bundle, name=NAMES[manifest.precision].format(manifest.model), weights=weights)
+    return rewrite_manifest(bundle, name=name, weights=weights)
 
 
 def _placed(bundle: Bundle, out: Path) -> Bundle:
@@ -208,7 +217,7 @@ def main() -> None:
     options = parser.parse_args()
     with errors_in_one_line():
         if options.weights in MODELS:
-            note(f"wrote {requantise(options.weights, options.out, data=options.data).path}")
+            note(f"wrote {ship_again(options.weights, options.out, data=options.data).path}")
             return
         shipped = ship(
             Path(options.weights),

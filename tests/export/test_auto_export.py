@@ -88,7 +88,7 @@ def test_auto_needs_a_calibration_set_and_the_flows_precision_to_itself(tmp_path
 def test_where_int8_of_a_flow_network_costs_too_much_it_stays_in_fp16(tmp_path, monkeypatch):
     """The segmenter's layers are tried first; masks cannot judge flow vectors by themselves."""
     pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr(export.job_files, "CALIBRATION_SAMPLES", 2)
+    monkeypatch.setattr(export.job_files, "SCENE_SAMPLES", 2)
     monkeypatch.setattr(export.scene_parity, "SEQUENCES", 1)
     monkeypatch.setattr(export.validation, "CASES", 2)
 

@@ -22,7 +22,7 @@ from export.description import description_of
 from export.edgenet import EdgeGraph, EdgeNet
 from export.models import ModelRequest
 from export.networks import build_networks
-from export.ship import last_as_good_as_the_best, requantise, ship
+from export.ship import last_as_good_as_the_best, ship, ship_again
 from export.weights import init_weights, save_weights, weights_sha256
 
 WIDTHS = (4, 4, 6, 6, 6, 6)
@@ -85,7 +85,7 @@ def test_the_int8_bundle_is_made_anew_from_the_shipped_weights(
     monkeypatch.setattr(export.job_files, "SCENE_SAMPLES", 2)
     copy = shutil.copytree(shipped, tmp_path / "models")
     before = load_bundle(copy / "edge").manifest
-    after = requantise("edge", copy).manifest
+    after = ship_again("edge", copy).manifest
     assert (after.name, after.threshold, after.cleanup) == ("edge", before.threshold, before.cleanup)
     assert after.weights == before.weights
     assert after.networks["segment"].weight_bits == 7
@@ -97,8 +97,8 @@ def test_an_int8_bundle_of_other_weights_is_not_replaced(shipped: Path, tmp_path
     manifest = json.loads((copy / "edge" / "manifest.json").read_text())
     manifest["networks"]["segment"]["weights_sha256"] = "0" * 64
     (copy / "edge" / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ExportError, match="the shipped weights of edge are not those of its INT8 bundle"):
-        requantise("edge", copy)
+    with pytest.raises(ExportError, match="the shipped weights of edge are not those of its bundle edge"):
+        ship_again("edge", copy)
 
 
 def test_the_shipped_weights_are_the_default_of_export_and_of_the_pytorch_reference(shipped: Path) -> None:
