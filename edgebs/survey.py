@@ -88,7 +88,7 @@ def film_stream(container: Any, seen: Survey | None) -> tuple[Any | None, Sequen
         return None, ()
     lengths = {stream.index: _pictures(stream, seen) for stream in films}
     longest = max(lengths.values())
-    films = [stream for stream in films if lengths[stream.index] * COVER_RATIO > longest]
+    films = [stream for stream in films if lengths[stream.index] * COVER_RATIO >= longest]
     best = max(films, key=lambda stream: (_is_default(stream), stream.width * stream.height, -stream.index))
     return best, films
 
@@ -112,14 +112,25 @@ def frame_rate(stream: Any, seen: Survey | None) -> tuple[float | None, bool]:
 
 def promised_frames(container: Any, stream: Any, fps: float | None) -> int | None:
     """Frames that the container says the stream has, None where it does not."""
-    if stream.frames:
-        return int(stream.frames)
     length_s = length(container, stream)
-    return round(length_s * fps) if length_s and fps else None
+    by_time = round(length_s * fps) if length_s and fps else None
+    if stream.frames and by_time and "mp4" in container.format.name:
+        # Frames before the start of an edit list are counted, and not read. (The length of an AVI follows
+        # from what the file holds.)
+        return min(int(stream.frames), by_time)
+    return int(stream.frames) or by_time
 
 
 def length(container: Any, stream: Any) -> float | None:
     """How long the stream is in seconds, as its container says."""
+    end_s = _end(container, stream)
+    if end_s is None or "matroska" not in container.format.name or stream.start_time is None:
+        return end_s
+    # Matroska says when it ends, and pictures may begin later than at 0, as after a cut.
+    return max(0.0, end_s - float(stream.start_time * stream.time_base))
+
+
+def _end(container: Any, stream: Any) -> float | None:
     if stream.duration:
         return float(stream.duration * stream.time_base)
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))

@@ -307,3 +307,35 @@ def test_nothing_is_written_to_stderr_by_a_damaged_film(tmp_path, capfd, caplog)
     with caplog.at_level(logging.CRITICAL):
         list(open_source(file))
     assert capfd.readouterr().err == ""
+
+
+def test_a_film_that_begins_late_is_whole_and_is_still_found_cut(tmp_path):
+    file = write_film(tmp_path / "late.mkv", stamps=range(2000, 2020))
+    assert read(file)[0] == list(range(20))
+    assert open_source(file).frame_count == 20
+    places = packet_places(file)
+    file.write_bytes(file.read_bytes()[: places[10][0]])
+    with pytest.raises(SourceError, match="is truncated: it promises 20 frames and stops after 10"):
+        read(file)
+
+
+def test_frames_before_the_start_of_an_edit_list_are_not_missing(tmp_path, caplog):
+    file = tmp_path / "edited.mp4"
+    with av.open(str(file), "w", options={"avoid_negative_ts": "disabled"}) as container:
+        stream = add_video(container, "mjpeg")
+        for number in range(20):
+            container.mux(encode(stream, numbered(number), number - 9))
+        container.mux(stream.encode(None))
+    with av.open(str(file)) as container:
+        assert (container.streams.video[0].frames, float(container.duration)) == (20, 11 / 20 * av.time_base)
+    assert read(file) == (list(range(9, 20)), [0] * 11, pytest.approx([n / 20 for n in range(11)]))
+    assert not caplog.records
+
+
+def test_a_film_whose_writer_stopped_before_the_first_frame_holds_none(tmp_path):
+    file = tmp_path / "v.avi"
+    with av.open(str(file), "w") as container:
+        add_video(container, "mjpeg")
+        container.start_encoding()
+    with pytest.raises(SourceError, match="holds no frame that can be decoded"):
+        open_source(file)
