@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from programs import program
+from waiting import WATCHDOG_S
 
 from edgebs.atomic import Partial, atomic_file, atomic_folder
 from edgebs.errors import BundleError
@@ -90,7 +91,7 @@ target, kind = sys.argv[1:]
 partial = Partial(Path(target), kind)
 Path(partial.path, "000000.png").touch() if kind == "folder" else partial.path.touch()
 print("writing", flush=True)
-time.sleep(60)
+time.sleep(300)
 """
 
 
@@ -161,8 +162,9 @@ def test_a_folder_is_kept_where_its_replacement_is_interrupted(tmp_path, monkeyp
 
 def test_all_that_is_open_is_removed_before_a_process_ends_at_once(tmp_path):
     ending = subprocess.run(
-        [sys.executable, "-c", ENDING, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
-    )
+        [sys.executable, "-c", ENDING, str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=WATCHDOG_S,
+    )  # fmt: skip
     assert (ending.returncode, ending.stderr) == (5, "")
     assert leftovers(tmp_path) == []
 

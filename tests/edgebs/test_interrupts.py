@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from programs import program
+from waiting import WATCHDOG_S
 
 from edgebs import interrupts
 
@@ -32,7 +33,7 @@ def ended(
         for number in sent:
             process.send_signal(number)
             time.sleep(gap_s)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=WATCHDOG_S)
     return process.returncode, out, err
 
 
