@@ -1,6 +1,7 @@
 """Shared by all tests: the fakes are importable, GPU tests cannot pass by skipping where one is required."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import required_packages
 from programs import signals_that_reach_children
 
 required_packages.apply()
+
+# A shell starts background jobs (`make test &`) with Ctrl-C ignored, and what the tests start inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
