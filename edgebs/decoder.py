@@ -16,6 +16,7 @@ from typing import Any
 import av
 
 from edgebs.bit_depth import ValueRange
+from edgebs.h264_numbers import FrameNumbers
 from edgebs.packets import Jpegs, PendingPackets
 from edgebs.picture import PictureConverter
 from edgebs.pipe import Pipe
@@ -56,6 +57,8 @@ class Picture:
     """Position in a file that counts its frames and has no time stamps (AVI), else None."""
     lost: int
     """Packets whose pictures should have come between the picture before and this one, and did not."""
+    skipped: int
+    """Pictures lost before it that no packet stands for and no gap in time, as the stream numbers them."""
     is_damaged: bool
     """Whether the decoder had to guess parts of it."""
     arrived_s: float
@@ -91,7 +94,7 @@ class Decoder:
         self._container, self._stream, self._limit_s, self._is_live = container, stream, limit_s, is_live
         self._converter = PictureConverter(name)
         self._slots, self._pipe = slots, pipe
-        self._pending = PendingPackets(stream.codec_context.name)
+        self._pending = _pending(stream.codec_context, is_live=is_live)
         self._jpegs = Jpegs() if stream.codec_context.name == "mjpeg" else None
         self._frames: deque[tuple[Any, float]] = deque()
         self._ahead: deque[tuple[Any, Chunk]] = deque()
@@ -154,12 +157,14 @@ class Decoder:
         self._last_s = time.monotonic()
         pts = frame.pts
         image, own_range = self._converter.values(frame)
+        lost, skipped = self._pending.shown(pts, is_interlaced=frame.interlaced_frame)
         return Picture(
             image=image,
             own_range=own_range,
             time_s=None if pts is None else pts * self._tick_s[0] / self._tick_s[1],
             slot=None if self._slots is None else self._slots.next_shown(),
-            lost=self._pending.shown(pts, is_interlaced=frame.interlaced_frame),
+            lost=lost,
+            skipped=skipped,
             is_damaged=frame.is_corrupt,
             arrived_s=arrived_s,
         )
@@ -248,6 +253,11 @@ class Decoder:
         self._ahead.clear()
         self._packets = iter(())
         self._container.close()
+
+
+def _pending(codec: Any, *, is_live: bool) -> PendingPackets:
+    numbers = FrameNumbers(codec.extradata) if codec.name == "h264" else None
+    return PendingPackets(codec.name, numbers, is_live=is_live)
 
 
 def _reason(error: Any) -> str:

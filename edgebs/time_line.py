@@ -94,15 +94,18 @@ class TimeLine:
 
     def _missing_by_time(self, picture: Picture) -> int:
         if picture.time_s is None or self._stamp_s is None:
-            return picture.lost
+            return picture.lost + picture.skipped
         step_s = picture.time_s - self._stamp_s
         if self._is_jump(step_s, picture.time_s):
             self._losses.jumps += 1
             self._stamp_s = None
             return 0
         if self._is_regular and self._fps:
-            return max(0, round(step_s * self._fps) - 1)
-        return picture.lost
+            if self._start_s is not None:
+                # Times run on as if nothing were missing there.
+                self._start_s -= picture.skipped / self._fps
+            return max(0, round(step_s * self._fps) - 1) + picture.skipped
+        return picture.lost + picture.skipped
 
     def _is_jump(self, step_s: float, time_s: float) -> bool:
         if step_s < -JUMP_S:

@@ -147,7 +147,7 @@ def _streamed(container: Any, name: str, timeout_s: float, depth: EightBits) -> 
             return None
         image = depth.frame(picture.image, f"a frame of {name}", picture.own_range)
         captured_s = clock.captured_s(picture.time_s, picture.arrived_s)
-        return LiveFrame(image, captured_s, picture.lost, picture.is_damaged)
+        return LiveFrame(image, captured_s, picture.lost + picture.skipped, picture.is_damaged)
 
     return live_source(
         Feed(

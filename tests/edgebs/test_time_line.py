@@ -18,7 +18,7 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 def picture(time_s: float | None, *, slot: int | None = None, lost: int = 0) -> Picture:
-    return Picture(IMAGE, (0.0, 255.0), time_s, slot, lost, False, 0.0)
+    return Picture(IMAGE, (0.0, 255.0), time_s, slot, lost, 0, False, 0.0)
 
 
 def placed(line: TimeLine, pictures: list[Picture], **options: bool) -> list[tuple[float | None, int]]:
