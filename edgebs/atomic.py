@@ -8,6 +8,7 @@ the file system has no such locks (NFS), nothing is removed.
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import os
 import re
@@ -41,7 +42,11 @@ class Partial:
     """Where to write: a file of the target's name in the hidden folder, or that folder itself."""
 
     def __init__(self, target: Path, kind: Literal["file", "folder"] = "file", *, mode: int = 0o777) -> None:
-        """Make the hidden folder beside `target`; remove those of killed processes. Raises OSError."""
+        """Make the hidden folder beside `target`; remove those of killed processes. Raises OSError.
+
+        A link is followed: what it leads to is made or replaced, on its own disk, and the link stays.
+        """
+        target = _followed(target)
         self._target, self._kind = target, kind
         self._lock: int | None = None
         _remove_stale(target)
@@ -84,6 +89,17 @@ class Partial:
             _open_partials.discard(self)
             _unlock(self._lock)
             self._lock = None
+
+
+def is_endless_link(path: Path) -> bool:
+    """Whether it is a link that leads to itself, perhaps through others."""
+    return path.is_symlink() and Path(os.path.realpath(path)).is_symlink()
+
+
+def _followed(target: Path) -> Path:
+    if is_endless_link(target):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(target))
+    return Path(os.path.realpath(target)) if target.is_symlink() else target
 
 
 _open_partials: set[Partial] = set()

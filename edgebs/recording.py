@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgebs.addresses import source_name
+from edgebs.atomic import is_endless_link
 from edgebs.errors import BundleError, SinkError, StageError
 from edgebs.interrupts import StopRequest
 from edgebs.latency import latency_percentiles
@@ -116,6 +117,10 @@ def begin_with_background(pipeline: Pipeline, recording: Recording) -> None:
                 "there is no background to freeze: name the file of one with --background FILE."
             )
         return
+    if is_endless_link(recording.background):
+        raise BundleError(
+            f"{recording.background} is a link that leads to itself. Name a file, or remove it."
+        )
     if recording.background.exists() or recording.is_frozen:
         pipeline.restore_background(recording.background)
     else:

@@ -101,7 +101,7 @@ def _open_stream(
         return _mapped(gstreamer(text, timeout_s=timeout_s), value_range)
     if is_live:
         return _mapped(camera(int(text.removeprefix("/dev/video")), timeout_s=timeout_s), value_range)
-    if "://" in text and not text.startswith("file://"):
+    if "://" in text and not text.lower().startswith("file://"):
         return address(text, loop=loop, timeout_s=timeout_s, value_range=value_range)
     name = source_name(text) if "@" in text else path
     raise SourceError(f"no such file or folder: {name}{_neighbour(path)}. {_KINDS}")
@@ -111,8 +111,9 @@ def local_path(text: str) -> Path:
     """The path that a name stands for: `file://` addresses are decoded, `-` is the standard input."""
     if text == "-":
         return Path("/dev/stdin")
-    if not text.startswith("file:"):
+    if not text.lower().startswith("file:"):
         return Path(text)
+    text = f"file:{text[5:]}"
     address = text.removeprefix("file://localhost" if text.startswith("file://localhost/") else "file://")
     plain = Path(address)
     # Such addresses used to be taken as they are: a file that has that very name comes first.

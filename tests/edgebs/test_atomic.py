@@ -204,3 +204,30 @@ def test_a_file_never_replaces_a_folder_nor_a_folder_a_file(tmp_path, force):
     assert (tmp_path / "folder" / "thesis.txt").read_text() == "mine"
     assert (tmp_path / "file").read_text() == "mine"
     assert leftovers(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path, kind, is_there):
+    disk, link = tmp_path / "disk", tmp_path / "out"
+    disk.mkdir()
+    link.symlink_to(disk / "target")
+    if is_there:
+        (disk / "target").mkdir() if kind == "folder" else (disk / "target").write_text("old")
+    partial = Partial(link, kind)
+    assert partial.path.is_relative_to(disk)  # on the disk that the link leads to
+    written = partial.path / "a" if kind == "folder" else partial.path
+    written.write_text("new")
+    partial.keep()
+    assert link.is_symlink()
+    target = disk / "target"
+    assert (target / "a" if kind == "folder" else target).read_text() == "new"
+    assert [entry.name for entry in disk.iterdir()] == ["target"]
+
+
+def test_a_link_that_leads_to_itself_is_an_error_before_anything_is_written(tmp_path):
+    link = tmp_path / "out"
+    link.symlink_to(link)
+    with pytest.raises(OSError, match="symbolic links"):
+        Partial(link)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]

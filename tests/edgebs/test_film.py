@@ -184,7 +184,7 @@ def test_any_name_of_a_file_is_a_name(tmp_path, monkeypatch, name):
 
 def test_file_addresses_are_decoded():
     assert local_path("file:///a%20b/c%C3%A9.mp4") == Path("/a b/cé.mp4")
-    assert local_path("file://localhost/a.mp4") == Path("/a.mp4")
+    assert local_path("file://localhost/a.mp4") == local_path("FILE:///a.mp4") == Path("/a.mp4")
     assert os.fsencode(local_path("file:///caf%E9.mp4")) == b"/caf\xe9.mp4"
     assert local_path("/100%25.mp4") == Path("/100%25.mp4")
     assert local_path("-") == Path("/dev/stdin")

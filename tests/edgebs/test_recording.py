@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 from fakes import fake_manifest
 from picture_folders import moving_bar, picture_folder
 
-from edgebs.errors import SinkError
+from edgebs.errors import BundleError, SinkError
 from edgebs.losses import Gap, Losses
-from edgebs.recording import Recorder, Recording, refuse_same_files
+from edgebs.recording import Recorder, Recording, begin_with_background, refuse_same_files
 from edgebs.run import Counters, Result
 from edgebs.source import Source
 from edgebs.sources import open_source
@@ -121,3 +122,11 @@ def test_what_is_missing_is_in_the_summary() -> None:
     with Recorder(Recording(source="a.mp4"), Source([], name="a.mp4", losses=losses)) as recorder:
         summary = recorder.summary(fake_manifest(), Counters(), 1.0)
     assert (summary["frames_missing"], summary["frames_damaged"]) == (3, 1)
+
+
+def test_a_background_that_is_a_link_to_itself_is_refused_and_stays(tmp_path: Path) -> None:
+    loop, never_used = tmp_path / "loop.npz", Mock(spec_set=[])
+    loop.symlink_to(loop)
+    with pytest.raises(BundleError, match="is a link that leads to itself"):
+        begin_with_background(never_used, Recording(source="a.mp4", background=loop))
+    assert loop.is_symlink()
