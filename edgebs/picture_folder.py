@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgebs.bit_depth import EightBits, ValueRange
 from edgebs.errors import SourceError
+from edgebs.losses import Losses
 from edgebs.picture_files import PICTURES, picture_files, require_one_kind
 from edgebs.pictures import read_picture
 from edgebs.preprocess import check_frame
@@ -25,7 +26,8 @@ def picture_folder(
 ) -> Source:
     """The pictures of `folder` in natural order; one that cannot be read is named and left out.
 
-    Its index is left out too, so that masks stay in step. The first readable picture settles size and depth.
+    Its index is left out too, and the next frame says how many are missing: masks stay in step.
+    The first readable picture settles size and depth.
     Raises SourceError for a folder without a readable picture; while it is read, for a picture of another
     size or depth.
     """
@@ -40,6 +42,7 @@ def picture_folder(
         fps=fps,
         frame_count=None if loop else len(files),
         size=pictures.size,
+        losses=pictures.losses,
     )
 
 
@@ -58,6 +61,8 @@ class _Pictures:
     def __init__(self, folder: Path, files: list[Path], depth: EightBits) -> None:
         self._folder, self._files, self._depth = folder, files, depth
         self._unread: list[Path] = []
+        # Each loss is named where it happens.
+        self.losses = Losses(is_reported=True)
         self.size: tuple[int, int] | None = None
         first = self._first()
         self.size = (first.shape[0], first.shape[1])
@@ -65,7 +70,7 @@ class _Pictures:
             logger.warning("%s", depth.note)
 
     def frames(self, *, loop: bool, fps: float | None) -> Iterator[SourceFrame]:
-        index = last_good = 0
+        index, last_good = 0, -1
         while index < len(self._files) or loop:
             file = self._files[index % len(self._files)]
             try:
@@ -73,11 +78,11 @@ class _Pictures:
             except _Unreadable as reason:
                 if index < len(self._files):
                     self._leave_out(file, index, reason)
-                if index - last_good >= len(self._files):  # for a whole round: the folder is gone
+                if index - last_good > len(self._files):  # for a whole round: the folder is gone
                     raise SourceError(str(reason)) from reason
             else:
-                last_good = index
-                yield SourceFrame(frame, index / fps if fps else None, index)
+                missing, last_good = index - last_good - 1, index
+                yield SourceFrame(frame, index / fps if fps else None, index, missing)
             index += 1
             if index == len(self._files):
                 self._tell_unread()
@@ -104,6 +109,7 @@ class _Pictures:
 
     def _leave_out(self, file: Path, index: int, reason: _Unreadable) -> None:
         self._unread.append(file)
+        self.losses.missing += 1
         if len(self._unread) <= NAMED:
             logger.warning("frame %d is left out: %s", index, reason)
 
@@ -112,7 +118,8 @@ class _Pictures:
             return
         names = ", ".join(file.name for file in self._unread[:NAMED])
         logger.warning(
-            "%s: %d of %d pictures could not be read and were left out: %s%s",
+            "%s: %d of %d pictures could not be read and were left out: %s%s; masks repeat the one "
+            "before, so that they stay in step",
             self._folder,
             len(self._unread),
             len(self._files),

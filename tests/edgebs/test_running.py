@@ -129,3 +129,17 @@ def test_a_run_that_is_stopped_before_its_first_mask_claims_none(
     assert (summary["frames_out"], summary["interrupted"]) == (0, True)
     assert "kept" not in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damaged", [0, 4])
+def test_masks_of_a_folder_with_a_damaged_picture_stay_in_step(tiny_bundle, tmp_path, damaged):
+    pictures = picture_folder(tmp_path / "pictures", moving_bar(9))
+    (pictures / f"{damaged}.png").write_bytes(b"")
+    summary = run_to_files(tiny_bundle.path, pictures, mask=tmp_path / "masks")
+    masks = masks_of(tmp_path / "masks")
+    assert (summary["frames_out"], summary["frames_missing"], len(masks)) == (8, 1, 9)
+    before = masks[damaged - 1] if damaged else np.zeros_like(masks[0])
+    np.testing.assert_array_equal(masks[damaged], before)
+    (pictures / f"{damaged}.png").unlink()
+    run_to_files(tiny_bundle.path, pictures, mask=tmp_path / "others")
+    np.testing.assert_array_equal([*masks[:damaged], *masks[damaged + 1 :]], masks_of(tmp_path / "others"))
