@@ -38,6 +38,7 @@ class PictureConverter:
         self._name = name
         self._reformatter = VideoReformatter()
         self._is_hdr_reported = False
+        self._depths: dict[str, tuple[int, int]] = {}
         # Without this, glibc returns the memory of each large picture to the kernel and gets it back, page by
         # page, for the next one: 450 page faults and a tenth of the time of each frame of 1280x720.
         np.empty(KEPT_BYTES, np.uint8)
@@ -49,9 +50,11 @@ class PictureConverter:
         uint16 (float32 without a range). All other frames are (H, W, 3) uint8 BGR: YUV of 10 and 12 bits
         holds colours that are ready to be shown.
         """
-        parts = [part for part in frame.format.components if not part.is_alpha]
-        bits = max(part.bits for part in parts)
-        if bits > 8 and len(parts) == 1:
+        name = frame.format.name
+        if name not in self._depths:  # asked once: it makes an object per component
+            self._depths[name] = _depth(frame.format)
+        bits, count = self._depths[name]
+        if bits > 8 and count == 1:
             return self._turned(frame, _grey(frame, bits)), (0.0, 2.0**bits - 1) if bits <= 16 else None
         if 8 < bits <= 16 and frame.format.is_rgb:
             wide: Any = self._reformatter.reformat(frame, format="bgr48le", threads=1).to_ndarray()
@@ -86,6 +89,12 @@ class PictureConverter:
                 self._name,
                 kind,
             )
+
+
+def _depth(layout: Any) -> tuple[int, int]:
+    """Bits of the deepest component of a pixel format, and how many it has, alpha aside."""
+    bits = [part.bits for part in layout.components if not part.is_alpha]
+    return max(bits), len(bits)
 
 
 def _grey(frame: av.VideoFrame, bits: int) -> Array:
