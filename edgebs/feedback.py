@@ -7,7 +7,6 @@ overlap or not, so the same frames give the same masks.
 
 from __future__ import annotations
 
-import threading
 from typing import Protocol, runtime_checkable
 
 from edgebs.tensors import Array
@@ -41,28 +40,23 @@ class Feedback:
         """Do nothing for a cue that does not listen."""
         self._cue = cue if isinstance(cue, HearsForeground) and cue.is_hearing else None
         self._next = 0
+        # Without a lock, which an interruption could leave taken: each use of it is one call of dict.
         self._found: dict[int, Array] = {}
-        self._changing = threading.Lock()
 
     def before_frame(self) -> int:
         """Tell the cue what it may know for its next frame; returns that frame's number for `found`."""
         number = self._next
         self._next += 1
         if self._cue is not None:
-            with self._changing:
-                known = self._found.pop(number - LAG_FRAMES, None)
-            self._cue.hear(known)
+            self._cue.hear(self._found.pop(number - LAG_FRAMES, None))
         return number
 
     def found(self, number: int, probability: Array) -> None:
         """Keep a copy of the probability (h, w) of frame `number` until the cue may know it."""
         if self._cue is not None:
-            kept = probability.copy()
-            with self._changing:
-                self._found[number] = kept
+            self._found[number] = probability.copy()
 
     def clear(self) -> None:
         """Forget all: the next frame is the first of a scene."""
-        with self._changing:
-            self._found.clear()
+        self._found.clear()
         self._next = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs import cuda
-from edgebs.backends.tensorrt_module import import_tensorrt, last_error, make_logger
+from edgebs.backends.tensorrt_module import import_tensorrt, last_error, make_logger, without_collection
 from edgebs.errors import ExportError
 from edgebs.library_paths import library_path
 from edgebs.plan import PlanFacts, platform_name
@@ -47,9 +47,10 @@ def plan_from_onnx(
     """Build the plan of `target` and write it to `out`. See engines.build.build_engine."""
     trt = import_tensorrt(target.module)
     if not target.needs_gpu:
-        return _built(trt, onnx_file, target, out, options, progress)
+        with without_collection():
+            return _built(trt, onnx_file, target, out, options, progress)
     cuda.require_device()
-    with cuda.on_device():
+    with cuda.on_device(), without_collection():
         return _built(trt, onnx_file, target, out, options, progress)
 
 

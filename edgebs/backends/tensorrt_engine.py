@@ -15,6 +15,7 @@ from edgebs.backends.tensorrt_module import (
     make_logger,
     numpy_dtype,
     plan_facts_here,
+    without_collection,
 )
 from edgebs.backends.tensorrt_rtx_cache import open_runtime_cache
 from edgebs.backends.tensorrt_versions import create_context, give_scratch, is_capturable, scratch_bytes
@@ -103,7 +104,8 @@ class TensorRTEngine:
                 self._loader = None
 
     def _deserialized(self) -> Any:
-        engine = self._runtime.deserialize_cuda_engine(self.file.read_bytes())
+        with without_collection():
+            engine = self._runtime.deserialize_cuda_engine(self.file.read_bytes())
         if engine is None:
             raise BackendError(
                 f"{self.file} cannot be loaded: {last_error(self.logger)}. A plan loads only in the "

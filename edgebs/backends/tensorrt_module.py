@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from edgebs import cuda
@@ -68,6 +71,22 @@ def plan_facts_here(module: str, device: int = 0) -> PlanFacts:
         gpu=gpu.name if gpu else "",
         no_gpu=found.reason or ("" if gpu else f"there are {found.count}, and {device} was asked for"),
     )
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """No garbage collection inside the block, in which TensorRT may call a logger of `make_logger`.
+
+    TensorRT holds a lock while it does, and freeing a builder takes the same lock: a collection in the logger
+    that finds one, as in the traceback of a failed build, would wait for itself for ever.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def make_logger(trt: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -114,6 +116,26 @@ def test_damaged_and_absent_files_are_errors_and_leave_nothing(tmp_path: Path) -
     with pytest.raises(ExportError, match=r"no such ONNX file: .*absent\.onnx"):
         build_engine(tmp_path / "absent.onnx", "cpu", tmp_path / "out.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_nothing_is_collected_while_tensorrt_calls_its_logger(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A builder of before that was freed there waited for a lock that the same thread held."""
+    pytest.importorskip("tensorrt_rtx")
+    collects: list[bool] = []
+    log = logging.getLogger("edgebs.tensorrt")
+    handler = logging.Handler()
+    handler.emit = lambda _: collects.append(gc.isenabled())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    try:
+        with caplog.at_level(logging.DEBUG, "edgebs.tensorrt"):
+            build_engine(conv_net(tmp_path / "net.onnx"), "sm86", tmp_path / "net.plan")
+    finally:
+        log.removeHandler(handler)
+    assert collects
+    assert not any(collects)
+    assert gc.isenabled()
 
 
 def test_an_unwritable_output_is_an_error(tmp_path: Path) -> None:
