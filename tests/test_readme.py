@@ -10,7 +10,12 @@ import pytest
 from edgebs.cli import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-SMALLER = {"export": ["--width", "4"], "bench": ["--frames", "5"], "calibrate": ["--frames", "8"]}
+SMALLER = {
+    "export": ["--width", "4"],
+    "bench": ["--frames", "5", "--repeats", "1"],
+    "parity": ["--frames", "8"],
+    "calibrate": ["--frames", "8"],
+}
 
 
 def commands():
