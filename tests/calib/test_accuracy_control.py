@@ -56,8 +56,10 @@ def test_layers_go_back_until_the_score_holds(
     drop = (1 - plain) / 2
     control = AccuracyControl(feeds=FEEDS, score=nearness(expected), max_drop=drop)
     controlled = made(fp32, tmp_path / "controlled.onnx", control, signed)
-    assert layers_in_floating_point(tmp_path / "plain.onnx") == []
-    given_back = layers_in_floating_point(tmp_path / "controlled.onnx")
+    # For CPUs the first convolutions never leave floating point (decision 10).
+    first = [] if signed else ["/frame/Conv", "/cue/Conv"]
+    assert layers_in_floating_point(tmp_path / "plain.onnx") == first
+    given_back = set(layers_in_floating_point(tmp_path / "controlled.onnx")) - set(first)
     assert 0 < len(given_back) < 5
     assert controlled > plain
 
