@@ -173,5 +173,5 @@ class _Reader:
                 f"(the last good one is frame {held - 1}). Copy it again, or keep what is there: "
                 f"ffmpeg -i '{self._film.name}' -c copy repaired.mkv"
             )
-        if self._film.is_counted:
+        if self._film.is_counted and not self.losses.pauses:
             logger.warning("%s promises %d frames and holds %d", self._film.name, promised, held)

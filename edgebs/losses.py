@@ -39,6 +39,10 @@ class Losses:
     """Frames that were decoded with errors: parts of them are guessed by the decoder."""
     jumps: int = 0
     """Places where the time stamps jump, and time was continued without a gap."""
+    pauses: int = 0
+    """Places where the recording pauses: the times of its frames step over it, and nothing is filled in."""
+    first_pause: str = ""
+    """Where the first one is, and how long."""
     gaps: list[Gap] = field(default_factory=list)
     """The first `GAPS_NAMED` gaps."""
     damaged_at: list[int] = field(default_factory=list)
@@ -63,9 +67,14 @@ class Losses:
         if len(self.damaged_at) < GAPS_NAMED:
             self.damaged_at.append(position)
 
+    def add_pause(self, position: int, length_s: float) -> None:
+        """Count a pause before the frame at `position`."""
+        self.pauses += 1
+        self.first_pause = self.first_pause or f"before frame {position}, {length_s:.0f} s"
+
     def report(self, name: str) -> None:
         """Log one warning that says what is missing and where, once."""
-        if self.is_reported or not (self.missing or self.damaged or self.jumps):
+        if self.is_reported or not (self.missing or self.damaged or self.jumps or self.pauses):
             return
         self.is_reported = True
         logger.warning("%s: %s", name, "; ".join(self._sentences()))
@@ -83,6 +92,11 @@ class Losses:
             places = ", ".join(map(str, self.damaged_at)) + (f" and {rest} more" if rest else "")
             frames = "1 frame is" if self.damaged == 1 else f"{self.damaged} frames are"
             sentences.append(f"{frames} damaged and used as decoded: {places}")
+        if self.pauses:
+            times = "once" if self.pauses == 1 else f"{self.pauses} times"
+            sentences.append(
+                f"the recording pauses {times} ({self.first_pause}): masks are not repeated for that time"
+            )
         if self.jumps:
             places = "1 place" if self.jumps == 1 else f"{self.jumps} places"
             sentences.append(f"its time stamps jump at {places}: time goes on there without a gap")

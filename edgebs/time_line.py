@@ -8,6 +8,9 @@ from edgebs.losses import Gap, Losses
 JUMP_S = 10.0
 """A longer gap that the length of the file does not explain is a new start of its time stamps, no loss."""
 
+PAUSE_S = 60.0
+"""A longer gap is a pause of the recording (motion, a schedule): masks are not repeated for hours."""
+
 
 class TimeLine:
     """Positions and capture times of a file's frames, in the order of display.
@@ -101,6 +104,9 @@ class TimeLine:
             self._stamp_s = None
             return 0
         if self._is_regular and self._fps:
+            if step_s > PAUSE_S + self._frame_s:
+                self._losses.add_pause(self.position + 1, step_s)
+                return 0
             if self._start_s is not None:
                 # Times run on as if nothing were missing there.
                 self._start_s -= picture.skipped / self._fps

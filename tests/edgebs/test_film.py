@@ -339,3 +339,13 @@ def test_a_film_whose_writer_stopped_before_the_first_frame_holds_none(tmp_path)
         container.start_encoding()
     with pytest.raises(SourceError, match="holds no frame that can be decoded"):
         open_source(file)
+
+
+def test_a_long_pause_is_named_and_not_filled_with_masks(tmp_path, caplog):
+    stamps = [*range(10), *range(20 * 3600, 20 * 3600 + 10)]  # an hour at 20 frames/s
+    file = write_film(tmp_path / "v.mkv", stamps=stamps)
+    numbers, missing, times = read(file)
+    assert (numbers, missing) == (list(range(20)), [0] * 20)
+    assert times == pytest.approx([stamp / 20 for stamp in stamps])
+    assert "the recording pauses once (before frame 10, 3600 s): masks are not repeated" in caplog.text
+    assert len(caplog.records) == 1
