@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -115,6 +115,30 @@ def discard_all() -> None:
     _renaming.acquire(timeout=0.5)
     for partial in list(_open_partials):
         partial.discard()
+    _remove_empty(list(_made_folders))
+
+
+_made_folders: list[Path] = []
+"""Of `kept_if_filled`, the innermost first."""
+
+
+@contextmanager
+def kept_if_filled(folder: Path) -> Iterator[None]:
+    """`folder`, made where it is not there, and removed at the end if it is empty then. Raises OSError."""
+    made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    _made_folders.extend(made)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        _remove_empty(made)
+        _made_folders[:] = [path for path in _made_folders if path not in made]
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 # Where an interruption hit between the making of a Partial and the block that discards it.

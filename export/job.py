@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.parity import TaskLevel
 from calib.stored_set import CalibrationSet
-from edgebs.atomic import scratch_folder
+from edgebs.atomic import kept_if_filled, scratch_folder
 from edgebs.errors import ExportError
 from engines.build import EngineFacts
 from engines.targets import Target
@@ -64,10 +64,12 @@ def no_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def work_folder(out: Path) -> Iterator[Path]:
-    """A folder in `out` for unfinished files, gone at the end. Raises ExportError."""
+    """A folder in `out` for unfinished files, gone at the end, and `out` too if it is new and empty then.
+
+    Raises ExportError.
+    """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(out / "export") as folder:
+        with kept_if_filled(out), scratch_folder(out / "export") as folder:
             yield folder
     except OSError as cause:
         where = cause.filename or out

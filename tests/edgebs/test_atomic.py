@@ -7,7 +7,7 @@ import pytest
 from programs import program
 from waiting import WATCHDOG_S
 
-from edgebs.atomic import Partial, atomic_file, atomic_folder
+from edgebs.atomic import Partial, atomic_file, atomic_folder, kept_if_filled
 from edgebs.errors import BundleError
 
 
@@ -231,3 +231,23 @@ def test_a_link_that_leads_to_itself_is_an_error_before_anything_is_written(tmp_
     with pytest.raises(OSError, match="symbolic links"):
         Partial(link)
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_new_folder_into_which_nothing_came_is_removed_with_its_parents(tmp_path, is_there):
+    folder = tmp_path / "a" / "b"
+    if is_there:
+        folder.mkdir(parents=True)
+    with kept_if_filled(folder):
+        assert folder.is_dir()
+    assert (tmp_path / "a").exists() is is_there
+    with kept_if_filled(folder):
+        (folder / "bundle").mkdir()
+    assert (folder / "bundle").is_dir()
+
+
+def test_a_process_that_is_ended_at_once_leaves_no_new_empty_folder(tmp_path):
+    code = "import os; from edgebs import atomic\nfrom pathlib import Path\n"
+    code += "with atomic.kept_if_filled(Path('a/b')):\n    atomic.discard_all(); os._exit(0)"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert not leftovers(tmp_path)
