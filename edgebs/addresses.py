@@ -13,8 +13,8 @@ from pathlib import Path
 HIDDEN = "***"
 
 _SECRET_WORDS = (
-    "pass", "pas=", "pwd", "psw", "pw", "secret", "token", "key", "auth", "sig", "cred", "cookie", "session",
-    "hmac", "jwt", "policy", "login", "pin", "otp", "hdn", "ticket", "hash", "code", "header", "userinfo",
+    "pass", "pas=", "pwd", "psw", "psk", "pw", "secret", "token", "key", "auth", "sig", "cred", "cookie",
+    "session", "hmac", "jwt", "policy", "login", "pin", "otp", "hdn", "ticket", "hash", "code", "header", "userinfo",
 )  # fmt: skip
 """Parts of the names of parameters whose values are, or may be, secrets: better one too many."""
 _WORDS = "|".join(word.replace("=", r"(?=\s*=|%3D)") for word in _SECRET_WORDS)
@@ -81,6 +81,8 @@ def _rest(rest: str, *, is_whole: bool = False) -> str:
             rest = f"{user}:{HIDDEN}{rest[at:]}"
         elif "/" not in before:  # a token in the place of the user
             rest = f"{HIDDEN}{rest[at:]}"
+    # An address in a parameter of another one: a proxy's ?source=rtsp://user:password@host.
+    rest = _ADDRESS.sub(lambda found: found[1] + _rest(found[2]), rest)
     rest = _ENCODED.sub(rf"\1{HIDDEN}\3", rest)
     if is_whole:
         # White space inside an address is part of a value; put it back where it is part of none.
