@@ -14,7 +14,8 @@ HIDDEN = "***"
 
 _SECRET_WORDS = (
     "pass", "pas=", "pwd", "psw", "psk", "pw", "secret", "token", "key", "auth", "sig", "cred", "cookie",
-    "session", "hmac", "jwt", "policy", "login", "pin", "otp", "hdn", "ticket", "hash", "code", "header", "userinfo",
+    "session", "hmac", "jwt", "policy", "login", "pin",
+    "otp", "hdn", "ticket", "hash", "code", "header", "userinfo",
 )  # fmt: skip
 """Parts of the names of parameters whose values are, or may be, secrets: better one too many."""
 _WORDS = "|".join(word.replace("=", r"(?=\s*=|%3D)") for word in _SECRET_WORDS)
