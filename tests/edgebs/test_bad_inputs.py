@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bad_inputs import ARRAYS, GOOD, SOURCES, UNUSUAL, Case, Workshop, cases
-from command import Command
+from command import EXPORTER, Command
 from fakes import fake_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,6 +83,8 @@ IN_A_PROCESS = [case for number, case in enumerate(ALL) if number % 31 == 0]
 
 @pytest.mark.parametrize("case", IN_A_PROCESS, ids=[ascii(case.name) for case in IN_A_PROCESS])
 def test_a_bad_input_in_a_process_of_its_own(case: Case, workshop: Workshop, tmp_path: Path) -> None:
+    if EXPORTER.intersection(case.words[:1]):
+        pytest.importorskip("torch", reason="needs pip install 'edgebs[export]'")
     done = subprocess.run(
         [sys.executable, "-m", "edgebs.cli", *workshop.words(case)],
         capture_output=True,
