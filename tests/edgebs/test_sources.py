@@ -408,7 +408,7 @@ def test_a_process_ends_while_a_thread_of_it_waits_for_a_dead_camera(camera):
     assert (run.returncode, run.stdout, run.stderr) == (0, "leaving\n", "")
 
 
-# It ends without the interpreter's own end, under which a thread that is still in FFmpeg crashed once in 51 runs.
+# Not ended by the interpreter, under which a thread that is still in FFmpeg crashed once in 51 runs.
 INTERRUPTED = """
 import os, sys
 from edgebs.sources import open_source
