@@ -14,7 +14,7 @@ import onnx
 
 from calib.float32_nodes import CONVOLUTIONS
 from calib.onnx_graph import load, view
-from edgebs.backends.onnxruntime import session_options
+from edgebs.backends.onnxruntime import inference_session, session_options
 from edgebs.errors import ExportError
 from edgebs.tensors import Array
 
@@ -67,7 +67,7 @@ class Validator:
         file = self._folder / "scored.onnx"
         onnx.save_model(model, str(file))
         options = session_options(onnxruntime)
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = inference_session(onnxruntime, str(file), options)
 
         def run(feed: Feed) -> Array:
             result: Array = session.run(None, dict(feed))[0]

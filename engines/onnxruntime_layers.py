@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.atomic import scratch_folder
-from edgebs.backends.onnxruntime import session_options
+from edgebs.backends.onnxruntime import inference_session, session_options
 from edgebs.errors import BackendError, MissingDependency, in_one_line
 from edgebs.library_paths import library_path
 from edgebs.tensors import TensorSpec
@@ -31,9 +31,7 @@ def onnxruntime_layers(file: Path, inputs: Mapping[str, TensorSpec], threads: in
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")
         try:
-            session = onnxruntime.InferenceSession(
-                file.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
+            session = inference_session(onnxruntime, file.read_bytes(), options)
         except Exception as error:  # its own exceptions share no base
             raise BackendError(f"ONNX Runtime cannot load {file}: {in_one_line(error)}") from error
         feed = blank_feed(inputs)

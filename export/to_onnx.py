@@ -16,7 +16,7 @@ import numpy as np
 
 from calib.onnx_graph import constants_as_initializers
 from calib.work_folder import work_folder
-from edgebs.backends.onnxruntime import session_options
+from edgebs.backends.onnxruntime import inference_session, session_options
 from edgebs.errors import ExportError, in_one_line
 from edgebs.library_paths import library_path
 from edgebs.tensors import Array, TensorSpec
@@ -194,6 +194,6 @@ def open_session(file: Path) -> Any:
     options.enable_cpu_mem_arena = False  # one or two runs: the arena would only keep their memory
     try:
         with library_path(file, ExportError) as path:
-            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            return inference_session(onnxruntime, str(path), options)
     except Exception as error:  # ONNX Runtime's own exceptions share no public base but Exception
         raise ExportError(f"ONNX Runtime refuses {file.name}: {in_one_line(error)}") from error

@@ -204,7 +204,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path):
     assert done.returncode == 1, done.stderr
     assert "edgebs: error: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_network_that_cannot_be_compared_leaves_a_bundle_that_says_so(tmp_path, monkeypatch):
@@ -304,7 +304,7 @@ def test_a_plan_without_its_builder_is_refused_before_pytorch_runs(tmp_path, mon
 
 def test_bf16_is_for_the_cpu_only(tmp_path):
     with pytest.raises(ExportError, match=r"bf16 is for target cpu"):
-        request(tmp_path, target="onnx", compute="bf16")
+        request(tmp_path, target="onnx", compute="bf16", precisions=("fp16",))
 
 
 def test_what_models_says_is_what_is_built():

@@ -68,11 +68,9 @@ def test_the_logit_for_training_has_the_hard_sigmoids_value_and_slope_in_the_mid
     assert ((smooth > 0.5) == (hard > 0.5)).all()
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_norms_survive_every_precision_and_turings_plans(precision: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    pytest.importorskip("nncf")
-    from calib.quantize import int8_from_fp32
     from engines.build import build_engine
     from export.fp16 import fp16_from_fp32
     from export.onnx_lint import require_clean
@@ -84,14 +82,11 @@ def test_the_norms_survive_every_precision_and_turings_plans(precision: str, tmp
     onnx_from_module(graph(), specs, ["probability"], [feed], fp32)
     if precision != "fp32":
         file = tmp_path / f"{precision}.onnx"
-        if precision == "fp16":
-            fp16_from_fp32(fp32, file, [feed])
-        else:
-            int8_from_fp32(fp32, file, [feed], signed=True)
+        fp16_from_fp32(fp32, file, [feed])
     require_clean(file, for_tensorrt=True)
     build_engine(file, "sm75", tmp_path / "network.plan")
     (expected,), (found,) = (open_session(path).run(None, feed) for path in (fp32, file))
-    assert np.abs(found - expected).mean() < {"fp32": 1e-7, "fp16": 2e-3, "int8": 0.05}[precision]
+    assert np.abs(found - expected).mean() < {"fp32": 1e-7, "fp16": 2e-3}[precision]
     assert sum(node.op_type == "InstanceNormalization" for node in _nodes(file)) == 3
 
 

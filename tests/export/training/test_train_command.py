@@ -148,9 +148,24 @@ def test_with_data_alone_the_fold_alone_is_validated(train, tmp_path):
         (("crossnet", "--steps", 1, "--lr", "-1"), "--lr"),
         (("crossnet", "--steps", 1, "--lr", "nan"), "--lr"),
         (("crossnet", "--steps", 1, "--overexposed", "nan"), "--overexposed"),
-        (("crossnet", "--steps", 1, "--settled", 1.5), "--settled must be from 0 to 1, got 1.5"),
+        (("crossnet", "--steps", 1, "--settled", 1.5), "--settled"),
         (("crossnet", "--steps", 1, "--settled", 0.5), "crossnet cannot tell who came to stay"),
         (("crossnet", "--steps", 1, "--mix", "data=1"), "--mix must be left out, or used with --data"),
+    ],
+)
+def test_wrong_usage_is_one_clear_message_and_exit_code_2(train, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = train(*arguments, "--out", "run", *SMALL)
+    assert code == 2, err
+    assert said in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
         (("crossnet", "--steps", 1, "--weights", "no.safetensors"), "no weights at no.safetensors"),
         (("crossnet", "--steps", 1, "--data", "nowhere"), "nowhere"),
     ],
