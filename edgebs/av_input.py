@@ -50,7 +50,9 @@ def open_pipe(path: Path, name: str) -> Film:
     if pipe.is_terminal:
         raise NotOpened("it is a terminal")
     try:
-        film = _film(_opened(pipe), name, None, pipe=pipe)
+        # Ctrl-C in the main thread can hit `pipe.read` before its first line, and FFmpeg drops the exception.
+        container = interruptible(lambda: _opened(pipe), pipe.close)
+        film = _film(container, name, None, pipe=pipe)
     except NotOpened:
         pipe.close()
         pipe.raise_failure()

@@ -17,6 +17,7 @@ import av
 
 from edgebs.bit_depth import ValueRange
 from edgebs.h264_numbers import FrameNumbers
+from edgebs.interruptible import interruptible
 from edgebs.packets import Jpegs, PendingPackets
 from edgebs.picture import PictureConverter
 from edgebs.pipe import Pipe
@@ -118,7 +119,7 @@ class Decoder:
             if self._closed.is_set():
                 return None
             try:
-                picture = self._next()
+                picture = self._next_or_interrupted()
             finally:
                 if self._closed.is_set():
                     self._free()
@@ -147,6 +148,12 @@ class Decoder:
             context.thread_type = "AUTO"
             is_small = 0 < context.width * context.height <= SMALL_PIXELS
             context.thread_count = 1 if is_small else THREADS
+
+    def _next_or_interrupted(self) -> Picture | None:
+        if self._pipe is None:
+            return self._next()
+        # Ctrl-C in the main thread can hit `pipe.read` before its first line, and FFmpeg drops the exception.
+        return interruptible(self._next, self._pipe.close)
 
     def _next(self) -> Picture | None:
         while not self._frames and not self._has_ended:

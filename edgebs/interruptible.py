@@ -12,10 +12,11 @@ POLL_S = 0.1
 """How often the waiting thread can take a signal. (A plain join takes none on some systems.)"""
 
 
-def interruptible(call: Callable[[], Value]) -> Value:
+def interruptible(call: Callable[[], Value], cancel: Callable[[], None] | None = None) -> Value:
     """What `call` returns or raises, computed in another thread, because FFmpeg takes no signals.
 
-    An interruption is raised here at once; the other thread is left to end at its time-out.
+    An interruption is raised here at once; the other thread is left to end at its time-out. With `cancel`,
+    which must end `call`, the interruption is raised when the other thread has ended.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()  # only the main thread is interrupted
@@ -30,8 +31,14 @@ def interruptible(call: Callable[[], Value]) -> Value:
 
     worker = threading.Thread(target=run, name="edgebs-open", daemon=True)
     worker.start()
-    while worker.is_alive():
-        worker.join(POLL_S)
+    try:
+        while worker.is_alive():
+            worker.join(POLL_S)
+    except BaseException:
+        if cancel is not None:
+            cancel()
+            worker.join()
+        raise
     if errors:
         raise errors[0]
     return values[0]

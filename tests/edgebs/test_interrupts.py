@@ -55,8 +55,10 @@ def test_it_needs_no_main_thread_that_runs_python() -> None:
     # The handler of a signal waits until the main thread comes back from C; a network may take minutes.
     code = """
 import ctypes
+mutex = ctypes.create_string_buffer(64)
 said("ready")
-ctypes.CDLL(None).sleep(300)
+for _ in range(2):  # the second call waits for ever, and unlike sleep() does not return at a signal
+    ctypes.CDLL(None).pthread_mutex_lock(mutex)
 """
     assert ended(code, signal.SIGTERM)[0] == 130
 
