@@ -1,4 +1,4 @@
-"""`python -m tests.golden --write FILE`, later `--compare FILE`: hashes of what a change of layout must not change.
+"""`python -m tests.golden --write FILE`, then `--compare FILE`: hashes that a change of layout must keep.
 
 Masks of the shipped models, rendered scenes, the manifest of one small export, and `--help` of every command.
 The hashes hold on one machine only: networks compute other bits on another CPU. So none are kept here.
@@ -25,7 +25,21 @@ from export.deploy import export_bundles
 from export.models import ModelRequest
 from export.request import ExportRequest
 
-COMMANDS = "export train import-weights calibrate bench parity eval run inspect doctor models".split()
+COMMANDS = tuple(
+    [
+        "export",
+        "train",
+        "import-weights",
+        "calibrate",
+        "bench",
+        "parity",
+        "eval",
+        "run",
+        "inspect",
+        "doctor",
+        "models",
+    ]
+)
 TIMES_S = (-20.0, -4.0, 0.0, 1.0, 3.0)
 
 
