@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from bench.picture import PictureFrame, draw_picture
-from bench.scenes import SceneOptions, StreetScene, scene_video
-from edgebs.console import note
+from bench.scenes.street.street import SceneOptions, StreetScene, scene_video
+from edgebs.cli.console import note
 from edgebs.loading import load
 
 FOLDER = Path("demo")

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.scored import Counts, find_sequences, log_notes, scored_frames
-from edgebs.bit_depth import ValueRange
-from edgebs.cpu import this_cpu
-from edgebs.device_options import DeviceOptions
+from bench.scored.find import Counts, find_sequences, log_notes, scored_frames
+from edgebs.bundle.manifest import Manifest
 from edgebs.errors import ParityError
-from edgebs.manifest import Manifest
+from edgebs.image import mask_from_probability, network_frame
+from edgebs.machine.cpu import this_cpu
+from edgebs.nvidia.options import DeviceOptions
 from edgebs.pipeline import Pipeline
-from edgebs.preprocess import mask_from_probability, network_frame
 from edgebs.tensors import Array, Frame
+from edgebs.video.bit_depth import ValueRange
 
 FP32_MAX_ABS = 1e-4
 FP16_FLIP_RATE = 1e-3
@@ -273,9 +273,9 @@ def bundle_parity(
     Raises EdgebsError where the bundle cannot run here or its weights cannot be found; not for a failed gate.
     """
     from bench.stream import parity_stream
-    from bench.torch_baseline import torch_modules, torch_pipeline
+    from edgebs.bundle.shipped import bundle_path
     from edgebs.loading import load
-    from edgebs.shipped import bundle_path
+    from export.models.reference import torch_modules, torch_pipeline
 
     stream = parity_stream(source, frames, value_range)
     with load(bundle_path(bundle), device=device) as pipeline:

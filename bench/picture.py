@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from edgebs.errors import SinkError
-from edgebs.picture_writer import write_picture
+from edgebs.image import mask_from_probability
 from edgebs.pipeline import Pipeline
-from edgebs.preprocess import mask_from_probability
 from edgebs.tensors import Array, Frame
+from edgebs.video.pictures.write import write_picture
 
 TITLES = ("frame", "truth", "cue: long, middle, short gap", "probability", "mask")
 BACKGROUND_TITLE = "background"

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from bench.scenes import SceneOptions, StreetScene, scene_video
-from edgebs.addresses import source_name
-from edgebs.atomic import scratch_folder
-from edgebs.bit_depth import ValueRange
+from bench.scenes.street.street import SceneOptions, StreetScene, scene_video
 from edgebs.errors import SourceError
-from edgebs.sources import open_source
+from edgebs.files.atomic import scratch_folder
 from edgebs.tensors import Frame
+from edgebs.text.addresses import source_name
+from edgebs.video.bit_depth import ValueRange
+from edgebs.video.open import open_source
 
 RENDERED_SIZE = (240, 320)
 RENDERED_SEED = 7

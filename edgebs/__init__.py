@@ -16,11 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgebs.bundle import Bundle
-    from edgebs.cameras import Cameras
-    from edgebs.device_options import DeviceOptions
+    from edgebs.bundle.folder import Bundle
     from edgebs.errors import EdgebsError
+    from edgebs.nvidia.options import DeviceOptions
     from edgebs.pipeline import Pipeline
+    from edgebs.recording.cameras import Cameras
 
 __all__ = ["DeviceOptions", "EdgebsError", "__version__", "load", "load_cameras", "load_several"]
 
@@ -34,7 +34,7 @@ def load(
     device: DeviceOptions | None = None,
 ) -> Pipeline:
     """A pipeline from a bundle folder or the name of a shipped model; see `edgebs.loading.load`."""
-    from edgebs.extras import require_opencv
+    from edgebs.machine.extras import require_opencv
 
     require_opencv()
     from edgebs.loading import load as load_bundle_or_model
@@ -51,7 +51,7 @@ def load_cameras(
     device: DeviceOptions | None = None,
 ) -> Cameras:
     """A bundle of TensorRT plans over several cameras at once; see `edgebs.loading.load_cameras`."""
-    from edgebs.extras import require_opencv
+    from edgebs.machine.extras import require_opencv
 
     require_opencv()
     from edgebs.loading import load_cameras as load_for_cameras
@@ -69,7 +69,7 @@ def load_several(
     device: DeviceOptions | None = None,
 ) -> list[Pipeline]:
     """One pipeline per camera, engines shared on a GPU; see `edgebs.loading.load_several`."""
-    from edgebs.extras import require_opencv
+    from edgebs.machine.extras import require_opencv
 
     require_opencv()
     from edgebs.loading import load_several as load_for_each
@@ -80,7 +80,7 @@ def load_several(
 def __getattr__(name: str) -> object:
     """`DeviceOptions` and `EdgebsError`, imported when they are asked for: a command must start at once."""
     if name == "DeviceOptions":
-        from edgebs.device_options import DeviceOptions
+        from edgebs.nvidia.options import DeviceOptions
 
         return DeviceOptions
     if name == "EdgebsError":

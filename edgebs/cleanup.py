@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgebs.manifest import CleanupSettings, Manifest
-from edgebs.preprocess import mask_from_probability
+from edgebs.bundle.manifest import CleanupSettings, Manifest
+from edgebs.image import mask_from_probability
 from edgebs.tensors import Array, Frame
 
 

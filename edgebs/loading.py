@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebs.backends import Backend, open_backend
-from edgebs.bundle import Bundle, load_bundle
-from edgebs.cpu import Cpu, this_cpu
+from edgebs.bundle.folder import Bundle, load_bundle
+from edgebs.bundle.manifest import CleanupSettings, NetworkFacts
+from edgebs.bundle.shipped import bundle_path
 from edgebs.cues import open_cue
-from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
-from edgebs.manifest import CleanupSettings, NetworkFacts
+from edgebs.machine.cores import threads_beside_flow, usable_cores
+from edgebs.machine.cpu import Cpu, this_cpu
+from edgebs.nvidia.options import DeviceOptions
 from edgebs.pipeline import Pipeline
-from edgebs.shipped import bundle_path
-from edgebs.threads import threads_beside_flow, usable_cores
 
 if TYPE_CHECKING:
-    from edgebs.cameras import Cameras
-    from edgebs.device_loading import Opened
+    from edgebs.nvidia.load import Opened
+    from edgebs.recording.cameras import Cameras
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def load(
     """Verify a bundle, load its engines, and return the pipeline. Use it as a context manager.
 
     bundle: a folder, or the name of a shipped model. threads: CPU threads per engine; 0 uses every core, or
-    leaves one to the flow (edgebs.threads).
+    leaves one to the flow (edgebs.machine.cores).
     threshold: probability above which a pixel is foreground; None takes the bundle's own. cleanup: whether
     specks are removed from masks and holes filled, where the bundle says below which size. device: how plans
     run on an NVIDIA GPU; nothing to bundles for the CPU.
@@ -81,7 +81,7 @@ def _opened(
 ) -> Pipeline:
     if not bundle.manifest.runs_on_device:
         return _on_host(bundle, threads)
-    from edgebs.device_loading import open_device_path
+    from edgebs.nvidia.load import open_device_path
 
     path = open_device_path(bundle, device or DeviceOptions(), opened=opened)
     return Pipeline(bundle.manifest, path)
@@ -108,8 +108,8 @@ def load_cameras(
             f"{verified.path} is for the CPU, where one call for several cameras saves nothing: load it once "
             "per camera, or leave out --together. For a GPU: edgebs export ... --target gpu"
         )
-    from edgebs.cameras import Cameras
-    from edgebs.device_loading import open_device_path
+    from edgebs.nvidia.load import open_device_path
+    from edgebs.recording.cameras import Cameras
 
     path = open_device_path(verified, device or DeviceOptions(), cameras=count)
     return Cameras(verified.manifest, path)

@@ -11,20 +11,20 @@ from types import TracebackType
 from typing import cast, overload
 
 from edgebs.backends import Backend
-from edgebs.bit_depth import EightBits, ValueRange
+from edgebs.bundle.manifest import Manifest
 from edgebs.cleanup import mask_at
 from edgebs.cues import Cue
+from edgebs.cues.kept import KeepsBackground, damaged, load_background, save_background
+from edgebs.cues.ticks import check_time
 from edgebs.errors import BundleError
 from edgebs.finite import PROBABILITY_REPAIR, require_finite
-from edgebs.kept_background import KeepsBackground, damaged, load_background, save_background
-from edgebs.manifest import Manifest
-from edgebs.path import HostPath, NetworkPath
-from edgebs.preprocess import check_frame, network_frame
-from edgebs.run import Clock, Counters, Result, Run, Stages, Work
-from edgebs.sources import Source, SourceFrame, open_source
+from edgebs.image import check_frame, network_frame
+from edgebs.runner import HostPath, NetworkPath
 from edgebs.tensors import Array, Frame
-from edgebs.ticks import check_time
 from edgebs.turns import Turn, Turns
+from edgebs.video.bit_depth import EightBits, ValueRange
+from edgebs.video.open import Source, SourceFrame, open_source
+from edgebs.workers import Clock, Counters, Result, Run, Stages, Work
 
 __all__ = ["Counters", "Pipeline", "Result", "Run"]
 

@@ -7,7 +7,7 @@ import threading
 import weakref
 
 from edgebs.channel import Latch
-from edgebs.run import Run, Stages
+from edgebs.workers import Run, Stages
 
 
 class Turn:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebs.atomic import atomic_file
+from edgebs.bundle.plan import PlanFacts
 from edgebs.errors import ExportError
-from edgebs.plan import PlanFacts
-from engines.build_options import BuildOptions
+from edgebs.files.atomic import atomic_file
+from engines.options import BuildOptions
 from engines.plan_builder import plan_from_onnx
 from engines.plan_progress import Progress
 from engines.targets import Target, target_named
@@ -41,7 +41,7 @@ class EngineFacts:
     """Those that the DLA it was built for refused."""
 
     def to_json(self) -> dict[str, Any]:
-        """The form written into manifests and reports; `build` is what `edgebs.bundle` checks on load."""
+        """The form in manifests and reports; `build` is what `edgebs.bundle.folder` checks on load."""
         return {
             "file": self.file.name,
             "backend": self.backend,

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edgebs.device_options import DeviceOptions
+from edgebs.bundle.manifest import NetworkFacts
 from edgebs.errors import BackendError
-from edgebs.manifest import NetworkFacts
+from edgebs.nvidia.options import DeviceOptions
 from edgebs.tensors import Array, TensorSpec
 
 RUNS = 10

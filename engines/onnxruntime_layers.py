@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebs.atomic import scratch_folder
 from edgebs.backends.onnxruntime import inference_session, session_options
 from edgebs.errors import BackendError, MissingDependency, in_one_line
-from edgebs.library_paths import library_path
+from edgebs.files.atomic import scratch_folder
+from edgebs.files.paths import library_path
 from edgebs.tensors import TensorSpec
 from engines.layers import RUNS, LayerFacts, blank_feed, median_ms
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgebs import cuda
-from edgebs.backends.tensorrt_module import import_tensorrt, last_error, make_logger, without_collection
+from edgebs.bundle.plan import PlanFacts, platform_name
 from edgebs.errors import ExportError
-from edgebs.library_paths import library_path
-from edgebs.plan import PlanFacts, platform_name
-from engines.build_options import BuildOptions
-from engines.free_memory import LOWEST_FREE_BYTES, build_memory, host_memory, workspace_limit
+from edgebs.files.paths import library_path
+from edgebs.nvidia import cuda
+from edgebs.nvidia.tensorrt.module import import_tensorrt, last_error, make_logger, without_collection
+from engines.memory import LOWEST_FREE_BYTES, build_memory, host_memory, workspace_limit
+from engines.options import BuildOptions
 from engines.plan_config import plan_config
 from engines.plan_progress import Progress, watch_build
 from engines.targets import Target

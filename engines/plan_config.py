@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError
-from engines.build_options import BatchRange, BuildOptions, LeanRuntime
 from engines.dla import use_dla
+from engines.options import BatchRange, BuildOptions, LeanRuntime
 from engines.targets import Target
 
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebs import cuda
-from edgebs.backends.tensorrt_engine import module_of, open_runtime
-from edgebs.backends.tensorrt_module import import_tensorrt, last_error, make_logger
-from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
+from edgebs.nvidia import cuda
+from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia.tensorrt.engine import module_of, open_runtime
+from edgebs.nvidia.tensorrt.module import import_tensorrt, last_error, make_logger
 from engines.layers import LayerFacts
 
 _PRECISIONS = (
@@ -31,8 +31,8 @@ _PRECISIONS = (
 def plan_layers(file: Path, module: str, options: DeviceOptions | None = None) -> list[LayerFacts]:
     """The layers of a plan, in the order of execution, untimed.
 
-    options: the GPU, and what loads the plan. Verify the bundle first (edgebs.bundle.load_bundle): a plan is
-    native code. Raises BackendError where it cannot be loaded here.
+    options: the GPU, and what loads the plan. Verify the bundle first (edgebs.bundle.folder.load_bundle): a
+    plan is native code. Raises BackendError where it cannot be loaded here.
     """
     options = options or DeviceOptions()
     trt = import_tensorrt(module_of(module, options))

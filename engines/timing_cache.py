@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebs import cuda
+from edgebs.bundle.plan import platform_name
 from edgebs.errors import SinkError
-from edgebs.kept_files import kept_folder, key_of, read_sealed, write_sealed
-from edgebs.plan import platform_name
+from edgebs.files.cache import kept_folder, key_of, read_sealed, write_sealed
+from edgebs.nvidia import cuda
 
 log = logging.getLogger(__name__)
 

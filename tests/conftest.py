@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import required_packages
-from programs import signals_that_reach_children
+from fakes.process import required_packages
+from fakes.process.programs import signals_that_reach_children
 
 required_packages.apply()
 
@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_collection_modifyitems(items):
     if not any(item.get_closest_marker("gpu") for item in items):
         return
-    from edgebs.cuda import device_count
+    from edgebs.nvidia.cuda import device_count
 
     found = device_count()
     if found.count or os.environ.get("EDGEBS_REQUIRE_GPU") == "1":
@@ -48,7 +48,7 @@ def _signals_reach_children():
 @pytest.fixture(scope="session")
 def street_video(tmp_path_factory):
     """A rendered street of 30 frames, 160x120, as a file."""
-    from bench.scenes import SceneOptions, scene_video
+    from bench.scenes.street.street import SceneOptions, scene_video
 
     video = tmp_path_factory.mktemp("video") / "street.avi"
     scene_video(SceneOptions(size=(120, 160), frames=30, seed=5), video)
@@ -62,11 +62,11 @@ def tiny_bundle(tmp_path_factory):
     Exported here, or the one that EDGEBS_TINY_BUNDLE names where there is no PyTorch (tests/pythons.py).
     """
     if ready := os.environ.get("EDGEBS_TINY_BUNDLE"):
-        from edgebs.bundle import load_bundle
+        from edgebs.bundle.folder import load_bundle
 
         return load_bundle(ready)
     pytest.importorskip("torch")
-    from tiny_bundle import export_tiny_bundle
+    from fakes.networks.tiny_bundle import export_tiny_bundle
 
     return export_tiny_bundle(tmp_path_factory.mktemp("tiny"))
 
@@ -75,6 +75,6 @@ def tiny_bundle(tmp_path_factory):
 def _signal_handlers_put_back():
     """What `edgebs.cli.main` installs for its process does not stay in that of the tests."""
     yield
-    interrupts = sys.modules.get("edgebs.interrupts")
+    interrupts = sys.modules.get("edgebs.machine.interrupts")
     if interrupts is not None:
         interrupts.uninstall()

@@ -17,28 +17,26 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.scenes import SceneOptions, StreetScene
-from bench.varied_scene import PictureBank, VariedScene
+from bench.scenes.scene import PictureBank, VariedScene
+from bench.scenes.street.street import SceneOptions, StreetScene
+from edgebs.bundle.shipped import shipped_models
 from edgebs.loading import load
-from edgebs.shipped import shipped_models
-from export.deploy import export_bundles
-from export.models import ModelRequest
-from export.request import ExportRequest
+from export.job.export import export_bundles
+from export.job.request import ExportRequest
+from export.models.request import ModelRequest
 
-COMMANDS = tuple(
-    [
-        "export",
-        "train",
-        "import-weights",
-        "calibrate",
-        "bench",
-        "parity",
-        "eval",
-        "run",
-        "inspect",
-        "doctor",
-        "models",
-    ]
+COMMANDS = (
+    "export",
+    "train",
+    "import-weights",
+    "calibrate",
+    "bench",
+    "parity",
+    "eval",
+    "run",
+    "inspect",
+    "doctor",
+    "models",
 )
 TIMES_S = (-20.0, -4.0, 0.0, 1.0, 3.0)
 

@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 PLACE = ROOT / "build" / "pythons"
 EXTRAS = "cpu,onnx,headless,test"
-FOLDERS = ("tests/edgebs", "tests/test_no_clocks.py")
+FOLDERS = ("tests/edgebs", "tests/whole/test_no_clocks.py")
 OLDEST, NEWEST = 10, 19
 """Minor versions of Python 3 that are looked for."""
 SHOWN = ("numpy", "opencv-python-headless", "openvino", "onnxruntime", "typer", "rich")
@@ -97,7 +97,7 @@ def toy_bundle() -> Path | None:
         print("No PyTorch here: tests of the toy bundle will be skipped.", flush=True)
         return None
     sys.path.insert(0, str(TESTS))
-    from tiny_bundle import export_tiny_bundle
+    from fakes.networks.tiny_bundle import export_tiny_bundle
 
     shutil.rmtree(PLACE / "tiny", ignore_errors=True)
     return export_tiny_bundle(PLACE / "tiny").path

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from edgebs.device_options import DeviceOptions
 from edgebs.errors import BackendError
+from edgebs.nvidia.options import DeviceOptions
 from edgebs.tensors import Array, TensorSpec
 
 BACKENDS = ("openvino", "onnxruntime", "tensorrt", "tensorrt_rtx")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgebs.backends.feed import check_feed, existing_file, fixed_shape
-from edgebs.cpu import this_cpu
 from edgebs.errors import BackendError, MissingDependency
+from edgebs.machine.cpu import this_cpu
 from edgebs.tensors import Array, TensorSpec
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}

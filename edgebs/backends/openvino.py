@@ -12,8 +12,8 @@ import numpy as np
 
 from edgebs.backends.feed import check_feed, existing_file, fixed_shape
 from edgebs.backends.openvino_cache import CompiledCache
-from edgebs.cpu import this_cpu
 from edgebs.errors import BackendError, MissingDependency
+from edgebs.machine.cpu import this_cpu
 from edgebs.tensors import Array, TensorSpec
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgebs.errors import SinkError, in_one_line
-from edgebs.kept_files import SEAL_BYTES, file_digest, kept_folder, key_of, prune, seal_of, write_whole
+from edgebs.files.cache import SEAL_BYTES, file_digest, kept_folder, key_of, prune, seal_of, write_whole
 from edgebs.tensors import Array
 
 log = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from edgebs import cuda
 from edgebs.backends.feed import check_feed, existing_file
-from edgebs.backends.tensorrt_engine import TensorRTContext, TensorRTEngine, module_of
-from edgebs.backends.tensorrt_module import import_tensorrt, plan_facts_here
-from edgebs.device_options import DeviceOptions
+from edgebs.bundle.plan import PlanFacts, check_plan_fits
 from edgebs.errors import BackendError
-from edgebs.plan import PlanFacts, check_plan_fits
+from edgebs.nvidia import cuda
+from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia.tensorrt.engine import TensorRTContext, TensorRTEngine, module_of
+from edgebs.nvidia.tensorrt.module import import_tensorrt, plan_facts_here
 from edgebs.tensors import Array, TensorSpec
 
 
@@ -24,7 +24,7 @@ class TensorRTBackend:
     """Runs one plan from host arrays to host arrays: a context and a stream of its own, copies at both ends.
 
     For single networks: parity, cues that are computed now and then. A whole pipeline stays on the device
-    (edgebs.device_path).
+    (edgebs.nvidia.runner).
     """
 
     inputs: Mapping[str, TensorSpec]

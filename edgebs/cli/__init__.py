@@ -16,7 +16,7 @@ __all__ = ["TARGET_NAMES", "app", "main"]
 
 def main() -> None:
     """Run the command line; expected errors become one line on stderr and exit code 1, a signal 130."""
-    from edgebs import interrupts
+    from edgebs.machine import interrupts
 
     # Before anything else is imported: a signal during the imports ends the process as any other does.
     interrupts.install()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from edgebs.cli.parsing import MOST, given, refuse_given
-from edgebs.device_options import DeviceOptions, Graphs
+from edgebs.nvidia.options import DeviceOptions, Graphs
 
 PANEL = "Bundles of TensorRT plans"
 Command = Callable[..., None]
@@ -111,8 +111,8 @@ def takes_device_options(*names: str) -> Callable[[Command], Command]:
 
 def refuse_without_plans(context: typer.Context, bundles: Sequence[str | Path]) -> None:
     """Refuse these options where they would do nothing: no bundle runs on a GPU, or by what they choose."""
-    from edgebs.bundle import read_manifest
-    from edgebs.shipped import bundle_path
+    from edgebs.bundle.folder import read_manifest
+    from edgebs.bundle.shipped import bundle_path
 
     typed = given(context, OPTIONS)
     if not typed:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edgebs.cli.console import note, print_json, print_line, progress_bar
 from edgebs.cli.options import (
     Depth,
     DisPreset,
@@ -25,8 +26,7 @@ from edgebs.cli.options import (
     Width,
 )
 from edgebs.cli.parsing import MOST, counts_of, finite, intervals_of, range_of, size_of, words_of
-from edgebs.console import note, print_json, print_line, progress_bar
-from edgebs.extras import require_export
+from edgebs.machine.extras import require_export
 
 PRECISION_NAMES = ("fp32", "fp16", "int8")
 TARGET_NAMES = ("cpu", "onnx", "sm75", "sm86", "sm89", "sm120", "rtx", "gpu")
@@ -40,14 +40,14 @@ class Compute(str, Enum):
 
 
 class Lean(str, Enum):
-    """Where a version-compatible plan's runtime is: the words of engines.build_options.LeanRuntime."""
+    """Where a version-compatible plan's runtime is: the words of engines.options.LeanRuntime."""
 
     INSIDE = "inside"
     OUTSIDE = "outside"
 
 
 def _complete_models() -> list[str]:
-    from export.model_table import MODELS
+    from export.models.table import MODELS
 
     return list(MODELS)
 
@@ -160,10 +160,10 @@ def export(
 ) -> None:
     """Take a model from PyTorch to ONNX and engines, one bundle a precision, with parity proved."""
     require_export()
-    from engines.build_options import BatchRange, BuildOptions, LeanRuntime
-    from export.deploy import export_bundles
-    from export.models import MODELS_OWN, ModelRequest
-    from export.request import ExportRequest
+    from engines.options import BatchRange, BuildOptions, LeanRuntime
+    from export.job.export import export_bundles
+    from export.job.request import ExportRequest
+    from export.models.request import MODELS_OWN, ModelRequest
 
     request = ExportRequest(
         model=ModelRequest(

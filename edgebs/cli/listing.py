@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from edgebs.cli.console import print_json, print_line, print_table
 from edgebs.cli.device import LOADING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Json, Threads
 from edgebs.cli.parsing import refuse_given
-from edgebs.console import print_json, print_line, print_table
-from edgebs.device_options import DeviceOptions
+from edgebs.nvidia.options import DeviceOptions
 
 
 @takes_device_options(*LOADING)
@@ -26,10 +26,10 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Verify a bundle and say what is in it."""
-    from bench.report import bundle_table
-    from edgebs.bundle import verify_files
-    from edgebs.cpu import this_cpu
-    from edgebs.shipped import bundle_path
+    from bench.tables import bundle_table
+    from edgebs.bundle.folder import verify_files
+    from edgebs.bundle.shipped import bundle_path
+    from edgebs.machine.cpu import this_cpu
 
     if layers:
         refuse_without_plans(context, [bundle])
@@ -46,7 +46,7 @@ def inspect(
 
 def _print_layers(bundle: Path, threads: int, device: DeviceOptions, json: bool) -> None:
     from bench.layer_table import layer_table
-    from edgebs.bundle import load_bundle
+    from edgebs.bundle.folder import load_bundle
     from engines.layers import layers_of_network
 
     loaded = load_bundle(bundle, device=device.device, lean=device.lean)  # also refuses a plan of another GPU
@@ -63,7 +63,7 @@ def _print_layers(bundle: Path, threads: int, device: DeviceOptions, json: bool)
 
 def doctor(json: Json = False) -> None:
     """Say what is installed, what can be built and run here, and how to get what is missing."""
-    from edgebs.doctor import diagnose, format_report
+    from edgebs.machine.doctor import diagnose, format_report
     from engines.targets import Target
 
     report = diagnose(Target)
@@ -76,12 +76,12 @@ def doctor(json: Json = False) -> None:
 
 def models(json: Json = False) -> None:
     """List the models that can be exported, the flows that feed them, and the bundles shipped inside."""
-    from export.listing import models_listing
+    from export.models.listing import models_listing
 
     listing = models_listing()
     if json:
         print_json(listing)
         return
-    from bench.report import models_table
+    from bench.tables import models_table
 
     print_table(models_table(listing))

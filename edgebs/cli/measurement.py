@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
+from edgebs.cli.console import print_json, print_line, print_table, progress_bar
 from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, ValueRange
 from edgebs.cli.parsing import MOST_FRAMES, range_of, words_of
-from edgebs.console import print_json, print_line, print_table, progress_bar
-from edgebs.device_options import DeviceOptions
-from edgebs.extras import require_export, require_opencv
+from edgebs.machine.extras import require_export, require_opencv
+from edgebs.nvidia.options import DeviceOptions
 
 
 class Baseline(str, Enum):
@@ -25,7 +25,7 @@ class Baseline(str, Enum):
 
 
 class Layout(str, Enum):
-    """How scored sequences lie on disk: the words of bench.scored.LAYOUTS, and auto."""
+    """How scored sequences lie on disk: the words of bench.scored.find.LAYOUTS, and auto."""
 
     AUTO = "auto"
     CDNET = "cdnet"
@@ -60,9 +60,9 @@ def bench(
 ) -> None:
     """Measure throughput, latency, stages and memory, beside PyTorch and the paper, in one run."""
     require_opencv()
-    from bench.fps import bench_fps, bundles_here, write_record
-    from bench.report import fps_table
+    from bench.speed.fps import bench_fps, bundles_here, write_record
     from bench.stream import video_or_rendered
+    from bench.tables import fps_table
 
     if not fps:
         raise typer.BadParameter("say what to measure", param_hint="--fps")
@@ -107,7 +107,7 @@ def parity(
     """Prove a bundle against its PyTorch FP32 networks; exit code 1 when its gate fails."""
     require_export()
     from bench.parity import bundle_parity, require_passed
-    from bench.report import parity_table
+    from bench.tables import parity_table
 
     refuse_without_plans(context, [bundle])
     values = range_of(value_range, has_pictures=source is not None or data is not None)
@@ -148,9 +148,9 @@ def evaluate(
 ) -> None:
     """Score bundles on sequences with ground truth, beside OpenCV's subtractors: accuracy and speed."""
     require_opencv()
-    from bench.evaluation import evaluate as evaluate_bundles
-    from bench.evaluation_report import Report
-    from bench.evaluation_table import eval_table
+    from bench.accuracy.evaluate import evaluate as evaluate_bundles
+    from bench.accuracy.page import Report
+    from bench.accuracy.table import eval_table
 
     refuse_without_plans(context, bundles)
     page = Report(report, force=force) if report is not None else None

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from edgebs.cli.console import note, print_json, print_line, progress_bar
 from edgebs.cli.options import Force, Json, ValueRange
 from edgebs.cli.parsing import MOST_FRAMES, counts_of, positive, range_of, refuse_given
-from edgebs.console import note, print_json, print_line, progress_bar
-from edgebs.extras import require_export, require_opencv
+from edgebs.machine.extras import require_export, require_opencv
 
 
 class PublishedNetwork(str, Enum):
@@ -37,7 +37,7 @@ def import_weights(
 ) -> None:
     """Turn a checkpoint of the authors into weights for `edgebs export`; see docs/authors-weights.md."""
     require_export()
-    from export.authors_weights import import_crossnet, import_selflow
+    from export.models.authors_weights import import_crossnet, import_selflow
 
     if network is PublishedNetwork.CROSSNET:
         refuse_given(context, ("standardise",), "only SelFlow's images are ever standardised")
@@ -68,7 +68,7 @@ def calibrate(
 ) -> None:
     """Choose frames that cover a video, with the history that the cue needs, for INT8."""
     require_opencv()
-    from calib.calibration_set import make_calibration_set
+    from calib.frames.make import make_calibration_set
 
     with progress_bar("choosing frames") as progress:
         made = make_calibration_set(

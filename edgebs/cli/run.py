@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgebs.cli.console import note, print_json, print_line, progress_bar
 from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
 from edgebs.cli.parsing import range_of, refuse_given
-from edgebs.console import note, print_json, print_line, progress_bar
-from edgebs.device_options import DeviceOptions
-from edgebs.extras import require_opencv
+from edgebs.machine.extras import require_opencv
+from edgebs.nvidia.options import DeviceOptions
 
 if TYPE_CHECKING:
-    from edgebs.recording import Recording
+    from edgebs.recording.recorder import Recording
 
 
 @takes_device_options(*RUNNING)
@@ -66,9 +66,9 @@ def run(
 ) -> None:
     """Run a bundle on videos or cameras and write masks and overlays."""
     require_opencv()
-    from edgebs.running import run_to_files
-    from edgebs.running_several import run_several_to_files
-    from edgebs.running_together import run_together_to_files
+    from edgebs.recording.several import run_several_to_files
+    from edgebs.recording.to_files import run_to_files
+    from edgebs.recording.together import run_together_to_files
 
     refuse_without_plans(context, [bundle])
     if len(source) == 1:
@@ -134,7 +134,7 @@ def _recordings(
     backgrounds: Sequence[Path] | None,
     is_frozen: bool,
 ) -> list[Recording]:
-    from edgebs.recording import Recording
+    from edgebs.recording.recorder import Recording
 
     return [
         Recording(
@@ -194,7 +194,7 @@ def _spoken(summary: dict[str, Any]) -> str:
 
 def _end(summary: dict[str, Any]) -> None:
     """Exit code 1 where a camera failed, 130 where the user ended the run."""
-    from edgebs.camera_reports import require_none_failed
+    from edgebs.recording.reports import require_none_failed
 
     if "cameras" in summary:
         require_none_failed(summary)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgebs.cli.console import note, print_json, print_line, progress_bar
 from edgebs.cli.options import (
     Depth,
     DisPreset,
@@ -23,13 +24,12 @@ from edgebs.cli.options import (
     Width,
 )
 from edgebs.cli.parsing import MOST, finite, fold_of, intervals_of, positive, range_of, refuse_given, size_of
-from edgebs.console import note, print_json, print_line, progress_bar
-from edgebs.extras import require_export
+from edgebs.machine.extras import require_export
 
 if TYPE_CHECKING:
-    from export.training.flow_request import FlowTrainRequest
     from export.training.request import TrainRequest
-    from export.training.scored_store import DataOptions
+    from export.training.samples.scored_store import DataOptions
+    from export.training.tasks.flow_request import FlowTrainRequest
 
 NOT_OF_FLOW = (
     "loss", "width", "depth", "norm", "references", "maps", "hold", "max_magnitude", "nominal_fps",
@@ -90,7 +90,10 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Scored sequences to train on, at any depth.")] = None,
     corpus: Annotated[
         list[Path] | None,
-        typer.Option(help="Corpus of python -m export.corpus, instead of scenes rendered now. Repeatable."),
+        typer.Option(
+            help="Corpus of python -m export.training.corpus.command, "
+            "instead of scenes rendered now. Repeatable."
+        ),
     ] = None,
     mix: Annotated[str, typer.Option(help="With --data, like rendered=0.8,data=0.2; default halves.")] = "",
     share: Annotated[
@@ -130,11 +133,11 @@ def train(
     That of `train flow` is taken by --flow net --flow-weights.
     """
     require_export()
-    from export.models import DEFAULTS, MODELS_OWN, ModelRequest
-    from export.training.feed import Feed
-    from export.training.flow_request import FLOW, FlowTrainRequest
+    from export.models.request import DEFAULTS, MODELS_OWN, ModelRequest
     from export.training.request import LoopOptions, TrainRequest
     from export.training.schedule import Schedule
+    from export.training.stream.feed import Feed
+    from export.training.tasks.flow_request import FLOW, FlowTrainRequest
 
     if model == FLOW:
         refuse_given(context, NOT_OF_FLOW, "flow is trained on the exact flow of rendered scenes alone")
@@ -204,7 +207,7 @@ def train(
 def _data_options(
     data: Path | None, share: float, fold: str, data_size: str, value_range: str
 ) -> DataOptions | None:
-    from export.training.scored_store import DataOptions
+    from export.training.samples.scored_store import DataOptions
 
     if data is None and (fold or share != 1.0):
         raise typer.BadParameter("needs --data", param_hint="--fold" if fold else "--share")
@@ -216,9 +219,9 @@ def _data_options(
 
 
 def _trained(request: TrainRequest | FlowTrainRequest) -> dict[str, Any]:
-    from bench.varied_bank import PictureBank
+    from bench.scenes.bank import PictureBank
     from export.training.loop import train as run_training
-    from export.training.tasks import task_for
+    from export.training.tasks.table import task_for
 
     bank = PictureBank.open(request.images)
     if bank.missing:

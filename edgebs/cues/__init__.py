@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from edgebs.backends import Backend
+from edgebs.bundle.manifest import CUE_KINDS, CueSettings
 from edgebs.errors import BundleError
-from edgebs.manifest import CUE_KINDS, CueSettings
 from edgebs.tensors import Array, Frame
 
 PRESETS = ("ultrafast", "fast", "medium", "fine")
-"""Of OpenCV's DIS flow; `fine` is ours, see edgebs.cues.dis."""
+"""Of OpenCV's DIS flow; `fine` is ours, see edgebs.cues.hop."""
 SLOTS = 4
 """Cue tensors in use at once: one being computed, one queued, one being segmented, one spare."""
 
@@ -38,7 +38,7 @@ class Cue(Protocol):
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         """Take the next frame, (h, w, 3) at network size, and return its cue. Keeps no reference to `frame`'s
         owner beyond the history, so the caller must not write into it afterwards. captured_s: as
-        `edgebs.ticks.check_time` returns it. Raises NotFinite where a network gives NaN."""
+        `edgebs.cues.ticks.check_time` returns it. Raises NotFinite where a network gives NaN."""
         ...
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
@@ -96,7 +96,7 @@ def open_cue(settings: CueSettings, size: tuple[int, int], backend: Backend | No
         from edgebs.cues.hop_background import HopBackground
 
         return HopBackground(settings, size, NetworkFlow(settings, backend))
-    from edgebs.cues.engine import EngineHop
+    from edgebs.cues.engine_hop import EngineHop
 
     return EngineHop(settings, backend)
 
@@ -106,6 +106,6 @@ def _by_dis(settings: CueSettings, size: tuple[int, int]) -> Cue:
         from edgebs.cues.hop_background import HopBackground
 
         return HopBackground(settings, size)
-    from edgebs.cues.dis import DisHop
+    from edgebs.cues.hop import DisHop
 
     return DisHop(settings, size)

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgebs.cues.ticks import is_reached
 from edgebs.tensors import Array, Frame
-from edgebs.ticks import is_reached
 
 SAMPLES = 15
 """Frames that the median is taken of. An odd number, so that the median is one of them."""

@@ -2,9 +2,9 @@
 
 The network is two convolutions over time, each with stride 7, and dense layers: it meets every block of seven
 frames once. So a step needs the newest block and what its layers gave for the blocks before it
-(`export.cdn_gm.StepGraph`), and is due every seventh frame. The image is cut into seven bands of rows whose
-turns follow each other: each frame costs one step on a seventh of the image, and each pixel's background is
-the network's exact answer for the 245 frames that ended at most six frames ago.
+(`export.networks.cdn_gm.StepGraph`), and is due every seventh frame. The image is cut into seven bands of
+rows whose turns follow each other: each frame costs one step on a seventh of the image, and each pixel's
+background is the network's exact answer for the 245 frames that ended at most six frames ago.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from edgebs.backends import Backend
+from edgebs.bundle.manifest import CueSettings
 from edgebs.cues import CueOutput, TensorRing
-from edgebs.cues.scene_clock import SceneClock
+from edgebs.cues.clock import SceneClock
+from edgebs.cues.ticks import is_reached
 from edgebs.errors import BundleError
 from edgebs.finite import CUE_REPAIR, require_finite
-from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
-from edgebs.ticks import is_reached
 
 BLOCK = 7
 """Frames of a block, and bands of the image."""

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgebs.backends import Backend
+from edgebs.bundle.manifest import CueSettings
 from edgebs.cues import CueOutput
-from edgebs.cues.references import References
-from edgebs.cues.scene_clock import SceneClock
+from edgebs.cues.clock import SceneClock
+from edgebs.cues.keyframes import References
+from edgebs.cues.ticks import is_reached
 from edgebs.finite import CUE_REPAIR, require_finite
-from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
-from edgebs.ticks import is_reached
 
 GROWN = 0.5
 """Share of the scene's age at the last computation after which a young one is due again."""

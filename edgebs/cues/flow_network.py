@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from edgebs.backends import Backend
+from edgebs.bundle.manifest import CueSettings
 from edgebs.errors import BundleError
 from edgebs.finite import CUE_REPAIR, require_finite
-from edgebs.manifest import CueSettings
 from edgebs.tensors import Array, Frame
 
 

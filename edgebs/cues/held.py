@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from edgebs.cues.camera_shift import Shift, moved
-from edgebs.feedback import LAG_FRAMES
+from edgebs.cues.feedback import LAG_FRAMES
 from edgebs.tensors import Array, Frame
 
 REGION_FROM = 0.5
@@ -39,7 +39,7 @@ class Holding:
         self._places: deque[Shift] = deque(maxlen=LAG_FRAMES)
 
     def hear(self, probability: Array | None) -> None:
-        """See `edgebs.feedback.HearsForeground.hear`."""
+        """See `edgebs.cues.feedback.HearsForeground.hear`."""
         self._probability = probability
 
     def seen(self, place: Shift) -> None:

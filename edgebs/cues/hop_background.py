@@ -9,15 +9,15 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
+from edgebs.bundle.manifest import CueSettings
 from edgebs.cues import CueOutput, TensorRing
 from edgebs.cues.background import SAMPLES, WINDOW_S, MedianBackground
 from edgebs.cues.camera_shift import FAR, STILL_PX, CameraShift, Shift, moved
-from edgebs.cues.dis import DisVectors
+from edgebs.cues.clock import SceneClock
 from edgebs.cues.flow import FlowVectors, flow_magnitudes
 from edgebs.cues.held import Holding
-from edgebs.cues.scene_clock import SceneClock
-from edgebs.history import History
-from edgebs.manifest import CueSettings
+from edgebs.cues.history import History
+from edgebs.cues.hop import DisVectors
 from edgebs.tensors import Array, Frame
 
 FLOW_AGREES_PX = 0.75
@@ -71,11 +71,11 @@ class HopBackground:
 
     @property
     def is_hearing(self) -> bool:
-        """See `edgebs.feedback.HearsForeground`."""
+        """See `edgebs.cues.feedback.HearsForeground`."""
         return self._holding is not None
 
     def hear(self, probability: Array | None) -> None:
-        """See `edgebs.feedback.HearsForeground`."""
+        """See `edgebs.cues.feedback.HearsForeground`."""
         if self._holding is not None:
             self._holding.hear(probability)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from edgebs.atomic import atomic_file
 from edgebs.errors import SinkError, WeightsError
+from edgebs.files.atomic import atomic_file
 
 FORMAT = 1
 

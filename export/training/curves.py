@@ -6,8 +6,8 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgebs.atomic import atomic_file
 from edgebs.errors import SinkError, WeightsError
+from edgebs.files.atomic import atomic_file
 
 Row = dict[str, float]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgebs.picture_writer import write_picture
 from edgebs.tensors import Frame
+from edgebs.video.pictures.write import write_picture
 
 WIDTH, HEIGHT = 960, 360
 LEFT, RIGHT, TOP, BOTTOM = 70, 150, 34, 44

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from bench.machine import machine_facts
-from edgebs.atomic import atomic_file
 from edgebs.errors import SinkError
-from edgebs.printable import json_text
+from edgebs.files.atomic import atomic_file
+from edgebs.machine.facts import machine_facts
+from edgebs.text.printable import json_text
 
 FORMAT = 1
 

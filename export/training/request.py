@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError, OptionError
-from export.models import ModelRequest
-from export.training.feed import Feed
-from export.training.mixture import data_share
+from export.models.request import ModelRequest
+from export.training.samples.mixture import data_share
+from export.training.samples.scored_store import DataOptions
 from export.training.schedule import Schedule
-from export.training.scored_store import DataOptions
+from export.training.stream.feed import Feed
 
 LOSSES = ("bce-dice", "outlines", "cs-focal", "cs-focal-published")
 PRECISIONS = ("bf16", "fp32")
@@ -45,7 +45,7 @@ class LoopOptions:
     validate_every: int = 500
     """Steps between validations."""
     keep_validated: bool = False
-    """Keep the weights of each validated step as well, for export.average."""
+    """Keep the weights of each validated step as well, for export.release.average."""
     log_every: int = 25
     """Steps of one row of curves.csv."""
     resume: bool = False
@@ -130,7 +130,7 @@ class TrainRequest:
         if self.data is not None or self.images is not None or self.settled:
             raise ExportError(
                 "a corpus is rendered already: leave --data, --images and --settled out, or give them to "
-                "python -m export.corpus."
+                "python -m export.training.corpus.command."
             )
 
     @property

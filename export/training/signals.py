@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from edgebs.interrupts import StopRequest, ask_first, is_installed
+from edgebs.machine.interrupts import StopRequest, ask_first, is_installed
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     """The first signal sets the request; what a second one does is up to who began the training.
 
-    Nothing in the command line, which ends the process where a step takes too long (edgebs/interrupts.py). In
-    a program of your own it interrupts at once, and the handlers are put back after.
+    Nothing in the command line, which ends the process where a step takes too long.
+    In a program of your own it interrupts at once, and the handlers are put back after.
     """
     if is_installed():
         yield ask_first()

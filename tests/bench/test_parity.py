@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from fakes import FakeCue, FakeSegment, fake_manifest, fake_pipeline, grey_frame
+from fakes.networks.backends import FakeCue, FakeSegment, fake_manifest, fake_pipeline, grey_frame
 
 import bench.parity
 from bench.parity import TaskLevel, compare, count_on_sequences, judge, record_reference, require_passed
-from bench.report import parity_table
-from edgebs.cpu import cpu_from_text
+from bench.tables import parity_table
 from edgebs.errors import ParityError
+from edgebs.machine.cpu import cpu_from_text
 from edgebs.pipeline import Pipeline
 
 FRAMES = [(grey_frame(level), None) for level in (10, 100, 120, 250)]

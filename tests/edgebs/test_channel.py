@@ -1,7 +1,7 @@
 import threading
 import time
 
-from waiting import WATCHDOG_S
+from fakes.process.waiting import WATCHDOG_S
 
 from edgebs.channel import Channel
 

@@ -3,12 +3,12 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from fakes import FakeCue, FakeSegment, fake_manifest
+from fakes.networks.backends import FakeCue, FakeSegment, fake_manifest
 
-from edgebs.bundle import load_bundle, rewrite_manifest
+from edgebs.bundle.folder import load_bundle, rewrite_manifest
+from edgebs.bundle.manifest import CleanupSettings, Manifest
 from edgebs.cleanup import clean
 from edgebs.loading import load
-from edgebs.manifest import CleanupSettings, Manifest
 from edgebs.pipeline import Pipeline
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_bundle import small_bundle
+from fakes.networks.small_bundle import small_bundle
 
 import edgebs.loading
-from edgebs.bundle import Bundle, rewrite_manifest
-from edgebs.cpu import cpu_from_text
+from edgebs.bundle.folder import Bundle, rewrite_manifest
 from edgebs.loading import load
+from edgebs.machine.cpu import cpu_from_text
 
 AVX2 = "model name : Old box\nflags : sse4_1 sse4_2 avx avx2 fma\n"
 VNNI = "model name : New box\nflags : sse4_1 sse4_2 avx avx2 fma avx_vnni\n"

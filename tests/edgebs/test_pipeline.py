@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from fakes import FakeCue, FakeSegment, fake_manifest, fake_pipeline, grey_frame
-from waiting import WATCHDOG_S
+from fakes.networks.backends import FakeCue, FakeSegment, fake_manifest, fake_pipeline, grey_frame
+from fakes.process.waiting import WATCHDOG_S
 
-from bench.memory import resident_mb
+from bench.speed.memory import resident_mb
 from edgebs.errors import SourceError, StageError
 from edgebs.pipeline import Pipeline
-from edgebs.sources import SourceFrame
+from edgebs.video.open import SourceFrame
 
 
 def workers():
@@ -425,7 +425,7 @@ def close_while_inside(pipeline, segment):
 
 
 def test_an_engine_is_never_freed_while_it_runs(monkeypatch):
-    monkeypatch.setattr("edgebs.run.LEAVE_S", 0.01)
+    monkeypatch.setattr("edgebs.workers.LEAVE_S", 0.01)
     segment = Slow()
     pipeline = Pipeline(fake_manifest(), segment, FakeCue())
     results = pipeline.run(itertools.repeat(grey_frame(1)))

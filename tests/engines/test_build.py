@@ -9,16 +9,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from toy_onnx import conv_net, free_batch, grid_sample_net, int32_bias_net, matmul_net, uint8_transpose_net
+from fakes.networks.toy_onnx import (
+    conv_net,
+    free_batch,
+    grid_sample_net,
+    int32_bias_net,
+    matmul_net,
+    uint8_transpose_net,
+)
 
-from edgebs import cuda
 from edgebs.backends import open_backend
+from edgebs.bundle.plan import PlanFacts, platform_name
 from edgebs.errors import BackendError, ExportError, MissingDependency
-from edgebs.plan import PlanFacts, platform_name
+from edgebs.nvidia import cuda
 from engines import plan_builder, plan_config
 from engines.build import build_engine
-from engines.build_options import BatchRange, BuildOptions
-from engines.free_memory import FreeMemory
+from engines.memory import FreeMemory
+from engines.options import BatchRange, BuildOptions
 from engines.plan_progress import Steps
 from engines.targets import Target
 

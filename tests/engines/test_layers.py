@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cpu_texts
 import pytest
-from toy_onnx import SIZE, conv_net, full_range_convolution
+from fakes.networks.toy_onnx import SIZE, conv_net, full_range_convolution
+from fakes.process import cpu_texts
 
+from edgebs.bundle.manifest import NetworkFacts
 from edgebs.errors import BackendError
-from edgebs.manifest import NetworkFacts
 from edgebs.tensors import TensorSpec
 from engines.build import build_engine
 from engines.layers import LayerFacts, layers_of_network, median_ms, share_by
@@ -64,7 +64,7 @@ def test_int8_is_summed_as_the_description_of_the_cpu_states(limit: str, tmp_pat
     code = (
         "import sys, json; from pathlib import Path; import numpy as np\n"
         "from edgebs.backends.openvino import _ov\n"
-        "from edgebs.cpu import this_cpu\n"
+        "from edgebs.machine.cpu import this_cpu\n"
         "from engines.openvino_layers import openvino_layers\n"
         "from edgebs.tensors import TensorSpec\n"
         "file = Path(sys.argv[1])\n"

@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_builder import FakeBuilder, Layer
-from toy_onnx import conv_net
+from fakes.gpu.fake_builder import FakeBuilder, Layer
+from fakes.networks.toy_onnx import conv_net
 
-from edgebs import cuda
-from edgebs.device_options import DeviceOptions
 from edgebs.errors import ExportError
+from edgebs.nvidia import cuda
+from edgebs.nvidia.options import DeviceOptions
 from engines import plan_builder
 from engines.build import EngineFacts, build_engine
-from engines.build_options import BatchRange, BuildOptions, LeanRuntime
-from engines.free_memory import FreeMemory
+from engines.memory import FreeMemory
+from engines.options import BatchRange, BuildOptions, LeanRuntime
 
 FP16 = [
     Layer("CAST", "FLOAT"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edgebs.backends import BACKENDS
+from edgebs.bundle.plan import AHEAD_OF_TIME
 from edgebs.errors import ExportError
-from edgebs.plan import AHEAD_OF_TIME
 from engines.targets import Target, target_named
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_builder import Config, FakeBuilder, TimingCache
+from fakes.gpu.fake_builder import Config, FakeBuilder, TimingCache
 
-from edgebs import cuda
+from edgebs.nvidia import cuda
 from engines.timing_cache import TimingCache as Stored
 from engines.timing_cache import power_mode, timing_facts
 

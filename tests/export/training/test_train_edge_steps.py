@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from export.models import ModelRequest
-from export.networks import build_networks
-from export.weights import weights_sha256
+from export.models.build import build_networks
+from export.models.request import ModelRequest
+from export.models.weights import weights_sha256
 
 SEED, STEPS = 21, 24
 # As docs/models/edge.md has it, but for size and length: the usual warm-up is 200 steps; each step is a row.

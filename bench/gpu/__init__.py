@@ -1,0 +1,1 @@
+"""Measurements on NVIDIA GPUs: clocks and power, PyTorch on the GPU, trtexec."""

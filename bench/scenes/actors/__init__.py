@@ -1,0 +1,1 @@
+"""What moves through a rendered scene: people, vehicles, animals, things."""

@@ -1,0 +1,1 @@
+"""What lies between a rendered scene and its pixels: light, shadow, weather, camera, sensor."""

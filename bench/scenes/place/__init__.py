@@ -1,0 +1,1 @@
+"""Empty rendered scenes: ground, buildings, water, leaves, furniture."""

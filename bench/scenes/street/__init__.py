@@ -1,0 +1,1 @@
+"""A rendered street for the demo and the tests."""

@@ -1,0 +1,1 @@
+"""Sequences with ground truth, read from the layouts of public data sets."""

@@ -1,0 +1,239 @@
+"""One sequence with ground truth, whatever layout it came from: frames, CDnet labels, scored pixels."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from bench.scored.masks import mask_values, region_values
+from edgebs.errors import SourceError
+from edgebs.tensors import Array, Frame
+from edgebs.video.bit_depth import EightBits, ValueRange
+from edgebs.video.pictures.names import picture_files
+from edgebs.video.pictures.read import read_picture
+
+FOREGROUND, SHADOW, OUTSIDE, UNKNOWN = 255, 50, 85, 170
+"""CDnet's labels; 0 is static background, and a shadow counts as background (networks.md section 6)."""
+LABELS = (0, SHADOW, OUTSIDE, UNKNOWN, FOREGROUND)
+
+logger = logging.getLogger(__name__)
+
+Labels = Callable[[Path], Frame]
+"""Reads one ground-truth picture as (H, W) uint8 CDnet labels; raises SourceError outside its convention."""
+
+
+def labels_from_values(path: Path, values: Mapping[int, int], convention: str) -> Frame:
+    """A ground-truth mask with each of its values replaced by the label that `values` gives it.
+
+    path: as `mask_values` reads it. Raises SourceError, naming file, value and pixel count, for a value that
+    `values` does not have.
+    """
+    picture = mask_values(path)
+    counts = np.bincount(picture.ravel(), minlength=256)
+    strange = [value for value in np.flatnonzero(counts).tolist() if value not in values]
+    if strange:
+        raise SourceError(
+            f"{path}: {sum(int(counts[value]) for value in strange)} pixels hold values outside the "
+            f"convention: {', '.join(map(str, strange[:5]))}{', …' if len(strange) > 5 else ''} "
+            f"({int(counts[strange[0]])} pixels of {strange[0]}). {convention} "
+            "Store ground truth without loss (PNG, BMP), or choose another --layout."
+        )
+    table = np.zeros(256, np.uint8)
+    for value, label in values.items():
+        table[value] = label
+    return table[picture]
+
+
+def cdnet_labels(path: Path) -> Frame:
+    """Ground truth whose values are CDnet's labels."""
+    return labels_from_values(
+        path,
+        {label: label for label in LABELS},
+        "CDnet's are 0 background, 50 shadow, 85 outside, 170 unknown, 255 foreground.",
+    )
+
+
+def binary_labels(path: Path) -> Frame:
+    """Ground truth of two values: 0 background, 255 foreground."""
+    return labels_from_values(
+        path, {0: 0, 255: FOREGROUND}, "Two values are expected: 0 background, 255 foreground."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequence:
+    """One scored sequence on disk."""
+
+    name: str
+    inputs: tuple[Path, ...]
+    """Frames in order."""
+    truths: tuple[Path | None, ...]
+    """The ground truth of each frame; None where it is not scored."""
+    region: Path | None = None
+    """Picture whose non-zero pixels are scored; None for all."""
+    category: str | None = None
+    """What kind of scene the data set files it under; None where it has no kinds."""
+    layout: str = "cdnet"
+    """One of bench.scored.find.LAYOUTS."""
+    labels: Labels = field(default=cdnet_labels, repr=False)
+    """Reads a ground-truth picture as CDnet labels."""
+    value_range: ValueRange | None = None
+    """Values of the frames that become 0 and 255, as of `edgebs.video.open.open_source`."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the score should know: gaps in the frame numbers, ground truth without a frame,
+    regions that are not used."""
+
+    @property
+    def scored_count(self) -> int:
+        """How many frames are scored."""
+        return sum(truth is not None for truth in self.truths)
+
+
+def scored_frames(sequence: Sequence) -> Iterator[tuple[Frame, Frame | None, Array | None]]:
+    """Each frame, its ground truth and its scored pixels (both None outside the scored range).
+
+    Frames are (H, W, 3) uint8 BGR, truths (H, W) uint8 CDnet labels, scored pixels (H, W) bool.
+    Raises SourceError for an unreadable picture, sizes that differ, labels outside the convention, and a
+    region of interest without a pixel.
+    """
+    region = scored_region(sequence)
+    size: tuple[int, int] | None = None
+    depth = EightBits(sequence.value_range)
+    for index, path in enumerate(sequence.inputs):
+        frame = _read(path, depth)
+        if index == 0 and depth.note:
+            logger.warning("%s", depth.note)
+        if size is not None and frame.shape[:2] != size:
+            raise SourceError(
+                f"{path} is {frame.shape[:2]}, the frames before it {size} (height, width). "
+                "One sequence has one size: split it, or resize the frame."
+            )
+        size = (frame.shape[0], frame.shape[1])
+        yield frame, *_truth_of(sequence, index, frame, region)
+
+
+def scored_frame(
+    sequence: Sequence, index: int, region: Array | None
+) -> tuple[Frame, Frame | None, Array | None]:
+    """One frame by its position, as `scored_frames` gives it. region: of `scored_region`."""
+    frame = frame_at(sequence, index)
+    return frame, *_truth_of(sequence, index, frame, region)
+
+
+def frame_at(sequence: Sequence, index: int) -> Frame:
+    """One frame by its position, (H, W, 3) uint8 BGR, by the mapping that the first frame settles."""
+    depth = EightBits(sequence.value_range)
+    path = sequence.inputs[index]
+    picture = read_picture(path)
+    if picture.values.dtype != np.uint8 and sequence.value_range is None:
+        _read(sequence.inputs[0], depth)
+    return depth.frame(picture.values, str(path), picture.own_range)
+
+
+def _read(path: Path, depth: EightBits) -> Frame:
+    picture = read_picture(path)
+    return depth.frame(picture.values, str(path), picture.own_range)
+
+
+def _truth_of(
+    sequence: Sequence, index: int, frame: Frame, region: Array | None
+) -> tuple[Frame | None, Array | None]:
+    path = sequence.truths[index]
+    if path is None:
+        return None, None
+    truth = sequence.labels(path)
+    _require_same_size(path, truth, frame, region)
+    return truth, scored_pixels(truth, region)
+
+
+def scored_pixels(truth: Frame, region: Array | None) -> Array:
+    """(H, W) bool: neither outside, nor unknown, and in the region of interest."""
+    valid: Array = (truth != OUTSIDE) & (truth != UNKNOWN)
+    return valid if region is None else valid & region
+
+
+def scored_region(sequence: Sequence) -> Array | None:
+    """The region of interest as (H, W) bool, or None for all pixels. Raises SourceError if it is empty."""
+    if sequence.region is None:
+        return None
+    region: Array = region_values(sequence.region) > 127
+    if not region.any():
+        raise SourceError(
+            f"{sequence.region} has no pixel above 127: the region of interest is empty and nothing would be "
+            "scored. Draw it in white, or remove the file to score all pixels."
+        )
+    return region
+
+
+def _require_same_size(path: Path, truth: Frame, frame: Frame, region: Array | None) -> None:
+    if truth.shape != frame.shape[:2] or (region is not None and region.shape != truth.shape):
+        raise SourceError(
+            f"{path} is {truth.shape}, its frame {frame.shape[:2]}"
+            f"{'' if region is None else f', its ROI {region.shape}'} (height, width): "
+            "they must agree. Put the ground truth of these very frames there."
+        )
+
+
+def sequence_name(folder: Path) -> str:
+    """The folder's own name, as it is written, also where a link leads elsewhere."""
+    return folder.name or folder.resolve().name
+
+
+def pictures_by_number(folder: Path, pattern: str = r".*?(\d+)") -> dict[int, Path]:
+    """Pictures of `folder` by the number that the first group of `pattern` finds in their stem, sorted.
+
+    The default takes the last number of the stem. Raises SourceError where two pictures have one number.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(picture_files(folder)):
+        match = re.fullmatch(pattern, path.stem, re.IGNORECASE)
+        if match is None:
+            continue
+        number = int(match.group(1))
+        if number in found:
+            raise SourceError(
+                f"{folder}: {found[number].name} and {path.name} are both number {number}. Remove one."
+            )
+        found[number] = path
+    return dict(sorted(found.items()))
+
+
+def with_notes(sequence: Sequence, notes: tuple[str, ...]) -> Sequence:
+    """The sequence with further notes."""
+    return replace(sequence, notes=(*sequence.notes, *notes)) if notes else sequence
+
+
+def paired(inputs: Mapping[int, Path], truths: Mapping[int, Path], where: Path) -> tuple[Path | None, ...]:
+    """The ground truth of each input by frame number. Raises SourceError where no frame has one."""
+    if not inputs or not truths:
+        raise SourceError(
+            f"{where} holds {len(inputs)} input frames and {len(truths)} ground-truth pictures. "
+            "Both are needed; check the folder and --layout."
+        )
+    if not inputs.keys() & truths.keys():
+        raise SourceError(
+            f"{where}: no frame has ground truth: frames {min(inputs)} to {max(inputs)}, ground truth "
+            f"{min(truths)} to {max(truths)}. Check the numbers in the file names."
+        )
+    return tuple(truths.get(number) for number in inputs)
+
+
+def numbering_notes(inputs: Mapping[int, Path], truths: Mapping[int, Path]) -> tuple[str, ...]:
+    """What is odd about the frame numbers, in sentences: gaps, and ground truth without a frame."""
+    numbers = list(inputs)
+    gaps = [(a, b) for a, b in pairwise(numbers) if b != a + 1]
+    steps = {b - a for a, b in pairwise(numbers)}
+    notes = []
+    if gaps and len(steps) == 1:
+        notes.append(f"every {steps.pop()}th frame only: the cue sees motion that much faster")
+    elif gaps:
+        notes.append(f"{len(gaps)} gaps in the frame numbers, the first from {gaps[0][0]} to {gaps[0][1]}")
+    if missing := len(truths.keys() - inputs.keys()):
+        notes.append(f"{missing} ground-truth pictures have no frame and are not scored")
+    return tuple(notes)

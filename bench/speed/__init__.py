@@ -1,0 +1,1 @@
+"""Frames per second, latency and memory."""

@@ -1,0 +1,1 @@
+"""Calibration sets: frames chosen from a video, stored with their origin."""

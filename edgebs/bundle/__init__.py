@@ -1,0 +1,1 @@
+"""The folder that is shipped to an appliance: manifest, engines, checks."""

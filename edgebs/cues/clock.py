@@ -1,0 +1,70 @@
+"""Time of a scene as one camera counts it, whatever clock its source has: one rule for all cues."""
+
+from __future__ import annotations
+
+from edgebs.cues.ticks import TICKS_PER_S, ticks_of
+
+CORRECTED_S = 2.0
+"""A step back of a clock by at most this is a correction; a larger one is another recording."""
+
+
+class SceneClock:
+    """Time since the scene's first frame, without pauses: what nobody watched has not passed.
+
+    It counts whole ticks, and sets the stamps of a scene against its first one. So it depends on nothing that
+    came before the scene, and not on the origin of the source's clock.
+    """
+
+    def __init__(self, nominal_fps: float, longest_step_s: float) -> None:
+        """nominal_fps: of sources without time stamps. longest_step_s: of a step: more was a pause."""
+        self._frame = max(ticks_of(1 / nominal_fps), 1)
+        self._longest_step = ticks_of(longest_step_s)
+        self._came: int | None = None
+        # The first time stamp, and the source's ticks at it.
+        self._origin_s: float | None = None
+        self._origin = 0
+        self.reset()
+
+    @property
+    def now_s(self) -> float:
+        """Seconds that the scene was watched until the newest frame; 0 at the first one."""
+        return self._now / TICKS_PER_S
+
+    def tick(self, captured_s: float | None) -> bool:
+        """Take the time of the next frame, or None. Returns whether another recording begins with it.
+
+        captured_s: see `edgebs.cues.ticks.check_time`. The first frame of a recording is at 0.
+        """
+        came = self._source_ticks(captured_s)
+        step = self._step_if_unknown if self._came is None else came - self._came
+        if step < -ticks_of(CORRECTED_S):
+            self.reset()
+            self._came = self._source_ticks(captured_s)
+            return True
+        self._now += min(max(step, 0), self._longest_step)
+        self._came = came
+        return False
+
+    def skip(self) -> None:
+        """Nobody watches until the next frame, which counts as a frame's time after the last one watched."""
+        self._came = self._origin_s = None
+        self._step_if_unknown = self._frame
+
+    def resume(self, now_s: float) -> None:
+        """Go on with a scene that was watched for `now_s` seconds, with the next frame."""
+        self._now = ticks_of(now_s)
+        self.skip()
+
+    def reset(self) -> None:
+        """Start anew with the next frame."""
+        self._now = self._step_if_unknown = 0
+        self._came = self._origin_s = None
+
+    def _source_ticks(self, captured_s: float | None) -> int:
+        """Ticks of the source's own clock, from any origin."""
+        following = 0 if self._came is None else self._came + self._frame
+        if captured_s is None:
+            return following
+        if self._origin_s is None:
+            self._origin_s, self._origin = captured_s, following
+        return self._origin + ticks_of(captured_s - self._origin_s)

@@ -1,0 +1,1 @@
+"""This computer: processor, packages, signals, and what is missing."""

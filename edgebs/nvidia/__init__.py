@@ -1,0 +1,1 @@
+"""Everything for NVIDIA GPUs: plans, CUDA, frames that stay on the device."""

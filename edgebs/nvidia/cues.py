@@ -1,0 +1,172 @@
+"""Where the cue of a frame on the device comes from: the host, or a network that reads past frames there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Protocol
+
+import numpy as np
+
+from edgebs.bundle.manifest import CueSettings
+from edgebs.cues import Cue
+from edgebs.cues.feedback import Feedback
+from edgebs.nvidia import cuda
+from edgebs.nvidia.engine import DeviceEngine
+from edgebs.nvidia.history import DeviceHistory
+from edgebs.nvidia.options import Graphs
+from edgebs.nvidia.slots import Slot
+from edgebs.nvidia.stage import DeviceStage
+from edgebs.tensors import Array, Frame, TensorSpec
+
+Times = Sequence[float | None]
+Frames = Sequence[Frame | None]
+"""One of each camera; None for a camera that has ended."""
+
+
+class DeviceCues(Protocol):
+    """The cues of one or several cameras, on a slot at a time."""
+
+    def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
+        """Put what crosses the bus beside the frames into the slot's pinned memory."""
+        ...
+
+    def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:
+        """Queue the rest; the mark after which the slot holds the cue."""
+        ...
+
+    def found(self, ticket: int, probabilities: Array) -> None:
+        """Take what was found in the frames of a run, (N, h, w): cues that listen are told of it later."""
+        ...
+
+    def clear(self) -> None:
+        """Forget the histories."""
+        ...
+
+    def warming_up(self) -> list[bool]:
+        """Of each camera, after its last frame."""
+        ...
+
+
+class HostCues:
+    """One cue per camera on the CPU (DIS flow, backgrounds): computed in `begin`, and uploaded."""
+
+    def __init__(self, cues: Sequence[Cue]) -> None:
+        """Own the cues."""
+        self.cues = list(cues)
+        self._feedback = [Feedback(cue) for cue in self.cues]
+        self._numbers: dict[int, int] = {}
+        self._warming_up = [True] * len(self.cues)
+
+    @property
+    def description(self) -> str:
+        """What computes them."""
+        return self.cues[0].description
+
+    def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
+        """See `DeviceCues`."""
+        self._numbers[slot.ticket] = max([feedback.before_frame() for feedback in self._feedback])
+        for place, (cue, frame, captured_s) in enumerate(zip(self.cues, frames, times, strict=True)):
+            if frame is None:
+                continue
+            output = cue.update(frame, captured_s)
+            self._warming_up[place] = output.warming_up
+            for name, tensor in output.tensors.items():
+                if name in slot.host:
+                    np.copyto(slot.host[name].array[place], tensor[0])
+
+    def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:  # noqa: ARG002
+        """See `DeviceCues`."""
+        return slot.uploaded
+
+    def found(self, ticket: int, probabilities: Array) -> None:
+        """See `DeviceCues`."""
+        number = self._numbers.pop(ticket, None)
+        # None of a frame that was given with its cue.
+        for feedback, probability in zip(self._feedback, probabilities, strict=True):
+            if number is not None:
+                feedback.found(number, probability)
+
+    def remember(self, frame: Frame, captured_s: float | None) -> None:
+        """Put a frame of the first camera into its history."""
+        self._feedback[0].before_frame()
+        self.cues[0].remember(frame, captured_s)
+
+    def clear(self) -> None:
+        """Forget the histories."""
+        self._numbers.clear()
+        for feedback, cue in zip(self._feedback, self.cues, strict=True):
+            feedback.clear()
+            cue.reset()
+
+    def warming_up(self) -> list[bool]:
+        """See `DeviceCues`."""
+        return list(self._warming_up)
+
+
+class NetworkCues:
+    """A cue network that reads the present and past frames on the device; the cue stays there."""
+
+    def __init__(
+        self,
+        engine: DeviceEngine,
+        settings: CueSettings,
+        stream: cuda.Stream,
+        scratch: cuda.DeviceBuffer,
+        slots: Sequence[Slot],
+        graphs: Graphs,
+        owned: ExitStack,
+    ) -> None:
+        """owned: takes what is allocated. The engine's inputs are `frame` and `past_<interval>`."""
+        cameras, *frame_shape = engine.inputs["frame"].shape
+        self._frame_bytes = TensorSpec(tuple(frame_shape), "uint8").nbytes
+        self._intervals = settings.intervals
+        self._stream = stream
+        self._histories = [
+            DeviceHistory(owned, settings.intervals, settings.nominal_fps, self._frame_bytes, stream)
+            for _ in range(cameras)
+        ]
+        tensors: list[Mapping[str, cuda.DeviceBuffer]] = [slot.device for slot in slots]
+        self.stage = DeviceStage(engine, stream, scratch, tensors, graphs, owned)
+
+    @property
+    def description(self) -> str:
+        """What computes them."""
+        return self.stage.description
+
+    def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
+        """Nothing: only frames cross the bus."""
+
+    def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:
+        """See `DeviceCues`."""
+        self._stream.wait(slot.uploaded)
+        if "cue" in slot.started:
+            self._stream.record(slot.started["cue"])
+        for place, (history, captured_s) in enumerate(zip(self._histories, times, strict=True)):
+            history.push(self._part(slot, "frame", place), captured_s)
+            history.bring({tau: self._part(slot, f"past_{tau}", place) for tau in self._intervals})
+        self.stage.queue(index)
+        self._stream.record(slot.cued)
+        return slot.cued
+
+    def found(self, ticket: int, probabilities: Array) -> None:
+        """Nothing: the cue is made of frames alone."""
+
+    def remember(self, slot: Slot, times: Times) -> None:
+        """Take uploaded frames into the histories; the slot is done with that."""
+        self._stream.wait(slot.uploaded)
+        for place, (history, captured_s) in enumerate(zip(self._histories, times, strict=True)):
+            history.push(self._part(slot, "frame", place), captured_s)
+        self._stream.record(slot.done)
+
+    def warming_up(self) -> list[bool]:
+        """See `DeviceCues`."""
+        return [history.warming_up for history in self._histories]
+
+    def clear(self) -> None:
+        """Forget all histories."""
+        for history in self._histories:
+            history.clear()
+
+    def _part(self, slot: Slot, name: str, place: int) -> cuda.DevicePart:
+        return slot.device[name].part(place * self._frame_bytes, self._frame_bytes)

@@ -1,0 +1,124 @@
+"""`tensorrt` and `tensorrt_rtx`: one API under two names; what loader and builder both need of it."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from edgebs.bundle.plan import PlanFacts, platform_name
+from edgebs.errors import BackendError, MissingDependency
+from edgebs.nvidia import cuda
+
+MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_lean")
+
+INSTALL = {
+    "tensorrt": "needs TensorRT: pip install 'edgebs[trt]' (on Jetson it comes with JetPack)",
+    "tensorrt_rtx": "needs TensorRT-RTX: pip install 'edgebs[rtx]'",
+    "tensorrt_lean": "needs TensorRT's lean runtime: pip install 'edgebs[lean]'",
+}
+
+# By name: the numbers differ between versions, and trt.nptype of 8.6 fails with numpy 1.24 and later.
+_DTYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "INT8": "int8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "UINT8": "uint8",
+    "BOOL": "bool",
+}
+
+log = logging.getLogger("edgebs.tensorrt")
+
+
+def import_tensorrt(module: str) -> Any:
+    """The module `tensorrt` or `tensorrt_rtx`; MissingDependency with the command that installs it."""
+    if module not in MODULES:
+        raise BackendError(f"unknown TensorRT module '{module}'; known: {', '.join(MODULES)}")
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as error:  # OSError: its shared libraries do not load
+        found = "" if isinstance(error, ModuleNotFoundError) else f" (found, but: {error})"
+        raise MissingDependency(INSTALL[module] + found) from error
+
+
+def numpy_dtype(trt_dtype: Any, tensor: str) -> str:
+    """The numpy name of a TensorRT data type."""
+    try:
+        return _DTYPES[trt_dtype.name]
+    except KeyError as error:
+        raise BackendError(f"tensor '{tensor}' has type {trt_dtype.name}, which numpy lacks") from error
+
+
+def plan_facts_here(module: str, device: int = 0) -> PlanFacts:
+    """What is here to load a plan of `module`: its version and GPU `device`. Never raises for an absence."""
+    try:
+        version = str(import_tensorrt(module).__version__)
+    except MissingDependency:
+        version = ""
+    found = cuda.device_count()
+    gpu = cuda.device_facts(device) if found.count > device else None
+    return PlanFacts(
+        module=module,
+        tensorrt=version,
+        compute_capability=gpu.compute_capability if gpu else "",
+        platform=platform_name(),
+        gpu=gpu.name if gpu else "",
+        no_gpu=found.reason or ("" if gpu else f"there are {found.count}, and {device} was asked for"),
+    )
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """No garbage collection inside the block, in which TensorRT may call a logger of `make_logger`.
+
+    TensorRT holds a lock while it does, and freeing a builder takes the same lock: a collection in the logger
+    that finds one, as in the traceback of a failed build, would wait for itself for ever.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def make_logger(trt: Any) -> Any:
+    """A TensorRT logger that passes messages on to `logging`, and keeps the last errors in `errors`."""
+    severity = trt.ILogger.Severity
+    levels = {
+        severity.INTERNAL_ERROR: logging.ERROR,
+        severity.ERROR: logging.ERROR,
+        severity.WARNING: logging.WARNING,
+        severity.INFO: logging.DEBUG,  # TensorRT's "info" is a builder's diary
+        severity.VERBOSE: logging.NOTSET,
+    }
+
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: deque[str] = deque(maxlen=8)
+
+        def log(self, severity: Any, message: str) -> None:
+            level = levels.get(severity, logging.NOTSET)
+            if level >= logging.ERROR:
+                # Every error becomes part of an exception: not shown a second time by default.
+                self.errors.append(message)
+                log.debug("%s", message)
+            elif level:
+                log.log(level, "%s", message)
+
+    return Logger()
+
+
+def last_error(logger: Any) -> str:
+    """The first of the recent errors (the later ones follow from it), and forget them."""
+    message = str(logger.errors[0]) if logger.errors else "TensorRT gave no reason"
+    logger.errors.clear()
+    return message

@@ -1,0 +1,1 @@
+"""Runs whose results are written to files, over one source or several."""

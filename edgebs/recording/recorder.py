@@ -1,0 +1,244 @@
+"""What is found in one camera's frames, on its way to files; and what is counted of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from edgebs.bundle.manifest import Manifest
+from edgebs.errors import BundleError, SinkError, StageError
+from edgebs.files.atomic import is_endless_link
+from edgebs.latency import latency_percentiles
+from edgebs.machine.interrupts import StopRequest
+from edgebs.pipeline import Pipeline
+from edgebs.text.addresses import source_name
+from edgebs.video.open import local_path
+from edgebs.video.sink import Sink, open_mask_sink, open_overlay_sink
+from edgebs.video.source import Source
+from edgebs.workers import Counters, Result
+
+logger = logging.getLogger(__name__)
+
+LATENCIES_KEPT = 10_000
+"""Percentiles are over the last so many frames: a camera runs for months."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A source, and the files that belong to it."""
+
+    source: str | Path
+    mask: Path | None = None
+    """Mask video, or folder for PNG files."""
+    overlay: Path | None = None
+    """Video with the foreground drawn in."""
+    background: Path | None = None
+    """File of the scene's background: restored if there, saved at the end."""
+    value_range: tuple[float, float] | None = None
+    """Values that become 0 and 255, as of `edgebs.video.open.open_source`."""
+    is_frozen: bool = False
+    """Whether that background is used as it was saved, and left so."""
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Options of `open_source`, where they are not its defaults."""
+        return {} if self.value_range is None else {"value_range": self.value_range}
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Files that grow with every frame."""
+        return tuple(path for path in (self.mask, self.overlay) if path is not None)
+
+    @property
+    def kept_background(self) -> Path | None:
+        """Where the background is saved at the end."""
+        return None if self.is_frozen else self.background
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """All that is there afterwards."""
+        return self.outputs if self.kept_background is None else (*self.outputs, self.kept_background)
+
+    @property
+    def read(self) -> tuple[str | Path, ...]:
+        """What must stay as it is."""
+        is_read = self.background is not None and self.is_frozen
+        return (self.source, str(self.background)) if is_read else (self.source,)
+
+
+def refuse_same_files(recordings: Sequence[Recording]) -> None:
+    """Raise SinkError where a file would be written that is read, or written already; also with force.
+
+    And where an output lies in another, a folder of masks.
+    """
+    read = {_resolved(path): path for recording in recordings for path in recording.read}
+    written: set[Path] = set()
+    for path in (path for recording in recordings for path in recording.written):
+        file = _resolved(path)
+        if file in read:
+            raise SinkError(
+                f"{source_name(path)} is the source {source_name(read[file])}, and would be replaced. "
+                "Name another output."
+            )
+        if file in written:
+            raise SinkError(f"two outputs have the same name, {path}. Give each its own.")
+        written.add(file)
+    _refuse_nested([path for recording in recordings for path in recording.outputs])
+
+
+def _refuse_nested(outputs: Sequence[Path]) -> None:
+    """A folder of masks gets its name at the end, and only where nothing but masks is there."""
+    places = {_resolved(path): path for path in outputs}
+    for file, path in places.items():
+        folder = next((places[parent] for parent in file.parents if parent in places), None)
+        if folder is not None:
+            raise SinkError(f"{path} lies in {folder}, where masks go and nothing else. Name another place.")
+
+
+def _resolved(path: str | Path) -> Path:
+    # Not Path.resolve: for links that lead to each other it raises RuntimeError.
+    return Path(os.path.realpath(local_path(str(path))))
+
+
+def begin_with_background(pipeline: Pipeline, recording: Recording) -> None:
+    """Restore the background from its file, where that exists, and freeze it if asked. Raises BundleError."""
+    if recording.background is None:
+        if recording.is_frozen:
+            raise BundleError(
+                "there is no background to freeze: name the file of one with --background FILE."
+            )
+        return
+    if is_endless_link(recording.background):
+        raise BundleError(
+            f"{recording.background} is a link that leads to itself. Name a file, or remove it."
+        )
+    if recording.background.exists() or recording.is_frozen:
+        pipeline.restore_background(recording.background)
+    else:
+        pipeline.require_background_cue()
+    if recording.is_frozen:
+        pipeline.freeze_background()
+
+
+class Recorder:
+    """Writes one camera's results, and counts them. Leaving its `with` block by an exception discards."""
+
+    def __init__(self, recording: Recording, stream: Source, *, force: bool = False) -> None:
+        """Open the outputs for `stream`. Raises SinkError, and leaves nothing behind then."""
+        self.name, self.recording = stream.name, recording
+        self.frames = 0
+        self._losses = stream.losses
+        self._last: Result | None = None
+        self._sinks: list[Sink] = []
+        self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._foreground, self._pixels = 0, 0
+        with ExitStack() as stack:
+            for sink in _sinks(recording, stream, force):
+                self._sinks.append(stack.enter_context(sink))
+            self._opened = stack.pop_all()
+
+    def add(self, result: Result) -> None:
+        """Write one result. Raises SinkError."""
+        if result.missing_before:
+            self._fill(result)
+        for sink in self._sinks:
+            sink.write(result.frame, result.mask, result.probability, result.captured_s)
+        self._last = result
+        self.frames += 1
+        self._latencies.append(result.latency_ms)
+        self._foreground += int(np.count_nonzero(result.mask))
+        self._pixels += result.mask.size
+
+    def _fill(self, result: Result) -> None:
+        """Repeat the mask before for frames that are missing; before the first frame, with no foreground.
+
+        So the mask of frame n of the source's time line is mask n.
+        """
+        missing, last = result.missing_before, self._last
+        frame, mask = result.frame, np.zeros_like(result.mask)
+        begin_s = None
+        if last is not None:
+            frame, mask, begin_s = last.frame, last.mask, last.captured_s
+        times = _times_between(begin_s, result.captured_s, missing)
+        for time_s in times:
+            for sink in self._sinks:
+                sink.write(frame, mask, result.probability, time_s)
+
+    @contextmanager
+    def kept_on_failure(self, stop: StopRequest) -> Iterator[None]:
+        """Finish the outputs when the stream breaks or the user stops it: good masks are not thrown away."""
+        try:
+            yield
+        except (StageError, KeyboardInterrupt):
+            self.keep()
+            raise
+        if stop.asked:
+            self.keep()
+
+    def keep(self) -> None:
+        """Finish the outputs, with the frames so far."""
+        for sink in self._sinks:
+            sink.close()
+        if self.recording.outputs and self.frames:
+            kept = ", ".join(map(str, self.recording.outputs))
+            logger.warning("%s: kept, with the frames before the stream ended", kept)
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        for sink in self._sinks:
+            sink.discard()
+
+    def save_background(self, pipeline: Pipeline) -> None:
+        """Save what is known of the scene where that was asked for. Raises BundleError, SinkError."""
+        if self.recording.kept_background is not None and self.frames:
+            pipeline.save_background(self.recording.kept_background)
+
+    def summary(self, manifest: Manifest, counters: Counters, elapsed_s: float) -> dict[str, Any]:
+        """Frames, fps of the whole run, latency and share of foreground."""
+        return {
+            "bundle": manifest.name,
+            "trained": manifest.trained,
+            "frames_in": counters.frames_in,
+            "frames_out": counters.frames_out,
+            "frames_dropped": counters.frames_dropped,
+            "frames_missing": self._losses.missing,
+            "frames_damaged": self._losses.damaged,
+            "fps": counters.frames_out / elapsed_s if elapsed_s else 0.0,
+            "latency_ms": latency_percentiles(self._latencies),
+            "foreground_share": self._foreground / max(self._pixels, 1),
+        }
+
+    def __enter__(self) -> Recorder:
+        """The recorder itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the outputs, or after an exception discard them."""
+        self._opened.__exit__(kind, error, trace)
+
+
+def _sinks(recording: Recording, stream: Source, force: bool) -> Iterator[Sink]:
+    for place, opened in ((recording.mask, open_mask_sink), (recording.overlay, open_overlay_sink)):
+        if place is not None:
+            yield opened(
+                place, stream.size, stream.fps, force=force, has_variable_rate=stream.has_variable_rate
+            )
+
+
+def _times_between(begin_s: float | None, end_s: float | None, count: int) -> list[float | None]:
+    """Times of `count` frames, evenly between two others; None where one of both is unknown."""
+    if begin_s is None or end_s is None:
+        return [None] * count
+    step_s = (end_s - begin_s) / (count + 1)
+    return [begin_s + step_s * number for number in range(1, count + 1)]

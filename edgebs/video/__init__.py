@@ -1,0 +1,1 @@
+"""Frames in and masks out: sources and sinks."""

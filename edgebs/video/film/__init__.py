@@ -1,0 +1,1 @@
+"""Video files, pipes and addresses, decoded by FFmpeg (PyAV)."""

@@ -1,0 +1,331 @@
+"""The two workers of one run: while one segments frame t, the other computes the cue of frame t+1."""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from types import TracebackType
+
+from edgebs.channel import Channel, Latch
+from edgebs.errors import StageError
+from edgebs.runner import Begun
+from edgebs.tensors import Array, Frame
+from edgebs.video.open import Source, SourceFrame
+
+QUEUE_FRAMES = 1
+"""Frames waiting between two stages. One keeps both stages busy; more would only add latency.
+
+The cue stage reads its next frame when this place is free, so a frame is at most two segmentations old.
+"""
+
+LEAVE_S = 1.0
+"""How long leaving waits for the workers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What the pipeline says of one frame."""
+
+    index: int
+    """Position in the stream, from 0."""
+    frame: Frame
+    """The frame itself, at the camera's size."""
+    mask: Frame
+    """(H, W) uint8, 0 background, 255 foreground, at the frame's own size."""
+    probability: Array
+    """(h, w) float32 in [0, 1], foreground, at network size."""
+    captured_s: float | None
+    """The source's time stamp, where it has one."""
+    latency_ms: float
+    """From the frame's arrival from the source to its mask, waiting between stages included."""
+    stages_ms: Mapping[str, float]
+    """read (source), pre (resize), cue, segment, post. On a GPU `cue` is the CPU's part until all is queued,
+    and `segment` its wait; device_upload, device_cue, ... are the GPU's own, if DeviceOptions.timed asks."""
+    warming_up: bool
+    """Whether the history was still shorter than the longest interval."""
+    missing_before: int = 0
+    """Frames that are missing in the source between the frame before and this one."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """Frames of the current or last run. frames_in = frames_out + frames_dropped once it has ended."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_dropped: int = 0
+    """Frames that were on their way when the run ended early."""
+
+
+@dataclass(slots=True)
+class Work:
+    """A frame on its way from one stage to the other."""
+
+    source: SourceFrame
+    index: int
+    arrived_s: float
+    begun: Begun
+    stages_ms: dict[str, float]
+
+
+class Clock:
+    """Milliseconds since the last lap."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Milliseconds since the last call, or since the start."""
+        now = time.perf_counter()
+        elapsed_ms = (now - self._last) * 1e3
+        self._last = now
+        return elapsed_ms
+
+
+class Stages:
+    """Both workers, the channels between them, and the supervisor that starts and ends them.
+
+    Threads hold this; the caller holds `Run`. The caller may be the main thread, which KeyboardInterrupt hits
+    at any bytecode, so it only gives orders, by single calls that cannot be cut in two. What takes locks or
+    must be complete happens in the supervisor, a thread that receives no signals.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        frames: int | None,
+        counters: Counters,
+        cue: Callable[[SourceFrame, int, float], Work],
+        segment: Callable[[Work], Result],
+        ended: Callable[[], None],
+    ) -> None:
+        """cue, segment: the stages, each called by one worker. ended: called once, when nothing runs."""
+        self._source, self._frames, self._counters = source, frames, counters
+        self._cue, self._segment, self._ended = cue, segment, ended
+        self._cued: Channel[Work | StageError] = Channel(QUEUE_FRAMES)
+        self._done: Channel[Result | StageError] = Channel(QUEUE_FRAMES)
+        self._workers = [
+            threading.Thread(target=work, name=f"edgebs-{work.__name__.strip('_')}", daemon=True)
+            for work in (self._cue_stage, self._segment_stage)
+        ]
+        self._supervisor = threading.Thread(target=self._supervise, name="edgebs-run", daemon=True)
+        self._is_reading = False
+        self._is_begun = False
+        self._beginning = threading.Lock()
+        self._end_asked: SimpleQueue[None] = SimpleQueue()
+        self._over = Latch()
+        self.is_ending = False
+        """Whether the end was asked for, or has come."""
+        self.user = threading.get_ident()
+        """The thread that made the run, then the one that asked for a result last."""
+
+    def next(self) -> Result | None:
+        """The next result; None after the last one. Raises StageError where a worker failed."""
+        self.user = threading.get_ident()
+        if self.is_ending:
+            return None
+        self._begin()
+        item = self._done.get()
+        if isinstance(item, StageError):
+            raise item
+        if item is not None:
+            self._counters.frames_out += 1
+        return item
+
+    def ask_to_end(self) -> None:
+        """Stop both workers, without waiting for them. May be called twice, and by any thread."""
+        self.is_ending = True
+        self._end_asked.put(None)
+        self._begin()
+
+    def end(self) -> None:
+        """Stop both workers and wait for them. Only a worker that waits for its source is left to itself."""
+        self.ask_to_end()
+        # A worker cannot wait for itself: its source may close the run, or the garbage collector may.
+        if threading.get_ident() not in [thread.ident for thread in (*self._workers, self._supervisor)]:
+            self._over.wait()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether both workers have ended."""
+        return self._over.is_open
+
+    def _begin(self) -> None:
+        """Start the supervisor, once."""
+        if not self._is_begun:
+            # One call. Thread.start() takes locks, and an interruption in it leaves the run half started.
+            _thread.start_new_thread(self._start_supervisor, ())
+            self._is_begun = True
+
+    def _start_supervisor(self) -> None:
+        if self._beginning.acquire(blocking=False):  # never released: the first one starts it
+            try:
+                self._supervisor.start()
+            except RuntimeError:  # no more threads
+                self._supervise()
+
+    def _supervise(self) -> None:
+        try:
+            self._start_workers()
+            self._end_asked.get()
+            self._cued.cancel()
+            self._done.cancel()
+            self._join()
+        finally:
+            self._counters.frames_dropped = self._counters.frames_in - self._counters.frames_out
+            self._ended()
+            self._over.open()
+
+    def _start_workers(self) -> None:
+        try:
+            for worker in self._workers:
+                # The cue stage closes the source at its end, so it is started also to read nothing.
+                worker.start()
+        except BaseException as cause:
+            self._done.put(_failure("start", 0, cause))
+            self._done.finish()
+
+    def _join(self) -> None:
+        cue, segment = self._workers
+        # A network ends by itself, and must: its engine may be freed next. A source may block for ever.
+        if segment.ident is not None:  # else it could not be started
+            segment.join()
+        if cue.ident is None:
+            self._source.close()
+        deadline = time.monotonic() + LEAVE_S
+        while cue.is_alive() and not (self._is_reading and time.monotonic() > deadline):
+            cue.join(0.01)
+
+    def _cue_stage(self) -> None:
+        index, stage = 0, "source"
+        try:
+            with closing(self._source):
+                while self._frames is None or index < self._frames:
+                    stage = "source"
+                    if not self._cued.wait_for_room() or self.is_ending:
+                        return
+                    clock = Clock()
+                    item = self._read()
+                    if item is None:
+                        return
+                    read_ms, arrived_s = clock.lap(), time.perf_counter()
+                    self._counters.frames_in += 1
+                    stage = "cue"
+                    work = self._cue(item, index, arrived_s)
+                    work.stages_ms["read"] = read_ms
+                    self._cued.put(work)
+                    index += 1
+        except BaseException as cause:
+            # Also SystemExit: in a thread it would vanish, and the stream end as if it were whole.
+            self._cued.put(_failure(stage, index, cause))
+        finally:
+            self._cued.finish()
+
+    def _read(self) -> SourceFrame | None:
+        self._is_reading = True
+        try:
+            item = next(self._source, None)
+        finally:
+            self._is_reading = False
+        # A source that blocked past the end of the run must not touch the history of the next one.
+        return None if self.is_ending else item
+
+    def _segment_stage(self) -> None:
+        index = 0
+        try:
+            while (item := self._cued.get()) is not None:
+                if isinstance(item, StageError):
+                    self._done.put(item)
+                    return
+                index = item.index
+                if not self._done.put(self._segment(item)):
+                    return
+        except BaseException as cause:
+            self._done.put(_failure("segment", index, cause))
+        finally:
+            # The cue stage may be waiting for room.
+            self._cued.cancel()
+            self._done.finish()
+
+
+def _failure(stage: str, index: int, cause: BaseException) -> StageError:
+    error = StageError(stage, index, cause)
+    error.__cause__ = cause
+    return error
+
+
+class Run(Iterator[Result]):
+    """The results of one run, in order. Leaving the loop, `close`, or letting go of it ends the workers.
+
+    So does an interruption (KeyboardInterrupt) while a result is waited for. Where it hits elsewhere in the
+    loop, the traceback may keep the run alive; then the next `run` or `process` of the pipeline ends it.
+    """
+
+    def __init__(self, stages: Stages) -> None:
+        """Nothing is read before the first result is asked for."""
+        self._stages = stages
+        self._superseded = False
+        # After __del__, which an interruption may cut short.
+        weakref.finalize(self, stages.ask_to_end).atexit = False
+
+    def __next__(self) -> Result:
+        """The next result.
+
+        Raises StageError with the frame's index where a worker failed, RuntimeError where a later call of the
+        pipeline's `run` or `process` ended this run.
+        """
+        if self._superseded:
+            raise RuntimeError(
+                "this run was ended by a later run() or process() of its pipeline. One run at a time: use a "
+                "pipeline per camera."
+            )
+        try:
+            result = self._stages.next()
+        except StageError:
+            self.close()
+            raise
+        except BaseException:
+            self._stages.ask_to_end()
+            raise
+        if result is None:
+            self.close()
+            raise StopIteration
+        return result
+
+    def supersede(self) -> None:
+        """End the workers; asking for another result is an error from now on."""
+        self._superseded = True
+        self.close()
+
+    def ask_to_end(self) -> None:
+        """End the workers without waiting for them. May be called by another thread."""
+        self._stages.ask_to_end()
+
+    def close(self) -> None:
+        """End the workers and wait for them. May be called twice, and by another thread."""
+        self._stages.end()
+
+    def __enter__(self) -> Run:
+        """The run itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __del__(self) -> None:
+        """A loop that was left holds its iterator no longer: end the workers."""
+        # When the interpreter ends, no thread is left that could end anything.
+        if not sys.is_finalizing():
+            with suppress(Exception):
+                self.close()

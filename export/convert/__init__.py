@@ -1,0 +1,1 @@
+"""PyTorch to ONNX, and ONNX to other precisions; checks of ONNX files."""

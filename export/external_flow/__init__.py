@@ -1,0 +1,1 @@
+"""Flow networks that users bring as ONNX files (docs/bring-your-own-flow.md)."""

@@ -1,0 +1,72 @@
+"""Whether a sidecar may be true: the flow of a network that the user brings, on scenes of exact flow.
+
+Parity compares a bundle with the file through the same sidecar, and cannot see a wrong one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.scenes.bank import PictureBank
+from bench.scenes.pairs import FlowPair, flow_pairs
+from bench.scenes.scene import VariedScene
+from export.external_flow.form import FlowForm
+from export.external_flow.reference import UserFlowReference
+
+SEED = 2_000_000_089
+"""Of the scenes."""
+SCENES = 6
+GAP = 5
+MOVING_PX = 0.5
+"""Pixels that move by at least this are looked at: everything says that nothing moves where nothing does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowCheck:
+    """End-point errors on what moves in rendered scenes, in pixels."""
+
+    epe_px: float
+    """Of the network."""
+    still_epe_px: float
+    """Of the flow that says that nothing moves."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether no flow at all would be nearer to the truth."""
+        return not self.epe_px < self.still_epe_px
+
+    def __str__(self) -> str:
+        """For people."""
+        said = (
+            f"{self.epe_px:.2f} px off on what moves in rendered scenes, where no flow is "
+            f"{self.still_epe_px:.2f} px off"
+        )
+        return (
+            f"{said}: doubtful, look at its sidecar's inputs, range and scale" if self.is_doubtful else said
+        )
+
+
+def check_flow(reference: UserFlowReference, form: FlowForm) -> FlowCheck:
+    """Compare on rendered scenes at the size of the bundle. reference: with output `flow`, one interval."""
+    bank = PictureBank.open(images=None)
+    errors, still = [], []
+    for index in range(SCENES):
+        scene = VariedScene(seed=(SEED, index), size=form.frame_size, bank=bank)
+        for pair in flow_pairs(scene, np.random.default_rng((SEED, index)), (GAP,)):
+            error, motion = _on_what_moves(reference, pair)
+            errors.append(error)
+            still.append(motion)
+    return FlowCheck(
+        epe_px=float(np.concatenate(errors).mean()), still_epe_px=float(np.concatenate(still).mean())
+    )
+
+
+def _on_what_moves(reference: UserFlowReference, pair: FlowPair) -> tuple[np.ndarray, np.ndarray]:
+    """Error and speed of each pixel that moves and is seen in both frames."""
+    (past,) = [name for name in reference.inputs if name != "frame"]
+    found = reference.infer({"frame": pair.frame[np.newaxis], past: pair.past[np.newaxis]})["flow"][0]
+    speed = np.hypot(*pair.flow)
+    chosen = pair.visible & (speed >= MOVING_PX)
+    return np.hypot(*(found - pair.flow))[chosen], speed[chosen]

@@ -1,0 +1,1 @@
+"""Inputs of the networks while they are exported and compared."""

@@ -1,0 +1,152 @@
+"""What a quantised network is judged by while layers are given back: F where truth is known, else masks.
+
+Each case is an input of the network, real or rendered, with what its mask should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.parity import INT8_DELTA_F, INT8_MASK_IOU
+from bench.scored.find import UNKNOWN, Counts, find_sequences
+from bench.scored.sequence import frame_at, scored_frame, scored_region
+from calib.int8.accuracy import AccuracyControl
+from edgebs.backends import open_backend
+from edgebs.bundle.manifest import Manifest
+from edgebs.image import mask_from_probability, network_frame
+from edgebs.pipeline import Pipeline
+from edgebs.tensors import Array, Frame
+from edgebs.video.bit_depth import ValueRange
+
+Feed = Mapping[str, Array]
+
+CASES = 24
+"""Each is run once per layer that is tried: seconds at full width."""
+SCENE_SEED = 2_000_000_089
+"""Of the scenes: no training, calibration or parity check may have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One input of the segmenter with its truth."""
+
+    feed: Feed
+    truth: Frame
+    """(H, W) CDnet labels."""
+    valid: Array
+    """(H, W) bool: pixels that are scored."""
+
+
+def control_by_truth(cases: Sequence[Case], threshold: float) -> AccuracyControl:
+    """Judge a segmenter by F over the pixels of all cases; half of what parity allows may be lost."""
+
+    def score(indices: Sequence[int], outputs: Sequence[Array]) -> float:
+        counts = Counts()
+        for index, output in zip(indices, outputs, strict=True):
+            case = cases[index]
+            height, width = case.truth.shape
+            counts.add(mask_from_probability(output[0], (height, width), threshold), case.truth, case.valid)
+        # Nothing to find and nothing said is right, though F of it is 0.
+        return counts.f_measure if counts.tp + counts.fp + counts.fn else 1.0
+
+    # Other cases than the gate's: a drop that just holds here may not hold there.
+    return AccuracyControl(feeds=[case.feed for case in cases], score=score, max_drop=INT8_DELTA_F / 2)
+
+
+def control_by_masks(feeds: Sequence[Feed], segment: Path, manifest: Manifest) -> AccuracyControl:
+    """Judge a segmenter by the agreement (IoU) of its masks with those of the original, `segment` in FP32."""
+    masks = [_mask(output, manifest) for output in _outputs(segment, feeds)]
+    return _mask_control(feeds, masks, lambda _, output: _mask(output, manifest))
+
+
+def control_by_cue_masks(
+    feeds: Sequence[Feed], segment_feeds: Sequence[Feed], cue: Path, segment: Path, manifest: Manifest
+) -> AccuracyControl:
+    """Judge a cue network by the masks of the original segmenter behind it.
+
+    cue, segment: the originals in FP32. segment_feeds: with the frame of each of `feeds`.
+    """
+    run = open_backend("onnxruntime", segment).infer
+
+    def mask_of(index: int, output: Array) -> Frame:
+        seen = {"frame": segment_feeds[index]["frame"], "cue": output}
+        return _mask(run(seen)["probability"], manifest)
+
+    originals = _outputs(cue, feeds)
+    masks = [mask_of(index, output) for index, output in enumerate(originals)]
+    return _mask_control(feeds, masks, mask_of)
+
+
+def _mask_control(
+    feeds: Sequence[Feed], expected: Sequence[Frame], mask_of: Callable[[int, Array], Frame]
+) -> AccuracyControl:
+    def score(indices: Sequence[int], outputs: Sequence[Array]) -> float:
+        both = either = 0
+        for index, output in zip(indices, outputs, strict=True):
+            found, right = mask_of(index, output) > 0, expected[index] > 0
+            both += int(np.count_nonzero(found & right))
+            either += int(np.count_nonzero(found | right))
+        return both / either if either else 1.0
+
+    return AccuracyControl(feeds=feeds, score=score, max_drop=(1 - INT8_MASK_IOU) / 2)
+
+
+def _outputs(file: Path, feeds: Sequence[Feed]) -> list[Array]:
+    engine = open_backend("onnxruntime", file)
+    name = next(iter(engine.outputs))
+    outputs = [engine.infer(feed)[name].copy() for feed in feeds]
+    engine.close()
+    return outputs
+
+
+def _mask(probability: Array, manifest: Manifest) -> Frame:
+    return mask_from_probability(probability[0], manifest.size, manifest.threshold)
+
+
+def scored_cases(
+    original: Pipeline, root: Path, count: int, value_range: ValueRange | None = None
+) -> list[Case]:
+    """At most `count` labelled frames below `root`, spread over its sequences, with the original's cue.
+
+    original: the PyTorch pipeline. value_range: as of `open_source`.
+    Raises SourceError where there are no scored sequences.
+    """
+    sequences = find_sequences(root, value_range=value_range)
+    each = -(-count // len(sequences))
+    cases: list[Case] = []
+    for sequence in sequences:
+        labelled = [index for index, truth in enumerate(sequence.truths) if truth is not None]
+        chosen = set(labelled[:: -(-len(labelled) // each) or 1])
+        original.reset()
+        region = scored_region(sequence)
+        for index in range(max(chosen, default=-1) + 1):
+            if index not in chosen:
+                original.remember(frame_at(sequence, index), None)
+                continue
+            image, truth, valid = scored_frame(sequence, index, region)
+            cue, _ = original.trace(image, None)
+            if truth is not None and valid is not None:
+                small = network_frame(image, original.manifest.size)
+                cases.append(Case({"frame": small[np.newaxis], "cue": cue.copy()}, truth, valid))
+    return cases
+
+
+def scene_cases(manifest: Manifest, count: int) -> list[Case]:
+    """Frames of rendered scenes, one of each, for networks that were trained on such; the flow is DIS's."""
+    from bench.scenes.scene import PictureBank
+    from export.feeds.samples import scene_cue
+    from export.training.samples.scenes import sequence_samples
+
+    bank = PictureBank.open()
+    cases = []
+    for index in range(count):
+        samples = sequence_samples(scene_cue(manifest.cue), SCENE_SEED, index, manifest.size, bank)
+        sample = samples[index % len(samples)]
+        cue: Array = sample.cue[np.newaxis].astype(np.float32)
+        feed: dict[str, Array] = {"frame": sample.frame[np.newaxis], "cue": cue}
+        cases.append(Case(feed, sample.labels, sample.labels != UNKNOWN))
+    return cases

@@ -1,0 +1,1 @@
+"""One export: request, files, manifest, parity."""

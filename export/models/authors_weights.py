@@ -1,0 +1,234 @@
+"""The authors' TensorFlow checkpoints of CrossNet and SelFlow, as weights that `edgebs export` takes.
+
+Variable names and layouts: ../shared/design/networks.md sections 1 and 3. Every variable of a checkpoint is
+one of the network's, or belongs to the training and is left out; anything else is an error that names it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgebs.errors import WeightsError
+from edgebs.files.atomic import atomic_file
+from export.models.description import description_of, module_from_description
+from export.models.tf_checkpoint import TfCheckpoint
+from export.models.weights import save_weights, weights_of
+from export.networks.crossnet import DECODER_KERNELS, ENCODER_KERNELS
+from export.networks.selflow import BOTTOM, CONTEXT_CHANNELS, ESTIMATOR_CHANNELS, FEATURE_CHANNELS, TOP
+
+logger = logging.getLogger(__name__)
+
+OF_TRAINING = re.compile(r"(^|/)(Adam(_1)?|beta[12]_power(_\d+)?|global_step|Variable(_\d+)?)$")
+"""Adam's two slots of a variable, its powers, and counters of steps."""
+AXES = (3, 2, 0, 1)
+"""[kh, kw, in, out] to (out, in, kh, kw); a transposed kernel's [kh, kw, out, in] to (in, out, kh, kw)."""
+FIRST_FRAME_KERNEL = "generator/g_e1_conv/w"
+FIRST_CUE_KERNEL = "generator/g_op1_conv/w"
+NAMED = 8
+"""Variables that an error names of each kind; it counts the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What was made of a checkpoint."""
+
+    file: Path
+    description: Mapping[str, Any]
+    """Of the network, as in the header of `file`."""
+    variables: int
+    """That became weights."""
+    of_training: int
+    """That were left out: optimizer slots and counters."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "file": str(self.file),
+            "description": dict(self.description),
+            "variables": self.variables,
+            "of_training": self.of_training,
+        }
+
+
+def import_crossnet(
+    checkpoint: Path, out: Path, *, activated_skips: bool = False, force: bool = False
+) -> Imported:
+    """Write the CrossNet of `checkpoint`, of the width that its shapes say, with layer norm, to `out`.
+
+    checkpoint: see `TfCheckpoint`. activated_skips: see docs/authors-weights.md.
+    Raises WeightsError where the checkpoint is unreadable or of another network, or `out` is there already
+    or cannot be written; then nothing is left behind.
+    """
+    with atomic_file(out, WeightsError, force=force) as unfinished:
+        source = TfCheckpoint(checkpoint)
+        form = {
+            "network": "crossnet",
+            "norm": "layer",
+            "width": _size(source, FIRST_FRAME_KERNEL, 3),
+            "intervals": _size(source, FIRST_CUE_KERNEL, 2),
+            "activated_skips": activated_skips,
+        }
+        return _imported(source, form, unfinished, out)
+
+
+def import_selflow(
+    checkpoint: Path, out: Path, *, standardise: bool = False, force: bool = False
+) -> Imported:
+    """Write the SelFlow of `checkpoint`, with the published warp, to `out`; errors as of `import_crossnet`.
+
+    standardise: for weights trained on standardised images, as the authors' supervised ones were.
+    """
+    with atomic_file(out, WeightsError, force=force) as unfinished:
+        form = {"network": "selflow", "warp": "published", "standardise": standardise}
+        return _imported(TfCheckpoint(checkpoint), form, unfinished, out)
+
+
+def crossnet_names() -> dict[str, str]:
+    """The checkpoint's variable behind each tensor of CrossNet with layer norm."""
+    names = _layer("bottleneck", "generator/fusion0", "w")
+    for encoder, letter in (("frame_encoder", "e"), ("cue_encoder", "op")):
+        for i in range(1, len(ENCODER_KERNELS) + 1):
+            names |= _layer(f"{encoder}.convs.{i - 1}", f"generator/g_{letter}{i}_conv", "w")
+            if i > 1:
+                names |= _norm(f"{encoder}.norms.{i - 1}", f"generator/g_bn_{letter}{i}")
+    for i in range(1, len(DECODER_KERNELS) + 1):
+        block = f"blocks.{i - 1}"
+        names |= _layer(f"{block}.up", f"generator/g_d{i}", "w")
+        names |= _layer(f"{block}.fuse", f"generator/fusion{i}", "w")
+        names |= _layer(f"{block}.attend", f"generator/g_attention{i}", "w")
+        names |= _norm(f"{block}.up_norm", f"generator/g_bn_d{i}")
+        names |= _norm(f"{block}.attend_norm", f"generator/g_bn_attention{i}")
+    return names | _layer("head", f"generator/g_d{len(DECODER_KERNELS) + 1}", "w")
+
+
+def selflow_names() -> dict[str, str]:
+    """The checkpoint's variable behind each tensor of SelFlow."""
+    names: dict[str, str] = {}
+    for i in range(1, len(FEATURE_CHANNELS) + 1):
+        names |= _layer(f"features.halve.{i - 1}", f"feature_extractor/conv{i}_1", "weights")
+        names |= _layer(f"features.refine.{i - 1}", f"feature_extractor/conv{i}_2", "weights")
+    estimators = [
+        (f"estimators.{level}", f"estimator_level_{level}/conv") for level in range(BOTTOM, TOP + 1)
+    ]
+    counts = [len(ESTIMATOR_CHANNELS)] * len(estimators) + [len(CONTEXT_CHANNELS)]
+    parts = [*estimators, ("context", "context_network/dilated_conv")]
+    for (ours, theirs), count in zip(parts, counts, strict=True):
+        for i in range(1, count + 1):
+            names |= _layer(f"{ours}.convs.{i - 1}", f"{theirs}{i}", "weights")
+        names |= _layer(f"{ours}.flow", f"{theirs}{count + 1}", "weights")
+    return names
+
+
+def _layer(ours: str, theirs: str, kernel: str) -> dict[str, str]:
+    return {f"{ours}.weight": f"{theirs}/{kernel}", f"{ours}.bias": f"{theirs}/biases"}
+
+
+def _norm(ours: str, theirs: str) -> dict[str, str]:
+    return {f"{ours}.weight": f"{theirs}/gamma", f"{ours}.bias": f"{theirs}/beta"}
+
+
+def _size(source: TfCheckpoint, name: str, axis: int) -> int:
+    """A size of a kernel that decides the network. Raises WeightsError where it cannot be read off."""
+    shape = source.shapes.get(name)
+    if shape is None:
+        raise WeightsError(
+            f"checkpoint {source.prefix} is none of crossnet: it has no variable '{name}', but "
+            f"{_listed(_of_network(source))}. {_repair(source, 'crossnet')}"
+        )
+    if len(shape) != len(AXES) or min(shape) < 1:
+        raise WeightsError(
+            f"checkpoint {source.prefix} is none of crossnet: '{name}' has shape {list(shape)} where a "
+            f"kernel [7, 7, in, out] is needed. {_repair(source, 'crossnet')}"
+        )
+    return shape[axis]
+
+
+def _imported(source: TfCheckpoint, form: Mapping[str, Any], unfinished: Path, out: Path) -> Imported:
+    names = NAMES[form["network"]]()
+    with torch.device("meta"):
+        graph = module_from_description(form)
+    _require_fit(source, weights_of(graph.network), names, form["network"])
+    graph.network.to_empty(device="cpu")
+    _fill(graph.network, source, names)
+    described = {key: value for key, value in description_of(graph).items() if key in form}
+    description = {**described, "imported": {"checkpoint": source.prefix.name}}
+    save_weights(graph.network, unfinished, description)
+    of_training = len(source.shapes) - len(names)
+    logger.info("read %d variables, left out %d of the training", len(names), of_training)
+    return Imported(file=out, description=description, variables=len(names), of_training=of_training)
+
+
+def _require_fit(
+    source: TfCheckpoint, expected: Mapping[str, Tensor], names: Mapping[str, str], network: str
+) -> None:
+    """Raise WeightsError naming what is missing, surplus, or of another shape or type."""
+    missing = [theirs for theirs in names.values() if theirs not in source.shapes]
+    surplus = sorted(set(_of_network(source)) - set(names.values()))
+    misfits = list(_misfits(source, expected, names))
+    complaints = [
+        f"{len(listed)} {kind}: {_listed(listed)}"
+        for kind, listed in (("missing", missing), ("unknown", surplus), ("misshapen", misfits))
+        if listed
+    ]
+    if complaints:
+        raise WeightsError(
+            f"checkpoint {source.prefix} does not fit {network}; of its variables {'; '.join(complaints)}. "
+            f"{_repair(source, network)}"
+        )
+
+
+def _of_network(source: TfCheckpoint) -> list[str]:
+    return sorted(name for name in source.shapes if not OF_TRAINING.search(name))
+
+
+def _misfits(source: TfCheckpoint, expected: Mapping[str, Tensor], names: Mapping[str, str]) -> Iterable[str]:
+    for ours, theirs in names.items():
+        shape = source.shapes.get(theirs)
+        needed = _their_shape(tuple(expected[ours].shape))
+        if shape is not None and shape != needed:
+            yield f"{theirs} {list(shape)} where {list(needed)} is needed"
+        elif shape is not None and source.dtype(theirs) != "float32":
+            yield f"{theirs} of {source.dtype(theirs)} where float32 is needed"
+
+
+def _their_shape(ours: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(ours[AXES.index(axis)] for axis in range(len(AXES))) if len(ours) == len(AXES) else ours
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (", ".join(names[:NAMED]) or "none") + more
+
+
+def _repair(source: TfCheckpoint, wanted: str) -> str:
+    for network, names in NAMES.items():
+        if network != wanted and set(names().values()) <= set(source.shapes):
+            return f"It is one of {network}: edgebs import-weights {network} {source.prefix} --out FILE"
+    return f"Name a checkpoint of the published {wanted}."
+
+
+@torch.no_grad()
+def _fill(network: nn.Module, source: TfCheckpoint, names: Mapping[str, str]) -> None:
+    """Read one variable after the other: at no time is more than one in memory beside the network."""
+    tensors = weights_of(network)
+    for ours, theirs in names.items():
+        values = source.read(theirs)
+        if not np.isfinite(values).all():
+            raise WeightsError(
+                f"checkpoint {source.prefix}: variable '{theirs}' holds NaN or infinite values. The training "
+                "diverged: use an earlier checkpoint."
+            )
+        tensor = torch.from_numpy(values)
+        tensors[ours].copy_(tensor.permute(AXES) if tensor.ndim == len(AXES) else tensor)
+
+
+NAMES: Mapping[str, Callable[[], dict[str, str]]] = {"crossnet": crossnet_names, "selflow": selflow_names}

@@ -1,0 +1,187 @@
+"""A request turned into PyTorch networks with their weights, and what the manifest says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebs.bundle.manifest import NetworkFacts
+from edgebs.bundle.shipped import WEIGHTS_PREFIX, weights_file
+from edgebs.tensors import TensorSpec
+from export.models.request import RANDOM, ModelRequest
+from export.models.table import FLOWS
+
+if TYPE_CHECKING:
+    from export.networks.graphs import Graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOrigin:
+    """What the manifest says of a network, whatever file it becomes."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    description: Mapping[str, Any]
+    origin: Mapping[str, Any]
+    """Where the weights come from: file or seed, sha256, trained."""
+    parameters: int
+    gflop: float
+
+    def facts(
+        self, file: str, backend: str, precision: str, compute: str, weight_bits: int | None = None
+    ) -> NetworkFacts:
+        """The manifest's entry for this network in one file."""
+        return NetworkFacts(
+            file=file,
+            backend=backend,
+            precision=precision,
+            compute=compute,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            description=self.description,
+            weights_sha256=str(self.origin["sha256"]),
+            parameters=self.parameters,
+            gflop=self.gflop,
+            weight_bits=weight_bits,
+        )
+
+
+def build_networks(request: ModelRequest) -> dict[str, Graph]:
+    """The request's networks in PyTorch, weights loaded: `segment`, then `cue` where a network computes it.
+
+    A flow network that the user brings is a UserFlow, and stays ONNX. Raises ExportError for a size or
+    setting that a network cannot have, WeightsError for unfit weights.
+    """
+    graphs: dict[str, Any] = {}
+    for name in request.network_names:
+        if request.brings_flow and name not in request.facts.networks:
+            graphs[name] = _user_flow(request)
+            continue
+        graphs[name] = built(network_form(request, name), request.origin_of(name))
+        load_or_seed(graphs[name], request.origin_of(name), request.seed, part=name)
+    return graphs
+
+
+def _user_flow(request: ModelRequest) -> Any:
+    from export.external_flow.flow import UserFlow
+
+    output = "flow" if request.facts.takes_vectors else "cue"
+    return UserFlow(Path(request.flow), request.sidecar, request.size, request.cue.intervals, output)
+
+
+def built(form: Mapping[str, Any], origin: str) -> Any:
+    """The graph of a description, weights still to come from `origin`, whose fault it is if there is none."""
+    from export.models.description import module_for_weights, module_from_description
+
+    return (
+        module_from_description(form) if origin == RANDOM else module_for_weights(form, weights_file(origin))
+    )
+
+
+def network_origins(request: ModelRequest, graphs: Mapping[str, Graph]) -> dict[str, NetworkOrigin]:
+    """What there is to say of each network that `build_networks` built."""
+    is_brought = {"cue"} if request.brings_flow else set()
+    return {
+        name: _brought_origin(graph) if name in is_brought else _origin(request, name, graph)
+        for name, graph in graphs.items()
+    }
+
+
+def _brought_origin(flow: Any) -> NetworkOrigin:
+    inputs, outputs = flow.specs
+    return NetworkOrigin(
+        inputs=inputs,
+        outputs=outputs,
+        description=flow.description,
+        origin=flow.origin,
+        parameters=flow.parameters,
+        gflop=flow.gflop,
+    )
+
+
+def _origin(request: ModelRequest, name: str, graph: Graph) -> NetworkOrigin:
+    from export.convert.cost import gflop, parameters
+    from export.models.description import description_of
+    from export.models.weights import weights_sha256
+
+    inputs, outputs = _tensors(name, graph, request)
+    weights = request.origin_of(name)
+    is_random = weights == RANDOM
+    is_shipped = weights.startswith(WEIGHTS_PREFIX)
+    note = {"note": request.foreign_flow} if name == "segment" and request.foreign_flow else {}
+    return NetworkOrigin(
+        inputs=inputs,
+        outputs=outputs,
+        description=description_of(graph),
+        origin={
+            "file": None if is_random else weights if is_shipped else str(Path(weights).resolve()),
+            "seed": request.seed if is_random else None,
+            "trained": not is_random,
+            "sha256": weights_sha256(graph.network),
+            **note,
+        },
+        parameters=parameters(graph),
+        gflop=gflop(graph, *_examples(inputs)),
+    )
+
+
+def network_form(request: ModelRequest, name: str) -> dict[str, Any]:
+    """A network in words: what the cue, its weights and the options say of it, the later ones above all."""
+    own = request.facts.networks.get(name)
+    if own is not None:
+        form: dict[str, Any] = {"network": own.network}
+        of_cue, of_request = own.of_cue, own.of_request
+    else:
+        flow = FLOWS[request.flow]
+        vectors = {"output": "flow"} if request.facts.takes_vectors else {}
+        form = {"network": flow.network, **flow.form, **vectors}
+        of_cue, of_request = ("intervals",), flow.options
+    cue = {key: getattr(request.cue, key) for key in of_cue}
+    given = {key: value for key in of_request if (value := getattr(request, key)) not in (None, "")}
+    return {**form, **cue, **_form_of_weights(request, name, form["network"]), **given}
+
+
+def _form_of_weights(request: ModelRequest, name: str, network: str) -> dict[str, Any]:
+    """Widths, whether norms are folded and the like, of weights that say so."""
+    from export.models.weights import FORM, form_of_weights
+
+    origin = request.origin_of(name)
+    if origin == RANDOM:
+        return {}
+    if request.shipped is None or name not in request.facts.networks:
+        own = request.model if name in request.facts.networks else network
+        return form_of_weights(weights_file(origin), own, part=name)
+    stored = request.shipped.networks[name].description
+    return {key: stored[key] for key in FORM if key in stored}
+
+
+def load_or_seed(graph: Graph, origin: str, seed: int, part: str = "segment") -> None:
+    """Fill a graph's network with the weights of `origin`, or random ones. part: see `load_weights`."""
+    from export.models.weights import init_weights, load_weights
+
+    if origin == RANDOM:
+        init_weights(graph.network, seed)
+    else:
+        load_weights(graph.network, weights_file(origin, part), part)
+
+
+def _tensors(
+    name: str, graph: Any, request: ModelRequest
+) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
+    size = request.size
+    cue = TensorSpec((1, request.cue.channels, *size), "float32")
+    if name == "segment":
+        frame = TensorSpec((1, *size, 3), "uint8")
+        return {"frame": frame, "cue": cue}, {"probability": TensorSpec((1, *size), "float32")}
+    if request.facts.takes_vectors:
+        return graph.inputs(size), {"flow": TensorSpec((1, 2 * len(request.cue.intervals), *size), "float32")}
+    return graph.inputs(size), graph.outputs(size) if hasattr(graph, "outputs") else {"cue": cue}
+
+
+def _examples(inputs: Mapping[str, TensorSpec]) -> list[Any]:
+    import torch
+
+    # Counting needs shapes only; "meta" tensors would leave the graphs that mix in real constants behind.
+    return [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs.values()]

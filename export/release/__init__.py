@@ -1,0 +1,1 @@
+"""Making what ships with the package, and records of it."""

@@ -1,0 +1,1 @@
+"""Scenes rendered once for many trainings."""

@@ -1,0 +1,83 @@
+"""Renders scenes once for many trainings: `python -m export.training.corpus.command FOLDER --clips N`.
+
+    python -m export.training.corpus.command corpus --clips 4096 --seed 1
+    edgebs train edge --corpus corpus --out run --size 256x256
+
+Ctrl-C ends it; the same command goes on where it was, and a larger --clips makes a corpus longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgebs.cli.console import errors_in_one_line, print_line, progress_bar
+from export.models.request import ModelRequest
+from export.models.table import HOLD
+from export.training.corpus.clip import ClipOptions
+from export.training.corpus.render import CorpusOptions, render_corpus
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="folder of the corpus")
+    parser.add_argument(
+        "--clips", type=int, required=True, help="clips it is to have; some 1.9 MB each at 256x256"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the scenes, below 2000000000 (default 1)")
+    parser.add_argument(
+        "--size", type=_size, default=(256, 256), help="WIDTHxHEIGHT of the frames (default 256x256)"
+    )
+    parser.add_argument("--images", type=Path, help="folder of your own pictures for the scenes")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that render; 0: this one (default 1)"
+    )
+    for name, what in (
+        ("hard", "share of scenes that networks are worst at"),
+        ("settled", "share watched from little before somebody comes to stay"),
+        ("cold", "of the others, share without a past"),
+        ("blind", "share whose background never holds a pixel"),
+        ("ordinary", "share of an ordinary camera in daylight or lit rooms"),
+        ("overexposed", "of the others, share with too much light"),
+    ):
+        default = ClipOptions.__dataclass_fields__[name].default
+        parser.add_argument(f"--{name}", type=float, default=default, help=f"{what} (default {default})")
+    given = parser.parse_args(arguments)
+    with errors_in_one_line():
+        # The median without held pixels is stored beside the other.
+        cue = ModelRequest(model="edge", weights="random", size=given.size, hold=HOLD).cue
+        clips = ClipOptions(
+            cue=cue,
+            size=given.size,
+            hard=given.hard,
+            settled=given.settled,
+            cold=given.cold,
+            blind=given.blind,
+            ordinary=given.ordinary,
+            overexposed=given.overexposed,
+        )
+        options = CorpusOptions(
+            out=given.out,
+            clips=clips,
+            count=given.clips,
+            seed=given.seed,
+            images=given.images,
+            workers=given.workers,
+        )
+        with progress_bar("rendering clips") as progress:
+            files = render_corpus(options, progress)
+        print_line(f"{len(files)} shards in {given.out}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    """(height, width) of WIDTHxHEIGHT."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT like 256x256, got {text!r}")
+    return int(height), int(width)
+
+
+if __name__ == "__main__":
+    main()

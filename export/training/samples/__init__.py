@@ -1,0 +1,1 @@
+"""Training samples: frame, cue and label, from rendered and scored sequences."""

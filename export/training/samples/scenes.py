@@ -1,0 +1,235 @@
+"""What a segmentation network learns from: rendered scenes, seen through the cue that the runtime computes.
+
+A sequence is watched as a camera would watch it: a past of up to three minutes, of which only the frames that
+the backgrounds keep are rendered, then a second or two of consecutive frames, some of which become samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from bench.scenes.compose import FOREGROUND, UNKNOWN
+from bench.scenes.mix import Mix
+from bench.scenes.scene import PictureBank, VariedScene
+from edgebs.bundle.manifest import CueSettings
+from edgebs.cues import Cue, open_cue
+from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, follows_far
+from edgebs.cues.feedback import HearsForeground
+from edgebs.cues.ticks import is_reached
+from edgebs.tensors import Array, Frame
+from export.training.samples.masks import FaultyMasks
+
+WHITE = 250
+"""Grey level, of the darkest colour, from which a camera shows nothing any more."""
+COLD_SHARE = 0.25
+"""Of the sequences start with no past at all, as after power-up."""
+COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
+"""Frames of a cold start that become samples."""
+WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
+"""Frames of a watched scene that become samples: the longest interval lies before the first."""
+STAYING = Mix(empty=0.0, standing=0.6, abandoned=0.3)
+"""What occurs in sequences that show who comes to stay."""
+SHORTEST_PAST_S = 0.5
+SCENE_PAST_S = 60.0
+"""A rendered scene can be asked for this long before its start."""
+BLIND_SHARE = 0.3
+"""Of the sequences have no mask of a past frame: a background that can hold pixels holds none."""
+HELD_NEWEST = 3 * SAMPLES
+"""Samples that a background which holds pixels is shown. What is held brings the median's value, so a sample
+depends on those before it; three times as many as the median is taken of leave nothing of the earliest."""
+COUNTED_SHARE = 0.5
+"""Of the cameras with an unusual frame rate are read without time stamps, as files often are."""
+
+
+Show = Callable[[Frame, Frame, float], None]
+"""Takes a frame of the past, its labels and its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One frame, its cue and its truth, at network size."""
+
+    frame: Frame
+    cue: Array
+    """(K, h, w) float16; or (3 R, h, w) uint8, the planes of R frames that a network makes the cue of."""
+    labels: Frame
+    """(h, w) uint8, CDnet's labels."""
+
+
+def sequence_samples(
+    settings: CueSettings,
+    seed: int,
+    index: int,
+    size: tuple[int, int],
+    bank: PictureBank,
+    overexposed: float = 0.3,
+    cue: Cue | None = None,
+    settled: float = 0.0,
+) -> list[TrainingSample]:
+    """Sequence `index` of a seed, as samples; the same arguments give the same samples in any process.
+
+    size: (h, w). overexposed: share of the sequences with too much light: real cameras make bright ground
+    white, where flow has nothing to hold on to and leaks out of what passes by. cue: what sees the sequence,
+    its history forgotten; None for one of `settings`. settled: share of the sequences that hold more who
+    stay, and are watched from little before one of them comes.
+    """
+    if settings.kind == "background-maps":
+        from export.training.samples.keyframes import reference_samples
+
+        return reference_samples(settings, seed, index, size, bank, overexposed)
+    rng = np.random.default_rng((seed, index, 0x5EE))
+    # Random numbers of its own: without such sequences the others are what they always were.
+    is_settled = np.random.default_rng((seed, index, 0x57A7)).random() < settled
+    scene = exposed_scene(seed, index, size, bank, overexposed, STAYING if is_settled else None)
+    if cue is None:
+        seeing = open_cue(settings, size, None)
+    else:
+        seeing = cue
+        cue.reset()
+    # A file without time stamps is read as if it had the nominal rate: its seconds are shorter or longer.
+    rate = scene.fps / settings.nominal_fps if rng.random() < COUNTED_SHARE else 1.0
+    is_cold = bool(rng.random() < COLD_SHARE) and not is_settled
+    masks = FaultyMasks(np.random.default_rng((seed, index, 0x3A5C)), size, BLIND_SHARE)
+    hearing = seeing if isinstance(seeing, HearsForeground) and seeing.is_hearing else None
+
+    def tell(labels: Frame) -> None:
+        if hearing is not None:
+            hearing.hear(masks.probability(labels))
+
+    def show(image: Frame, labels: Frame, captured_s: float) -> None:
+        tell(labels)
+        seeing.remember(image, captured_s)
+
+    since = 0.0
+    if not is_cold:
+        past_s = math.exp(rng.uniform(math.log(SHORTEST_PAST_S), math.log(WINDOW_S)))
+        past_s = (past_of_a_stay(rng, scene, rate) if is_settled else None) or past_s
+        since = watch(scene, show, past_s, rate, SAMPLES if hearing is None else HELD_NEWEST)
+    wanted = COLD_SAMPLES if is_cold else WARM_SAMPLES
+    samples = []
+    for t in range(wanted[-1] + 1):
+        seconds = t / scene.fps
+        image, labels = scene.frame(seconds, since)
+        if t not in wanted:
+            show(image, labels, seconds * rate)
+            continue
+        tell(labels)
+        output = seeing.update(image, seconds * rate)
+        samples.append(TrainingSample(image, output.tensors["cue"][0].astype(np.float16), labels))
+    if cue is None:
+        seeing.close()
+    return samples
+
+
+def past_of_a_stay(rng: np.random.Generator, scene: Watched, rate: float) -> float | None:
+    """Seconds of a watch of which somebody stays a fifth to nine tenths; None where nobody does."""
+    came = scene.came_to_stay()
+    if not came:
+        return None
+    stayed_s = -came[int(rng.integers(0, len(came)))] * rate
+    past_s = stayed_s / rng.uniform(0.2, 0.9)
+    return float(np.clip(past_s, SHORTEST_PAST_S, min(SCENE_PAST_S * rate, WINDOW_S)))
+
+
+def exposed_scene(
+    seed: int,
+    index: int,
+    size: tuple[int, int],
+    bank: PictureBank,
+    overexposed: float,
+    mix: Mix | None = None,
+) -> Watched:
+    """The scene of a sequence, see `sequence_samples`."""
+    rendered = VariedScene(seed=(seed, index), size=size, bank=bank, mix=mix)
+    return Watched(rendered, _exposure(seed, index, overexposed))
+
+
+class Watched:
+    """A scene through a camera with its own exposure."""
+
+    def __init__(self, scene: VariedScene, table: Array | None) -> None:
+        """table: (256,) uint8, grey level to grey level, or None."""
+        self._scene, self._table = scene, table
+        self.fps = scene.fps
+        self.came_to_stay = scene.came_to_stay
+
+    def frame(self, seconds: float, since: float | None = None) -> tuple[Frame, Frame]:
+        """Image and labels."""
+        rendered = self._scene.frame(seconds, since)
+        if self._table is None:
+            return rendered.image, rendered.labels
+        image, background = (
+            np.asarray(cv2.LUT(picture, self._table), np.uint8)
+            for picture in (rendered.image, rendered.background)
+        )
+        # White before white is no foreground that anybody can see, and no background either.
+        is_lost = (np.minimum(image, background).min(axis=2) >= WHITE) & (rendered.labels == FOREGROUND)
+        labels = rendered.labels.copy()
+        labels[is_lost] = UNKNOWN
+        return image, labels
+
+
+def _exposure(seed: int, index: int, overexposed: float) -> Array | None:
+    rng = np.random.default_rng((seed, index, 0xE7B05E))
+    if rng.random() >= overexposed:
+        return None
+    gain, lift = rng.uniform(1.1, 2.6), rng.uniform(-20.0, 70.0)
+    return np.asarray(np.clip(np.arange(256) * gain + lift, 0, 255), np.uint8)
+
+
+def watch(scene: Watched, show: Show, past_s: float, rate: float, newest: int) -> float:
+    """Show the frames of the past that the backgrounds of a cue would still hold, and the first one.
+
+    past_s: seconds by the cue's clock. A past longer than the scene's is the scene's, slowed down. newest:
+    how many of the samples of the median are shown, beside those of the older background. Returns the scene's
+    time at the start.
+    """
+    slowed = max(1.0, past_s / (rate * SCENE_PAST_S))
+
+    def at(captured_s: float) -> float:
+        return max(captured_s / rate / slowed, -SCENE_PAST_S)
+
+    times = kept_times(past_s, rate / scene.fps)
+    since, watched_s = at(times[0]), times[0]
+    image, labels = scene.frame(since, since)
+    show(image, labels, watched_s)
+    for captured_s in sorted({*older_times(times), *times[-newest:]}):
+        while captured_s - watched_s > WINDOW_S / SAMPLES:
+            # A longer step would count as a pause; these samples make way for the ones that follow.
+            watched_s += WINDOW_S / SAMPLES
+            show(image, labels, watched_s)
+        if captured_s > watched_s:
+            image, labels = scene.frame(at(captured_s), since)
+            watched_s = captured_s
+            show(image, labels, watched_s)
+    return since
+
+
+def older_times(times: Sequence[float]) -> list[float]:
+    """Of the samples taken at `times`, those that the older background holds after the last."""
+    put_by: list[float] = []
+    for left_s in times[:-SAMPLES]:
+        if not put_by or follows_far(left_s, put_by[-1], times[0]):
+            put_by.append(left_s)
+    return put_by[-OLDER_SAMPLES:]
+
+
+def kept_times(past_s: float, frame_s: float) -> list[float]:
+    """When, from -past_s to 0 seconds, a camera of one frame each `frame_s` gives the background a sample."""
+    times = [-past_s]
+    while True:
+        # As MedianBackground.is_due: the next frame at which the spacing has been reached.
+        frames = 1
+        while not is_reached(
+            frames * frame_s, min(times[-1] + frames * frame_s + past_s, WINDOW_S) / SAMPLES
+        ):
+            frames += 1
+        following = times[-1] + frames * frame_s
+        if following > -frame_s / 2:
+            return times
+        times.append(following)

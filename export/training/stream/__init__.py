@@ -1,0 +1,1 @@
+"""Batches of samples, rendered ahead by other processes."""

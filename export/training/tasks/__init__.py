@@ -1,0 +1,1 @@
+"""What each model is trained on: samples, losses, scores."""

@@ -1,0 +1,154 @@
+"""CDN-MEDAL's training: CDN-GM without labels first, then MEDAL-net on the backgrounds that it makes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edgebs.bundle.shipped import weights_file
+from edgebs.errors import ExportError
+from edgebs.tensors import Array, TensorSpec
+from export.convert.to_onnx import onnx_from_module
+from export.models.request import RANDOM
+from export.models.weights import init_weights, load_weights
+from export.networks.cdn_gm import COLOURS, CdnGm, StepGraph
+from export.networks.cdn_medal import CdnMedal, CdnMedalGraph
+from export.networks.medal import MedalNet
+from export.training.loop import BEST, Bar, require_free, train
+from export.training.request import LoopOptions, TrainRequest
+from export.training.samples.background import BackgroundScenes
+from export.training.samples.cdn_series import SAMPLES, RenderedSeries
+from export.training.schedule import Schedule
+from export.training.stream.feed import Feed
+from export.training.stream.rendering import as_it_is, mirrored_only
+from export.training.tasks.cdn import START_NOISE, CdnTask, start_at_the_mean
+from export.training.tasks.segmentation import SegmentationTask
+
+logger = logging.getLogger(__name__)
+
+CUE_FOLDER = "cdn-gm"
+"""In the run's folder: the run of CDN-GM."""
+CUE_STEPS = 3000
+CUE_SHARE = 0.5
+"""Steps of CDN-GM for each of MEDAL-net's, where that is less."""
+CUE_RATE = 2e-3
+"""Of Adam, falling to zero; the paper's 1e-4 is for much longer trainings on each sequence."""
+CUE_BATCH = 8
+DIFFERENCE_GAIN = 4.0
+"""Of the first features: objects differ from what is behind them by a tenth of the range and more."""
+CUE_VALIDATION = 16
+"""Scenes held back, at most: each is eight samples of 128 pixels."""
+
+
+def cdn_medal_task(request: TrainRequest, bar: Bar) -> SegmentationTask:
+    """The task of MEDAL-net, after CDN-GM was trained, or taken from `request.model.weights`.
+
+    Raises ExportError with --data, or when stopped meanwhile; WeightsError for weights of another model.
+    """
+    model = request.model
+    if request.data is not None:
+        raise ExportError(f"{model.model} is trained on rendered scenes alone: leave --data out.")
+    require_free(request.loop)  # before the minutes that follow
+    network = CdnMedal()
+    if model.weights_origin == RANDOM:
+        start_at_the_difference(network.segment, model.seed)
+        _train_cue(request, network.cue, bar)
+    else:
+        load_weights(network, weights_file(model.weights_origin))
+    scenes = BackgroundScenes(
+        cue=model.cue,
+        size=model.size,
+        network=step_file(network.cue, model.size, request.loop.out / CUE_FOLDER),
+        images=request.images,
+        overexposed=request.overexposed,
+    )
+    return SegmentationTask(
+        model.model,
+        CdnMedalGraph(network),
+        render=scenes,
+        augment=mirrored_only if request.augment else as_it_is,
+        feed=request.feed,
+        loss=request.loss,
+        validation_sequences=request.validation_sequences,
+        settings={**request.settings, "overexposed": request.overexposed},
+    )
+
+
+def _train_cue(request: TrainRequest, network: CdnGm, bar: Bar) -> None:
+    """Train CDN-GM in a folder of its own, or go on with that, and load its best weights into `network`."""
+    loop = request.loop
+    steps = min(CUE_STEPS, max(int(loop.schedule.steps * CUE_SHARE), 1)) if loop.schedule.steps else CUE_STEPS
+    options = LoopOptions(
+        out=loop.out / CUE_FOLDER,
+        schedule=Schedule(
+            peak=CUE_RATE,
+            warm_up_steps=min(50, steps // 4),
+            steps=steps,
+            minutes=loop.schedule.minutes * CUE_SHARE,
+        ),
+        seed=loop.seed,
+        batch=CUE_BATCH,
+        weight_decay=0.0,
+        precision="fp32",
+        device=loop.device,
+        threads=loop.threads,
+        validate_every=500,
+        resume=loop.resume,
+        force=loop.force,
+    )
+    feed = Feed(per_sequence=SAMPLES, replay=4, reservoir=1024, workers=request.feed.workers)
+    task = CdnTask(
+        start_at_the_mean(loop.seed),
+        render=RenderedSeries(images=request.images),
+        feed=feed,
+        validation_sequences=min(request.validation_sequences, CUE_VALIDATION),
+    )
+    done = train(task, options, say=logger.info, bar=bar)
+    if done["interrupted"]:
+        raise ExportError(
+            f"training was stopped while CDN-GM was being trained ({done['steps']} of {steps} steps). "
+            "Go on by repeating the command with --resume."
+        )
+    load_weights(network, options.out / BEST)
+
+
+def step_file(network: CdnGm, size: tuple[int, int], folder: Path) -> Path:
+    """The network as the cue runs it on frames of `size`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"step-{size[1]}x{size[0]}.onnx"
+    step = StepGraph(network)
+    inputs = step.inputs(size)
+    onnx_from_module(step, inputs, list(step.output_names), [_zeros(inputs)], file)
+    return file
+
+
+def _zeros(inputs: Mapping[str, TensorSpec]) -> dict[str, Array]:
+    return {name: np.zeros(spec.shape, spec.dtype) for name, spec in inputs.items()}
+
+
+@torch.no_grad()
+def start_at_the_difference(network: MedalNet, seed: int) -> None:
+    """Random weights, but six of the first features are the frame without its background, and the reverse.
+
+    All that can be told from the two comes from where they differ; random filters take long to find that.
+    """
+    init_weights(network, seed)
+    spread, mix = network.encoder[0]
+    spread.weight *= START_NOISE
+    spread.weight[:, :, 1, 1] += 1
+    for colour in range(COLOURS):
+        for sign in (0, 1):
+            row = mix.weight[2 * colour + sign, :, 0, 0]
+            row.zero_()
+            row[colour + COLOURS * sign], row[colour + COLOURS * (1 - sign)] = (
+                DIFFERENCE_GAIN,
+                -DIFFERENCE_GAIN,
+            )
+    for block in network.encoder[1:]:
+        smooth, carry = block
+        smooth.weight += 1 / 9
+        carry.weight[:, :, 0, 0] += torch.eye(carry.out_channels)

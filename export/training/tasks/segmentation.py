@@ -1,0 +1,157 @@
+"""The task of every segmentation network here: a frame and a cue to the foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgebs.tensors import Array
+from export.models.description import description_of
+from export.training.losses import DICE_OF_BETA, CsFocalOptions, bce_dice, cs_focal_l1, target_and_valid
+from export.training.samples.mixture import all_samples
+from export.training.stream.feed import Augment, Feed, batches, stacked
+from export.training.stream.workers import Render, Sample, rendered
+from export.training.tasks.task import Batch, tensors_from
+
+VALIDATION_SEED = 2_000_000_011
+"""No training run may have it: `--seed` stops below."""
+OF_EACH = 2
+"""Samples of a validation sequence."""
+BINS = 200
+"""Steps of the threshold sweep."""
+SCORES = ("F", "Pr", "Re", "best_F", "threshold")
+Loss = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
+LOSS_FUNCTIONS: Mapping[str, Loss] = {
+    "bce-dice": bce_dice,
+    "outlines": partial(bce_dice, foreground_weight=1.0, outline_weight=4.0),
+    "cs-focal": cs_focal_l1,
+    "cs-focal-published": partial(cs_focal_l1, options=CsFocalOptions(beta_above_dice=DICE_OF_BETA)),
+}
+
+
+class SegmentationTask:
+    """See `Task`. Batches hold `frame` (N, h, w, 3), `cue` (N, K, h, w) and CDnet `labels` (N, h, w)."""
+
+    best_by = "F"
+
+    def __init__(
+        self,
+        name: str,
+        graph: Any,
+        *,
+        render: Render,
+        augment: Augment,
+        feed: Feed,
+        loss: str = "bce-dice",
+        validation_render: Render | None = None,
+        validation_sequences: int = 64,
+        held: Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """graph: its `logit(frame, cue)` is (N, 1, h, w).
+
+        validation_render: of the validation set, where it is not `render`. validation_sequences: 0 for none
+        but `held`, the part of a store (scored_store.py) that is validated on.
+        """
+        self.name, self.graph = name, graph
+        self._render, self._augment, self._feed = render, augment, feed
+        self._loss = LOSS_FUNCTIONS[loss]
+        self._settings = {
+            "loss": loss,
+            "per-sequence": feed.per_sequence,
+            "replay": feed.replay,
+            "reservoir": feed.reservoir,
+            "validation": validation_sequences,
+            **(settings or {}),
+        }
+        self._validation_render = validation_render or render
+        self._validation_sequences, self._held = validation_sequences, held
+
+    def description(self) -> dict[str, Any]:
+        """See `Task.description`."""
+        return description_of(self.graph)
+
+    def settings(self) -> dict[str, Any]:
+        """See `Task.settings`."""
+        return dict(self._settings)
+
+    def batches(self, seed: int, batch: int, start_step: int) -> Iterator[Batch]:
+        """See `Task.batches`."""
+        return batches(self._render, self._augment, self._feed, seed, batch, start_step)
+
+    def validation(self) -> Sequence[Batch]:
+        """See `Task.validation`. Batches of sequences held back have a further array, `held`."""
+        made = _in_batches(self._rendered_for_validation())
+        if self._held is not None:
+            for batch in _in_batches(all_samples(self._held)):
+                made.append({**batch, "held": np.ones(len(batch["frame"]), np.uint8)})
+        return made
+
+    def _rendered_for_validation(self) -> list[Sample]:
+        sequences = rendered(self._validation_render, VALIDATION_SEED, 0, self._feed.workers)
+        chosen: list[Sample] = []
+        try:
+            for _ in range(self._validation_sequences):
+                _, samples = next(sequences)
+                places = np.linspace(0, len(samples) - 1, min(OF_EACH, len(samples))).astype(int)
+                chosen += [samples[place] for place in places]
+        finally:
+            sequences.close()  # type: ignore[attr-defined]  # a generator
+        return chosen
+
+    def forward(self, module: Any, batch: Mapping[str, Any]) -> Tensor:
+        """Logit (N, h, w)."""
+        logit: Tensor = module.logit(batch["frame"], batch["cue"])[:, 0]
+        return logit
+
+    def loss(self, output: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """See `Task.loss`."""
+        return self._loss(output, *target_and_valid(batch["labels"]))
+
+    def evaluate(self, module: Any, validation: Sequence[Batch]) -> dict[str, float]:
+        """`F`, `Pr`, `Re` at probability 0.5 over all pixels; the best F of any `threshold`; the `loss`.
+
+        With sequences held back beside rendered ones each score is the mean of both kinds, so that many
+        pixels of one cannot hide the other; `rendered_F` and `held_F` are the two.
+        """
+        device = next(module.parameters()).device
+        counts: dict[str, Array] = {}
+        losses = []
+        for arrays in validation:
+            batch = tensors_from(arrays, device)
+            logit = self.forward(module, batch).float()
+            losses.append(float(self.loss(logit, batch)["loss"]))
+            target, valid = target_and_valid(batch["labels"])
+            bins = (torch.sigmoid(logit) * BINS).long().clamp(max=BINS - 1)
+            rows = [torch.bincount(bins[kind], minlength=BINS) for kind in (~target & valid, target & valid)]
+            kind = "held" if "held" in arrays else "rendered"
+            counts[kind] = counts.get(kind, 0) + torch.stack(rows).cpu().numpy()
+        found = {kind: scores(pixels) for kind, pixels in counts.items()}
+        means = {name: float(np.mean([s[name] for s in found.values()])) for name in SCORES}
+        parts = {f"{kind}_F": score["F"] for kind, score in found.items()} if len(found) > 1 else {}
+        return {"loss": float(np.mean(losses)), **means, **parts}
+
+
+def _in_batches(samples: list[Sample], size: int = 16) -> list[Batch]:
+    return [stacked(samples[start : start + size]) for start in range(0, len(samples), size)]
+
+
+def scores(counts: Array) -> dict[str, float]:
+    """From pixels (2, bins) of background and foreground by probability: scores at 0.5 and the best F."""
+    false, true = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]  # at or above each bin
+    total = true[0]
+    f = 2 * true / np.maximum(true + false + total, 1)
+    half, best = counts.shape[1] // 2, int(np.argmax(f))
+    return {
+        "F": float(f[half]),
+        "Pr": float(true[half] / max(true[half] + false[half], 1)),
+        "Re": float(true[half] / max(total, 1)),
+        "best_F": float(f[best]),
+        "threshold": best / counts.shape[1],
+    }

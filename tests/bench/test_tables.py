@@ -1,0 +1,51 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from bench.tables import models_table
+
+
+def listing(**shipped: Any) -> dict[str, Any]:
+    facts = {"parameters": 1_234_567, "gflop": 3.97, "size": [256, 256], "history_frames": 11}
+    return {
+        "models": {"edge": {**facts, "trained": True, "what": "the shipped model"}},
+        "flows": {"dis": {**facts, "trained": None, "what": "no network"}},
+        "shipped": shipped,
+    }
+
+
+def printed(listing: dict[str, Any]) -> list[str]:
+    console = Console(width=160)
+    with console.capture() as said:
+        console.print(models_table(listing))
+    return said.get().splitlines()
+
+
+def row(lines: list[str], kind: str) -> list[str]:
+    cells = ([cell.strip() for cell in line.strip("│").split("│")] for line in lines)
+    return next(found for found in cells if len(found) > 1 and found[1] == kind)
+
+
+def test_models_are_listed_with_their_cost_their_history_and_whether_they_are_trained() -> None:
+    lines = printed(listing())
+    assert row(lines, "model") == [
+        "edge", "model", "1,234,567", "4.0", "256x256", "11 frames", "yes", "the shipped model",
+    ]  # fmt: skip
+    assert row(lines, "flow")[6] == "-"
+    assert "no trained model ships with this version" in " ".join(lines)
+
+
+def test_a_shipped_bundle_is_listed_with_what_it_is_and_its_size() -> None:
+    bundle = {
+        "path": "models/edge", "model": "edge", "target": "cpu", "precision": "int8", "size": [256, 320],
+        "parameters": 1_234_567, "gflop": 4.96, "history_frames": 11, "trained": False, "bytes": 2_640_000,
+    }  # fmt: skip
+    lines = printed(listing(edge=bundle))
+    assert row(lines, "shipped")[2:] == [
+        "1,234,567", "5.0", "320x256", "11 frames", "no", "edge, cpu, int8, 2.6 MB",
+    ]  # fmt: skip
+    assert "no trained model" not in " ".join(lines)
