@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from edgebs.cli.console import note, print_line
 from edgebs.files.atomic import scratch_folder
+from edgebs.machine.console import note, print_line
 
 RUNTIME_EXTRAS = ("cpu", "onnx", "headless", "cuda")
 """What may run on an appliance, beside the requirements of edgebs itself. TensorRT comes with JetPack."""

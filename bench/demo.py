@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bench.picture import PictureFrame, draw_picture
 from bench.scenes.street.street import SceneOptions, StreetScene, scene_video
-from edgebs.cli.console import note
 from edgebs.loading import load
+from edgebs.machine.console import note
 
 FOLDER = Path("demo")
 VIDEO = FOLDER / "street.avi"

@@ -17,8 +17,8 @@ import numpy as np
 
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle.folder import Bundle, load_bundle
-from edgebs.cli.console import print_json
 from edgebs.errors import MissingDependency
+from edgebs.machine.console import print_json
 
 ROUNDS = 5
 SECONDS = 8

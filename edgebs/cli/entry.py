@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edgebs.cli.console import configure_log, errors_in_one_line, prepare_streams, print_line
 from edgebs.cli.export import export
 from edgebs.cli.listing import doctor, inspect, models
 from edgebs.cli.measurement import bench, evaluate, parity
 from edgebs.cli.preparation import calibrate, import_weights
 from edgebs.cli.run import run
 from edgebs.cli.train import train
+from edgebs.machine.console import configure_log, errors_in_one_line, prepare_streams, print_line
 from edgebs.text.addresses import without_secrets
 from edgebs.version import __version__
 

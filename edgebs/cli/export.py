@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.console import note, print_json, print_line, progress_bar
 from edgebs.cli.options import (
     Depth,
     DisPreset,
@@ -26,6 +25,7 @@ from edgebs.cli.options import (
     Width,
 )
 from edgebs.cli.parsing import MOST, counts_of, finite, intervals_of, range_of, size_of, words_of
+from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_export
 
 PRECISION_NAMES = ("fp32", "fp16", "int8")

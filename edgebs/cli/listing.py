@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.console import print_json, print_line, print_table
 from edgebs.cli.device import LOADING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Json, Threads
 from edgebs.cli.parsing import refuse_given
+from edgebs.machine.console import print_json, print_line, print_table
 from edgebs.nvidia.options import DeviceOptions
 
 

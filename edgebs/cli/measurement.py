@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.console import print_json, print_line, print_table, progress_bar
 from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, ValueRange
 from edgebs.cli.parsing import MOST_FRAMES, range_of, words_of
+from edgebs.machine.console import print_json, print_line, print_table, progress_bar
 from edgebs.machine.extras import require_export, require_opencv
 from edgebs.nvidia.options import DeviceOptions
 

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.console import note, print_json, print_line, progress_bar
 from edgebs.cli.options import Force, Json, ValueRange
 from edgebs.cli.parsing import MOST_FRAMES, counts_of, positive, range_of, refuse_given
+from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_export, require_opencv
 
 

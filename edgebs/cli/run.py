@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgebs.cli.console import note, print_json, print_line, progress_bar
 from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
 from edgebs.cli.parsing import range_of, refuse_given
+from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_opencv
 from edgebs.nvidia.options import DeviceOptions
 

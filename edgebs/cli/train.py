@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgebs.cli.console import note, print_json, print_line, progress_bar
 from edgebs.cli.options import (
     Depth,
     DisPreset,
@@ -24,6 +23,7 @@ from edgebs.cli.options import (
     Width,
 )
 from edgebs.cli.parsing import MOST, finite, fold_of, intervals_of, positive, range_of, refuse_given, size_of
+from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_export
 
 if TYPE_CHECKING:

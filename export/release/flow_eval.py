@@ -23,11 +23,11 @@ from bench.scenes.pairs import FlowPair, flow_pairs
 from bench.scenes.scene import VariedScene
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle.shipped import WEIGHTS_PREFIX, weights_file
-from edgebs.cli.console import note, print_line
 from edgebs.cues import PRESETS
 from edgebs.cues.hop import dis_flow
 from edgebs.errors import EdgebsError, SinkError
 from edgebs.files.atomic import atomic_file, scratch_folder
+from edgebs.machine.console import note, print_line
 from edgebs.machine.facts import machine_facts
 from edgebs.tensors import Array, Frame, TensorSpec
 from edgebs.text.printable import json_text

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgebs.cli.console import errors_in_one_line
+from edgebs.machine.console import errors_in_one_line
 from export.models.description import module_from_description
 from export.models.weights import description_for, load_weights, save_weights, weights_of
 

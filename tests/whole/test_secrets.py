@@ -114,7 +114,7 @@ def test_a_worker_that_fails_repeats_no_secret(monkeypatch, tmp_path):
 
 
 def test_a_traceback_hides_what_a_library_repeats(capsys):
-    from edgebs.cli.console import _print_traceback
+    from edgebs.machine.console import _print_traceback
 
     error = RuntimeError(f"cannot open {FAILING[0]}")
     error.__cause__ = OSError(5, "refused", FAILING[2])

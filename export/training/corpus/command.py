@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgebs.cli.console import errors_in_one_line, print_line, progress_bar
+from edgebs.machine.console import errors_in_one_line, print_line, progress_bar
 from export.models.request import ModelRequest
 from export.models.table import HOLD
 from export.training.corpus.clip import ClipOptions

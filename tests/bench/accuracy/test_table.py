@@ -2,7 +2,7 @@ from fakes.video.scored import write_cdnet
 
 from bench.accuracy.evaluate import evaluate
 from bench.accuracy.table import eval_table, figure
-from edgebs.cli.console import print_table
+from edgebs.machine.console import print_table
 
 
 def test_the_table_names_every_average_and_what_is_untrained(tiny_bundle, tmp_path, capsys):
