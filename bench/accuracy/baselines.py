@@ -43,7 +43,7 @@ class Peer:
     def __init__(self, kind: str) -> None:
         """kind: one of `PEERS`. Raises EdgebsError for another."""
         if kind not in PEERS:
-            raise OptionError(f"unknown peer '{kind}'; known: {', '.join(PEERS)}.")
+            raise OptionError(f"--against: unknown baseline '{kind}'; known: {', '.join(PEERS)}.")
         self.name = kind
         self._kind = PEERS[kind]
         self.reset()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -23,15 +25,31 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
 class _Commands(TyperGroup):
-    """The commands, whose usage errors repeat what was typed without its secrets."""
+    """The commands. Their usage errors show the value that was typed, without secrets."""
 
     def invoke(self, ctx: Any) -> Any:
         """Parse and run the command that was typed."""
         try:
             return super().invoke(ctx)
         except _USAGE_ERROR as error:
-            error.message = without_secrets(error.message)
+            error.message = without_secrets(_with_value(error))
             raise
+
+
+def _with_value(error: Any) -> str:
+    """The message of a usage error, with the value: typer's messages name only the option and its limit."""
+    names = getattr(getattr(error, "param", None), "opts", ())
+    value = next((word for name in names for word in _typed(name, sys.argv[1:])), None)
+    return error.message if value is None or value in error.message else f"{error.message}, got {value!r:.60}"
+
+
+def _typed(name: str, words: Sequence[str]) -> Iterator[str]:
+    """The values of option `name` on a command line, the last one first."""
+    for place in reversed(range(len(words))):
+        if words[place].startswith(f"{name}="):
+            yield words[place].removeprefix(f"{name}=")
+        elif words[place] == name and place + 1 < len(words):
+            yield words[place + 1]
 
 
 app = typer.Typer(

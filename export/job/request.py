@@ -56,7 +56,8 @@ class ExportRequest:
         unknown = sorted(wanted - {*PRECISIONS, AUTO})
         if unknown or not self.precisions:
             known = ", ".join((*PRECISIONS, AUTO))
-            raise OptionError(f"unknown precision '{', '.join(unknown)}'; known: {known}")
+            option = "--flow-precision" if self.flow_precision in unknown else "--precision"
+            raise OptionError(f"{option}: unknown precision '{', '.join(unknown)}'; known: {known}")
         if self.flow_precision and AUTO in wanted:
             raise OptionError(
                 "precision auto chooses that of the flow network too: leave --flow-precision out."

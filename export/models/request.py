@@ -303,7 +303,8 @@ class ModelRequest:
 
 def _require_known(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
-        raise OptionError(f"unknown {kind} '{name}'; known: {', '.join(known)}")
+        option = "" if kind == "model" else f"--{kind.lower().replace(' ', '-')}: "
+        raise OptionError(f"{option}unknown {kind} '{name}'; known: {', '.join(known)}")
 
 
 def _takers(option: str) -> list[str]:

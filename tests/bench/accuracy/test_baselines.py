@@ -54,5 +54,5 @@ def test_parameters_are_reported():
 
 
 def test_an_unknown_peer_is_refused_with_the_known_ones():
-    with pytest.raises(EdgebsError, match="unknown peer 'vibe'; known: mog2, knn"):
+    with pytest.raises(EdgebsError, match="unknown baseline 'vibe'; known: mog2, knn"):
         Peer("vibe")

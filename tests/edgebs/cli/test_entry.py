@@ -83,7 +83,7 @@ def test_options_that_a_model_does_not_take_are_wrong_usage(run, tmp_path, optio
         ),
         (("export", "crossnet", "--out", "x", "--max-magnitude", "0"), "above 0, got 0"),
         (("calibrate", "x", "--out", "x", "--nominal-fps", "0"), "above 0, got 0"),
-        (("eval", ".", "--data", ".", "--against", "mog2,vibe"), "unknown peer 'vibe'; known: mog2, knn"),
+        (("eval", ".", "--data", ".", "--against", "mog2,vibe"), "unknown baseline 'vibe'; known: mog2, knn"),
     ],
 )
 def test_an_option_that_cannot_have_its_value_is_named_with_exit_code_2(
