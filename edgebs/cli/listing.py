@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.device import LOADING, refuse_without_plans, takes_device_options
-from edgebs.cli.options import Json, Threads
+from edgebs.cli.groups import LoadingOptions, names_of, refuse_without_plans, takes_groups
+from edgebs.cli.options import Json, Threads, option
 from edgebs.cli.parsing import refuse_given
 from edgebs.machine.console import print_json, print_line, print_table
 from edgebs.nvidia.options import DeviceOptions
 
 
-@takes_device_options(*LOADING)
+@takes_groups
 def inspect(
     context: typer.Context,
-    device: DeviceOptions,
+    plans: LoadingOptions,
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
     layers: Annotated[
-        bool, typer.Option("--layers", help="List each network's layers as its runtime runs and times them.")
+        bool, option("List each network's layers as its runtime runs and times them.", names=("--layers",))
     ] = False,
     threads: Threads = 0,
     json: Json = False,
@@ -33,9 +33,9 @@ def inspect(
 
     if layers:
         refuse_without_plans(context, [bundle])
-        _print_layers(bundle_path(bundle), threads, device, json)
+        _print_layers(bundle_path(bundle), threads, plans.options(), json)
         return
-    refuse_given(context, LOADING, "no engine is loaded without --layers")
+    refuse_given(context, names_of(LoadingOptions), "no engine is loaded without --layers")
     manifest = verify_files(bundle_path(bundle)).manifest.to_json()
     cpu = this_cpu()
     if json:

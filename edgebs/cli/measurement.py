@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
-from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, ValueRange
+from edgebs.cli.groups import RunningOptions, refuse_without_plans, takes_groups
+from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, ValueRange, option
 from edgebs.cli.parsing import MOST_FRAMES, range_of, words_of
 from edgebs.machine.console import print_json, print_line, print_table, progress_bar
 from edgebs.machine.extras import require_export, require_opencv
-from edgebs.nvidia.options import DeviceOptions
 
 
 class Baseline(str, Enum):
@@ -35,27 +34,23 @@ class Layout(str, Enum):
     LIMU = "limu"
 
 
-@takes_device_options(*RUNNING)
+@takes_groups
 def bench(
     context: typer.Context,
-    device: DeviceOptions,
+    plans: RunningOptions,
     bundles: Annotated[
         list[str] | None,
         typer.Argument(help="Bundle folders or shipped models; default all below ./bundles."),
     ] = None,
-    fps: Annotated[bool, typer.Option("--fps", help="Measure speed, camera to mask.")] = False,
-    source: Annotated[str | None, typer.Option(help="Video; default a rendered street, 640x360.")] = None,
+    fps: Annotated[bool, option("Measure speed, camera to mask.", names=("--fps",))] = False,
+    source: Annotated[str | None, option("Video; default a rendered street, 640x360.")] = None,
     value_range: ValueRange = "",
-    frames: Annotated[
-        int, typer.Option(min=5, max=MOST_FRAMES, help="Counted frames per bundle and mode.")
-    ] = 300,
-    repeats: Annotated[
-        int, typer.Option(min=1, max=MOST_FRAMES, help="Interleaved repeats; the median counts.")
-    ] = 5,
-    baseline: Annotated[Baseline, typer.Option(help="Run the networks in PyTorch beside.")] = Baseline.TORCH,
+    frames: Annotated[int, option("Counted frames per bundle and mode.", 5, MOST_FRAMES)] = 300,
+    repeats: Annotated[int, option("Interleaved repeats; the median counts.", 1, MOST_FRAMES)] = 5,
+    baseline: Annotated[Baseline, option("Run the networks in PyTorch beside.")] = Baseline.TORCH,
     threads: Threads = 0,
     cleanup: Cleanup = True,
-    out: Annotated[Path | None, typer.Option(help="Keep the record in this JSON file.")] = None,
+    out: Annotated[Path | None, option("Keep the record in this JSON file.")] = None,
     json: Json = False,
 ) -> None:
     """Measure throughput, latency, stages and memory, beside PyTorch and the paper, in one run."""
@@ -82,7 +77,7 @@ def bench(
             threads=threads,
             cleanup=cleanup,
             value_range=values,
-            device=device,
+            device=plans.options(),
             progress=progress,
         )
     if out is not None:
@@ -93,15 +88,15 @@ def bench(
         print_table(fps_table(record))
 
 
-@takes_device_options(*RUNNING)
+@takes_groups
 def parity(
     context: typer.Context,
-    device: DeviceOptions,
+    plans: RunningOptions,
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
-    source: Annotated[str | None, typer.Option(help="Video; default a rendered street.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Scored sequences, for parity of F.")] = None,
+    source: Annotated[str | None, option("Video; default a rendered street.")] = None,
+    data: Annotated[Path | None, option("Scored sequences, for parity of F.")] = None,
     value_range: ValueRange = "",
-    frames: Annotated[int, typer.Option(min=1, max=MOST_FRAMES, help="Frames of the video.")] = 24,
+    frames: Annotated[int, option("Frames of the video.", 1, MOST_FRAMES)] = 24,
     json: Json = False,
 ) -> None:
     """Prove a bundle against its PyTorch FP32 networks; exit code 1 when its gate fails."""
@@ -118,7 +113,7 @@ def parity(
             data=data,
             value_range=values,
             frames=frames,
-            device=device,
+            device=plans.options(),
             progress=progress,
         )
     if json:
@@ -128,20 +123,20 @@ def parity(
     require_passed(bundle, result)
 
 
-@takes_device_options(*RUNNING)
+@takes_groups
 def evaluate(
     context: typer.Context,
-    device: DeviceOptions,
+    plans: RunningOptions,
     bundles: Annotated[list[str], typer.Argument(help="Bundle folders or shipped models.")],
-    data: Annotated[Path, typer.Option(help="Scored sequences: a folder that holds them at any depth.")],
-    against: Annotated[str, typer.Option(help="Peers on the same frames, comma-separated: mog2, knn.")] = "",
+    data: Annotated[Path, option("Scored sequences: a folder that holds them at any depth.")],
+    against: Annotated[str, option("Peers on the same frames, comma-separated: mog2, knn.")] = "",
     layout: Annotated[
-        Layout, typer.Option(help="How sequences lie on disk; auto looks at what there is.")
+        Layout, option("How sequences lie on disk; auto looks at what there is.")
     ] = Layout.AUTO,
     value_range: ValueRange = "",
     threshold: Threshold = None,
     cleanup: Cleanup = True,
-    report: Annotated[Path | None, typer.Option(help="Write curves and pictures as one HTML file.")] = None,
+    report: Annotated[Path | None, option("Write curves and pictures as one HTML file.")] = None,
     threads: Threads = 0,
     force: Force = False,
     json: Json = False,
@@ -164,7 +159,7 @@ def evaluate(
             threads=threads,
             threshold=threshold,
             cleanup=cleanup,
-            device=device,
+            device=plans.options(),
             progress=progress,
             sequence_done=page.add if page is not None else None,
         )

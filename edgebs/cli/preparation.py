@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.options import Force, Json, ValueRange
+from edgebs.cli.options import Force, Json, ValueRange, option
 from edgebs.cli.parsing import MOST_FRAMES, counts_of, positive, range_of, refuse_given
 from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_export, require_opencv
@@ -25,12 +25,12 @@ def import_weights(
     context: typer.Context,
     network: Annotated[PublishedNetwork, typer.Argument(help="crossnet or selflow.")],
     checkpoint: Annotated[Path, typer.Argument(help="TensorFlow checkpoint, format V2: NAME of NAME.index.")],
-    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    out: Annotated[Path, option("The .safetensors file to write.")],
     activated_skips: Annotated[
-        bool, typer.Option("--activated-skips", help="CrossNet: LeakyReLU before features are fused.")
+        bool, option("CrossNet: LeakyReLU before features are fused.", names=("--activated-skips",))
     ] = False,
     standardise: Annotated[
-        bool, typer.Option("--standardise", help="SelFlow: for its supervised (Sintel) weights.")
+        bool, option("SelFlow: for its supervised (Sintel) weights.", names=("--standardise",))
     ] = False,
     force: Force = False,
     json: Json = False,
@@ -54,13 +54,11 @@ def import_weights(
 
 def calibrate(
     sources: Annotated[list[str], typer.Argument(help="Videos or image folders of your own scene.")],
-    out: Annotated[Path, typer.Option(help="Folder of the new calibration set.")],
-    frames: Annotated[
-        int, typer.Option(min=1, max=MOST_FRAMES, help="Frames to choose over all sources.")
-    ] = 300,
-    intervals: Annotated[str, typer.Option(help="Frames back that the cue looks.")] = "1,5,10",
+    out: Annotated[Path, option("Folder of the new calibration set.")],
+    frames: Annotated[int, option("Frames to choose over all sources.", 1, MOST_FRAMES)] = 300,
+    intervals: Annotated[str, option("Frames back that the cue looks.")] = "1,5,10",
     nominal_fps: Annotated[
-        float, typer.Option(callback=positive, help="Frames/s that the intervals are meant for.")
+        float, option("Frames/s that the intervals are meant for.", callback=positive)
     ] = 25.0,
     value_range: ValueRange = "",
     force: Force = False,

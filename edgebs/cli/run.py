@@ -8,56 +8,51 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgebs.cli.device import RUNNING, refuse_without_plans, takes_device_options
-from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold
+from edgebs.cli.groups import RunningOptions, refuse_without_plans, takes_groups
+from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, option
 from edgebs.cli.parsing import range_of, refuse_given
 from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_opencv
-from edgebs.nvidia.options import DeviceOptions
 
 if TYPE_CHECKING:
     from edgebs.recording.recorder import Recording
 
 
-@takes_device_options(*RUNNING)
+@takes_groups
 def run(
     context: typer.Context,
-    device: DeviceOptions,
+    plans: RunningOptions,
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped model.")],
     source: Annotated[
-        list[str], typer.Option(help="Video, image folder, camera number or URL; again for each further one.")
+        list[str], option("Video, image folder, camera number or URL; again for each further one.")
     ],
-    mask: Annotated[
-        list[Path] | None, typer.Option(help="Mask video, or folder for PNG files. One per source.")
-    ] = None,
+    mask: Annotated[list[Path] | None, option("Mask video, or folder for PNG files. One per source.")] = None,
     overlay: Annotated[
-        list[Path] | None, typer.Option(help="Video with the foreground drawn in. One per source.")
+        list[Path] | None, option("Video with the foreground drawn in. One per source.")
     ] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after that many frames a source.")] = None,
+    frames: Annotated[int | None, option("Stop after that many frames a source.", 1)] = None,
     value_range: Annotated[
         list[str] | None,
-        typer.Option(
-            "--range",
+        option(
+            "Values that become black and white, for more than 8 bits. Once for all, or one per source.",
+            names=("--range",),
             metavar="LOW,HIGH",
-            help="Values that become black and white, for more than 8 bits. Once for all, or one per source.",
         ),
     ] = None,
     threshold: Threshold = None,
     cleanup: Cleanup = True,
     background: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="File of the scene's background: restored if there, saved at the end. One per source."
-        ),
+        option("File of the scene's background: restored if there, saved at the end. One per source."),
     ] = None,
     freeze_background: Annotated[
-        bool, typer.Option("--freeze-background", help="Use that background as it is, and leave it so.")
+        bool, option("Use that background as it is, and leave it so.", names=("--freeze-background",))
     ] = False,
     together: Annotated[
         bool,
-        typer.Option(
-            "--together",
-            help="One call per network for all sources, at the pace of the slowest; plans of --batch.",
+        option(
+            "One call per network for all sources, at the pace of the slowest; plans of --batch.",
+            names=("--together",),
         ),
     ] = False,
     threads: Threads = 0,
@@ -84,7 +79,7 @@ def run(
             "frames": frames,
             "threshold": threshold,
             "cleanup": cleanup,
-            "device": device,
+            "device": plans.options(),
             "force": force,
             "progress": progress,
         }

@@ -2,130 +2,151 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgebs.cli.options import (
-    Depth,
-    DisPreset,
-    Force,
-    Hold,
-    Intervals,
-    Json,
-    Maps,
-    MaxMagnitude,
-    NominalFps,
-    Norm,
-    References,
-    ValueRange,
-    Width,
-)
+from edgebs.cli.groups import ModelOptions, names_of, takes_groups
+from edgebs.cli.options import Force, Json, ValueRange, option
 from edgebs.cli.parsing import MOST, finite, fold_of, intervals_of, positive, range_of, refuse_given, size_of
 from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_export
 
 if TYPE_CHECKING:
-    from export.training.request import TrainRequest
+    from export.training.request import LoopOptions, TrainRequest
     from export.training.samples.scored_store import DataOptions
+    from export.training.stream.feed import Feed
     from export.training.tasks.flow_request import FlowTrainRequest
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How long a training runs, with which steps, and what it keeps."""
+
+    steps: Annotated[int, option("Steps of the whole run; 0 leaves it to --minutes.", 0, MOST)] = 0
+    minutes: Annotated[float, option("Minutes of the whole run; 0 for no limit.", 0, callback=finite)] = 0.0
+    batch: Annotated[int, option("Samples a step; batch norm needs 2.", 2, MOST)] = 16
+    lr: Annotated[float, option("Learning rate after the warm-up.", callback=positive)] = 2e-3
+    warm_up: Annotated[int, option("Steps until the learning rate is reached.", 0, MOST)] = 200
+    threads: Annotated[int, option("CPU threads of PyTorch; 0 for its choice.", 0, MOST)] = 0
+    device: Annotated[str, option("auto, cpu or cuda.")] = "auto"
+    precision: Annotated[str, option("bf16 (autocast) or fp32.")] = "bf16"
+    save_every: Annotated[int, option("Steps between checkpoints.", 0, MOST)] = 250
+    save_minutes: Annotated[float, option("Minutes between checkpoints.", 0, callback=finite)] = 5.0
+    validate_every: Annotated[int, option("Steps between validations.", 1, MOST)] = 500
+    keep: Annotated[bool, option("Keep the weights of every validated step.", names=("--keep",))] = False
+    log_every: Annotated[int, option("Steps of one row of curves.csv.", 1, MOST)] = 25
+    resume: Annotated[bool, option("Go on from the last checkpoint.", names=("--resume",))] = False
+    force: Force = False
+
+    def options(self, out: Path, seed: int) -> LoopOptions:
+        """The value that the loop takes."""
+        from export.training.request import LoopOptions
+        from export.training.schedule import Schedule
+
+        schedule = Schedule(peak=self.lr, warm_up_steps=self.warm_up, steps=self.steps, minutes=self.minutes)
+        others = {"lr", "warm_up", "steps", "minutes", "keep"}
+        values = {name: getattr(self, name) for name in names_of(RunOptions) if name not in others}
+        return LoopOptions(out=out, schedule=schedule, seed=seed, keep_validated=self.keep, **values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedOptions:
+    """How rendered samples reach the training."""
+
+    replay: Annotated[int, option("Uses of each rendered sample, far apart.", 1, MOST)] = 1
+    reservoir: Annotated[int, option("Samples held in memory for that.", 1, MOST)] = 4096
+    workers: Annotated[int, option("Processes that render; 0 renders in this one.", 0, MOST)] = 1
+
+    def options(self) -> Feed:
+        """The value that the training takes."""
+        from export.training.stream.feed import Feed
+
+        return Feed(replay=self.replay, reservoir=self.reservoir, workers=self.workers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredData:
+    """Scored sequences to train on."""
+
+    data: Annotated[Path | None, option("Scored sequences to train on, at any depth.")] = None
+    share: Annotated[
+        float, option("Of each sequence's labelled frames; the paper: 0.05.", callback=positive)
+    ] = 1.0
+    fold: Annotated[str, option("K/N: hold fold K of the sequences back to validate.")] = ""
+    data_size: Annotated[str, option("WIDTHxHEIGHT of the data's cue, in pixels.")] = "256x256"
+    value_range: ValueRange = ""
+
+    def options(self) -> DataOptions | None:
+        """The value that the training takes; None without --data."""
+        from export.training.samples.scored_store import DataOptions
+
+        if self.data is None and (self.fold or self.share != 1.0):
+            raise typer.BadParameter("needs --data", param_hint="--fold" if self.fold else "--share")
+        size = size_of(self.data_size, "--data-size")
+        values = range_of(self.value_range, has_pictures=self.data is not None)
+        if self.data is None:
+            return None
+        return DataOptions(
+            root=self.data, share=self.share, fold=fold_of(self.fold), size=size, value_range=values
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleOptions:
+    """What a segmentation network is trained on, beside scored data."""
+
+    loss: Annotated[
+        str, option("bce-dice, outlines, cs-focal (the paper's) or cs-focal-published (its code's).")
+    ] = "bce-dice"
+    overexposed: Annotated[
+        float, option("Share of the scenes with too much light.", 0, 1, callback=finite)
+    ] = 0.3
+    settled: Annotated[
+        float,
+        option(
+            "Share of the scenes watched from little before somebody comes to stay.", 0, 1, callback=finite
+        ),
+    ] = 0.0
+    corpus: Annotated[
+        list[Path] | None,
+        option(
+            "Corpus of python -m export.training.corpus.command, instead of scenes rendered now. Repeatable."
+        ),
+    ] = None
+    mix: Annotated[str, option("With --data, like rendered=0.8,data=0.2; default halves.")] = ""
+
+
 NOT_OF_FLOW = (
-    "loss", "width", "depth", "norm", "references", "maps", "hold", "max_magnitude", "nominal_fps",
-    "dis_preset", "overexposed", "settled", "corpus", "data", "mix", "share", "fold", "data_size",
-)  # fmt: skip
+    *(name for name in names_of(ModelOptions) if name not in ("intervals", "seed")),
+    *names_of(SampleOptions),
+    *(name for name in names_of(ScoredData) if name != "value_range"),
+)
 """Parameters of `train` that do nothing for the flow network."""
 
 
+@takes_groups
 def train(
     context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(help="crossnet, edge, bmn-bsn, cdn-medal, or flow: the network of --flow net."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, weights, curves.")],
-    steps: Annotated[
-        int, typer.Option(min=0, max=MOST, help="Steps of the whole run; 0 leaves it to --minutes.")
-    ] = 0,
-    minutes: Annotated[
-        float, typer.Option(min=0, callback=finite, help="Minutes of the whole run; 0 for no limit.")
-    ] = 0.0,
-    batch: Annotated[int, typer.Option(min=2, max=MOST, help="Samples a step; batch norm needs 2.")] = 16,
-    lr: Annotated[float, typer.Option(callback=positive, help="Learning rate after the warm-up.")] = 2e-3,
-    warm_up: Annotated[
-        int, typer.Option(min=0, max=MOST, help="Steps until the learning rate is reached.")
-    ] = 200,
-    loss: Annotated[
-        str,
-        typer.Option(help="bce-dice, outlines, cs-focal (the paper's) or cs-focal-published (its code's)."),
-    ] = "bce-dice",
+    out: Annotated[Path, option("Folder of the run: checkpoints, weights, curves.")],
+    run: RunOptions,
+    network: ModelOptions,
+    samples: SampleOptions,
+    scored: ScoredData,
+    feed: FeedOptions,
     size: Annotated[
-        str, typer.Option(help="WIDTHxHEIGHT of the samples, in pixels; default the model's own size.")
+        str, option("WIDTHxHEIGHT of the samples, in pixels; default the model's own size.")
     ] = "",
-    width: Width = None,
-    depth: Depth = None,
-    norm: Norm = "",
-    weights: Annotated[str, typer.Option(help="Start: a .safetensors file, or random.")] = "random",
-    intervals: Intervals = None,
-    max_magnitude: MaxMagnitude = None,
-    nominal_fps: NominalFps = None,
-    references: References = None,
-    maps: Maps = None,
-    hold: Hold = None,
-    dis_preset: DisPreset = "",
-    overexposed: Annotated[
-        float, typer.Option(min=0, max=1, callback=finite, help="Share of the scenes with too much light.")
-    ] = 0.3,
-    settled: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=finite,
-            help="Share of the scenes watched from little before somebody comes to stay.",
-        ),
-    ] = 0.0,
-    images: Annotated[Path | None, typer.Option(help="Folder of your own pictures for the scenes.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Scored sequences to train on, at any depth.")] = None,
-    corpus: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Corpus of python -m export.training.corpus.command, "
-            "instead of scenes rendered now. Repeatable."
-        ),
-    ] = None,
-    mix: Annotated[str, typer.Option(help="With --data, like rendered=0.8,data=0.2; default halves.")] = "",
-    share: Annotated[
-        float, typer.Option(callback=positive, help="Of each sequence's labelled frames; the paper: 0.05.")
-    ] = 1.0,
-    fold: Annotated[str, typer.Option(help="K/N: hold fold K of the sequences back to validate.")] = "",
-    data_size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the data's cue, in pixels.")] = "256x256",
-    value_range: ValueRange = "",
-    replay: Annotated[
-        int, typer.Option(min=1, max=MOST, help="Uses of each rendered sample, far apart.")
-    ] = 1,
-    reservoir: Annotated[int, typer.Option(min=1, max=MOST, help="Samples held in memory for that.")] = 4096,
-    workers: Annotated[
-        int, typer.Option(min=0, max=MOST, help="Processes that render; 0 renders in this one.")
-    ] = 1,
-    threads: Annotated[
-        int, typer.Option(min=0, max=MOST, help="CPU threads of PyTorch; 0 for its choice.")
-    ] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="bf16 (autocast) or fp32.")] = "bf16",
-    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of scenes, order and random weights.")] = 0,
-    save_every: Annotated[int, typer.Option(min=0, max=MOST, help="Steps between checkpoints.")] = 250,
-    save_minutes: Annotated[
-        float, typer.Option(min=0, callback=finite, help="Minutes between checkpoints.")
-    ] = 5.0,
-    validate_every: Annotated[int, typer.Option(min=1, max=MOST, help="Steps between validations.")] = 500,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the weights of every validated step.")] = False,
-    log_every: Annotated[int, typer.Option(min=1, max=MOST, help="Steps of one row of curves.csv.")] = 25,
-    validation: Annotated[int, typer.Option(min=1, max=MOST, help="Rendered sequences held back.")] = 64,
-    augment: Annotated[bool, typer.Option(help="Mirror, and change colours where that is safe.")] = True,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    force: Force = False,
+    weights: Annotated[str, option("Start: a .safetensors file, or random.")] = "random",
+    images: Annotated[Path | None, option("Folder of your own pictures for the scenes.")] = None,
+    validation: Annotated[int, option("Rendered sequences held back.", 1, MOST)] = 64,
+    augment: Annotated[bool, option("Mirror, and change colours where that is safe.")] = True,
     json: Json = False,
 ) -> None:
     """Train a network; `edgebs export MODEL --weights OUT/best.safetensors` takes what it writes.
@@ -134,88 +155,40 @@ def train(
     """
     require_export()
     from export.models.request import DEFAULTS, MODELS_OWN, ModelRequest
-    from export.training.request import LoopOptions, TrainRequest
-    from export.training.schedule import Schedule
-    from export.training.stream.feed import Feed
+    from export.training.request import TrainRequest
     from export.training.tasks.flow_request import FLOW, FlowTrainRequest
 
     if model == FLOW:
         refuse_given(context, NOT_OF_FLOW, "flow is trained on the exact flow of rendered scenes alone")
-    chosen = _data_options(data, share, fold, data_size, value_range)
-    loop = LoopOptions(
-        out=out,
-        schedule=Schedule(peak=lr, warm_up_steps=warm_up, steps=steps, minutes=minutes),
-        seed=seed,
-        batch=batch,
-        precision=precision,
-        device=device,
-        threads=threads,
-        save_every=save_every,
-        save_minutes=save_minutes,
-        validate_every=validate_every,
-        keep_validated=keep,
-        log_every=log_every,
-        resume=resume,
-        force=force,
-    )
-    feed = Feed(replay=replay, reservoir=reservoir, workers=workers)
+    data = scored.options()
+    shared: dict[str, Any] = {
+        "loop": run.options(out, network.seed),
+        "feed": feed.options(),
+        "augment": augment,
+        "validation_sequences": validation,
+        "images": images,
+    }
     request: TrainRequest | FlowTrainRequest
     if model == FLOW:
-        request = FlowTrainRequest(
-            loop=loop,
-            feed=feed,
-            size=size_of(size or "256x256"),
-            gaps=intervals_of(intervals) or DEFAULTS["intervals"],
-            weights=weights,
-            augment=augment,
-            validation_sequences=validation,
-            images=images,
-        )
+        gaps = intervals_of(network.intervals) or DEFAULTS["intervals"]
+        request = FlowTrainRequest(size=size_of(size or "256x256"), gaps=gaps, weights=weights, **shared)
     else:
         request = TrainRequest(
             model=ModelRequest(
                 model=model,
                 weights=weights,
-                seed=seed,
-                width=width,
-                depth=depth,
-                norm=norm,
                 size=size_of(size) if size else MODELS_OWN,
-                intervals=intervals_of(intervals),
-                max_magnitude=max_magnitude,
-                nominal_fps=nominal_fps,
-                references=references,
-                maps=maps,
-                hold=hold,
-                dis_preset=dis_preset,
+                **network.values(),
             ),
-            loop=loop,
-            feed=feed,
-            loss=loss,
-            augment=augment,
-            validation_sequences=validation,
-            overexposed=overexposed,
-            settled=settled,
-            images=images,
-            data=chosen,
-            corpus=tuple(corpus or ()),
-            mix=mix,
+            loss=samples.loss,
+            overexposed=samples.overexposed,
+            settled=samples.settled,
+            corpus=tuple(samples.corpus or ()),
+            mix=samples.mix,
+            data=data,
+            **shared,
         )
     _print_trained(_trained(request), json)
-
-
-def _data_options(
-    data: Path | None, share: float, fold: str, data_size: str, value_range: str
-) -> DataOptions | None:
-    from export.training.samples.scored_store import DataOptions
-
-    if data is None and (fold or share != 1.0):
-        raise typer.BadParameter("needs --data", param_hint="--fold" if fold else "--share")
-    size = size_of(data_size, "--data-size")
-    values = range_of(value_range, has_pictures=data is not None)
-    if data is None:
-        return None
-    return DataOptions(root=data, share=share, fold=fold_of(fold), size=size, value_range=values)
 
 
 def _trained(request: TrainRequest | FlowTrainRequest) -> dict[str, Any]:

@@ -17,7 +17,7 @@ ALLOWED = {
         "edgebs/test_pipeline.py",
         "test_a_run_that_another_thread_closes_while_it_starts_frees_the_pipeline",
     ): "the join must run out: the thread waits for a lock that its caller holds",
-    ("edgebs/test_sources.py", "test_a_live_stream_has_arrival_times_and_its_end_is_an_error"): (
+    ("edgebs/video/test_open.py", "test_a_live_stream_has_arrival_times_and_its_end_is_an_error"): (
         "time stamps are put in order; how far they are apart does not count"
     ),
 }

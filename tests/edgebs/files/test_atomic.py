@@ -247,7 +247,7 @@ def test_a_new_folder_into_which_nothing_came_is_removed_with_its_parents(tmp_pa
 
 
 def test_a_process_that_is_ended_at_once_leaves_no_new_empty_folder(tmp_path):
-    code = "import os; from edgebs import atomic\nfrom pathlib import Path\n"
+    code = "import os; from edgebs.files import atomic\nfrom pathlib import Path\n"
     code += "with atomic.kept_if_filled(Path('a/b')):\n    atomic.discard_all(); os._exit(0)"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert not leftovers(tmp_path)

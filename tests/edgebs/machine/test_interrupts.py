@@ -17,7 +17,7 @@ from edgebs.machine import interrupts
 START = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from edgebs import interrupts
+from edgebs.machine import interrupts
 interrupts.install()
 def said(word):
     print(word, flush=True)
@@ -151,7 +151,7 @@ def test_signals_are_dealt_with_before_the_first_import_of_weight() -> None:
     code = """
 import sys
 from edgebs.cli import main
-from edgebs import interrupts
+from edgebs.machine import interrupts
 print([name for name in ("typing", "typer", "dataclasses", "numpy", "threading") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
