@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from edgebs.files.atomic import scratch_folder
+from edgebs.files import scratch_folder
 from edgebs.machine.console import note, print_line
 
 RUNTIME_EXTRAS = ("cpu", "onnx", "headless", "cuda")

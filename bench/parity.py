@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.scored.find import Counts, find_sequences, log_notes, scored_frames
+from bench.scored import Counts, find_sequences, log_notes, scored_frames
 from edgebs.bundle.manifest import Manifest
 from edgebs.errors import ParityError
 from edgebs.image import mask_from_probability, network_frame

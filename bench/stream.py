@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.scenes.street.street import SceneOptions, StreetScene, scene_video
 from edgebs.errors import SourceError
-from edgebs.files.atomic import scratch_folder
+from edgebs.files import scratch_folder
 from edgebs.tensors import Frame
-from edgebs.text.addresses import source_name
+from edgebs.text import source_name
 from edgebs.video.bit_depth import ValueRange
 from edgebs.video.open import open_source
 

@@ -21,7 +21,7 @@ EdgebsError
 └── CamerasFailed       some cameras of several failed; the others ran to their end
 """
 
-from edgebs.text.addresses import without_secrets
+from edgebs.text import without_secrets
 
 
 class EdgebsError(Exception):

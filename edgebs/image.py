@@ -6,13 +6,15 @@ all use these functions, so they cannot disagree.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgebs.errors import SourceError
+from edgebs.bundle.manifest import CleanupSettings, Manifest
+from edgebs.errors import NotFinite, SourceError
 from edgebs.tensors import Array, Frame
 
 
@@ -131,3 +133,158 @@ def _around(low: float, high: float, *, is_whole: bool) -> tuple[float, float]:
     lowest = float(np.floor((low - width / 2) / step) * step)
     highest = float(np.ceil((high + width / 2) / step) * step)
     return (max(lowest, 0.0) if low >= 0 else lowest), highest
+
+
+def mask_at(probability: Array, size: tuple[int, int], manifest: Manifest) -> Frame:
+    """A frame's mask at its own `size` (H, W), cut at the bundle's threshold and cleaned as it says.
+
+    probability: (h, w) float32 in [0, 1], at network size.
+    """
+    mask = mask_from_probability(probability, size, manifest.threshold)
+    return clean(mask, manifest.cleanup) if manifest.cleanup.is_on else mask
+
+
+def clean(mask: Frame, settings: CleanupSettings) -> Frame:
+    """The mask without foreground regions under `speck_px` and background regions under `hole_px` pixels.
+
+    mask: (H, W) uint8, 0 or 255, changed in place and returned. Foreground pixels that touch by a corner are
+    one region, background pixels are not: a diagonal line of foreground parts two holes. Specks go first, so
+    that one inside a hole does not keep it open. A region that the picture's border cuts is judged by what is
+    in the picture.
+    """
+    if settings.speck_px > 1:
+        _remove_specks(mask, settings.speck_px)
+    if settings.hole_px > 1:
+        _fill_holes(mask, settings.hole_px)
+    return mask
+
+
+def _remove_specks(mask: Frame, speck_px: int) -> None:
+    left, top, width, height = cv2.boundingRect(mask)
+    if width == 0:
+        return
+    part = mask[top : top + height, left : left + width]
+    count, labels = cv2.connectedComponents(part, connectivity=8, ltype=cv2.CV_32S)
+    is_speck = _areas(labels, count) < speck_px
+    is_speck[0] = False
+    if is_speck.any():
+        np.bitwise_and(part, _painted(labels, ~is_speck), out=part)
+
+
+def _fill_holes(mask: Frame, hole_px: int) -> None:
+    window = _window(mask, hole_px)
+    if window is None:
+        return
+    rows, columns, cut = window
+    part = mask[rows, columns]
+    count, labels = cv2.connectedComponents(cv2.bitwise_not(part), connectivity=4, ltype=cv2.CV_32S)
+    is_hole = _areas(labels, count) < hole_px
+    is_hole[0] = False
+    for edge, is_cut in zip((labels[0], labels[-1], labels[:, 0], labels[:, -1]), cut, strict=True):
+        if is_cut:
+            is_hole[edge] = False
+    if is_hole.any():
+        np.bitwise_or(part, _painted(labels, is_hole), out=part)
+
+
+def _areas(labels: Array, count: int) -> Array:
+    """Pixels of each region, (count,)."""
+    # Not connectedComponentsWithStats, which sums up centroids too: 0.2 ms against 1.4 for 640x360.
+    if count > np.iinfo(np.uint16).max:
+        return np.bincount(labels.ravel(), minlength=count)
+    return np.asarray(cv2.calcHist([labels.astype(np.uint16)], [0], None, [count], [0, count])).ravel()
+
+
+def _painted(labels: Array, chosen: Array) -> Frame:
+    """255 where the region is chosen, 0 elsewhere."""
+    colours: Frame = chosen.view(np.uint8) * np.uint8(255)
+    return np.take(colours, labels)
+
+
+def _window(mask: Frame, hole_px: int) -> tuple[slice, slice, tuple[bool, bool, bool, bool]] | None:
+    """The part of the mask that every hole lies in: rows, columns, and which sides cut a larger background.
+
+    Most of a mask is empty, and looking for regions there would cost more than everything else. The part is
+    what holds foreground, and one pixel more on each side. What lies beyond a side is one region with those
+    pixels: it is too large for a hole, or else the part reaches to the picture's border instead.
+    """
+    left, top, width, height = cv2.boundingRect(mask)
+    if width == 0:
+        return None
+    rows, columns = mask.shape
+    start_row, has_above = _before(top, columns, hole_px)
+    beyond_row, has_below = _before(rows - top - height, columns, hole_px)
+    start_column, has_left = _before(left, rows, hole_px)
+    beyond_column, has_right = _before(columns - left - width, rows, hole_px)
+    return (
+        slice(start_row, rows - beyond_row),
+        slice(start_column, columns - beyond_column),
+        (has_above, has_below, has_left, has_right),
+    )
+
+
+def _before(margin: int, length: int, hole_px: int) -> tuple[int, bool]:
+    """How many lines of `length` pixels to leave out of `margin` empty ones at a side; whether any."""
+    outside = margin - 1
+    return (outside, True) if outside > 0 and outside * length >= hole_px else (0, False)
+
+
+TINT_BGR = (0.0, 0.0, 255.0)
+
+
+TINT_SHARE = 0.4
+"""Red enough to see, clear enough to recognise what is under it."""
+
+
+CONTOUR_BGR = (0.0, 255.0, 255.0)
+"""Yellow: stands out from the tint, and from most scenes."""
+
+
+def overlay(frame: Frame, mask: npt.NDArray[np.uint8]) -> Frame:
+    """A copy of the frame with the foreground tinted red and outlined in yellow.
+
+    frame: (H, W, 3) uint8 BGR. mask: (H, W) uint8, foreground where it is not 0.
+    """
+    drawn: Frame = frame.copy()
+    if not mask.any():
+        return drawn
+    red = np.full_like(frame, TINT_BGR)
+    tinted = cv2.addWeighted(frame, 1 - TINT_SHARE, red, TINT_SHARE, 0)
+    cv2.copyTo(tinted, mask, drawn)
+    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    thickness = max(1, round(min(mask.shape) / 360))
+    cv2.drawContours(drawn, contours, -1, CONTOUR_BGR, thickness, cv2.LINE_8)
+    return drawn
+
+
+def is_finite(array: Array) -> bool:
+    """Whether no value is NaN or infinite; of (256, 256) float32 in 8 us, a fifth of what numpy takes."""
+    if array.dtype == np.float32 and array.flags.c_contiguous:
+        # A sum of magnitudes in double: NaN and infinity stay in it, and float32 cannot make it overflow.
+        return math.isfinite(cv2.norm(array.reshape(-1, array.shape[-1]), cv2.NORM_L1))
+    return bool(np.isfinite(array).all())
+
+
+def require_finite(array: Array, what: str, repair: str) -> None:
+    """Raise NotFinite, with how much of `array` it is, unless every value is finite.
+
+    what: whose values, as in "the flow of the cue network". repair: what to do about it.
+    """
+    if is_finite(array):
+        return
+    count = array.size - int(np.isfinite(array).sum())
+    raise NotFinite(f"{what} is NaN or infinite in {count} of {array.size} values. {repair}")
+
+
+CUE_REPAIR = (
+    "Divisions and roots in that network meet 0, as on flat, black or white parts of a frame: add a small "
+    "constant to them, and export the bundle again."
+)
+"""For the output of a cue network."""
+
+
+PROBABILITY_REPAIR = (
+    "Most likely the network that computes the cue (the flow) gives NaN on flat, black or white frames: "
+    "correct it, or use another --flow, and export the bundle again."
+)
+"""For the foreground probability."""

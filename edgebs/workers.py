@@ -10,20 +10,109 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from edgebs.channel import Channel, Latch
 from edgebs.errors import StageError
-from edgebs.runner import Begun
 from edgebs.tensors import Array, Frame
 from edgebs.video.open import Source, SourceFrame
+
+if TYPE_CHECKING:
+    from edgebs.pipeline import Begun
+
+T = TypeVar("T")
+
+
+class _End:
+    """In the place of an item: no more will come."""
+
+
+class Channel(Generic[T]):
+    """Holds at most `capacity` items. `finish` lets the reader drain it; `cancel` wakes both sides at once.
+
+    For one writer. queue.Queue can be neither finished nor cancelled before Python 3.13, and polling it with
+    a timeout would put the timeout into the latency of leaving.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        """Make an empty channel."""
+        self._items: SimpleQueue[T | _End] = SimpleQueue()
+        self._room: SimpleQueue[None] = SimpleQueue()
+        self._cancelled = False
+        for _ in range(capacity):
+            self._room.put(None)
+
+    def wait_for_room(self) -> bool:
+        """Wait until an item can be put at once; False when the channel was cancelled instead.
+
+        A writer that asks before it starts on an item keeps nothing finished in hand, so items do not age.
+        """
+        self._room.get()
+        self._room.put(None)
+        return not self._cancelled
+
+    def put(self, item: T) -> bool:
+        """Wait for room and append; False when the channel was cancelled instead."""
+        self._room.get()
+        if self._cancelled:
+            self._room.put(None)
+            return False
+        self._items.put(item)
+        return True
+
+    def get(self) -> T | None:
+        """Wait for the next item; None when finished and empty, or cancelled."""
+        item = self._items.get()
+        if self._cancelled or isinstance(item, _End):
+            self._items.put(_End())  # for the next call
+            return None
+        self._room.put(None)
+        return item
+
+    def finish(self) -> None:
+        """No more items will come; what is inside can still be read."""
+        self._items.put(_End())
+
+    def cancel(self) -> None:
+        """Drop what is inside and release both sides."""
+        self._cancelled = True
+        with suppress(Empty):
+            while True:
+                self._items.get_nowait()
+        self._items.put(_End())
+        self._room.put(None)
+
+
+class Latch:
+    """Opens once, and stays open."""
+
+    def __init__(self) -> None:
+        """Shut."""
+        self.is_open = False
+        self._waiting: list[SimpleQueue[None]] = []
+
+    def open(self) -> None:
+        """Release all that wait now and later."""
+        self.is_open = True
+        for bell in list(self._waiting):
+            bell.put(None)
+
+    def wait(self) -> None:
+        """Return once it is open."""
+        bell: SimpleQueue[None] = SimpleQueue()
+        self._waiting.append(bell)
+        # Asked after the bell was hung: `open` either rings it or had been called.
+        if not self.is_open:
+            bell.get()
+
 
 QUEUE_FRAMES = 1
 """Frames waiting between two stages. One keeps both stages busy; more would only add latency.
 
 The cue stage reads its next frame when this place is free, so a frame is at most two segmentations old.
 """
+
 
 LEAVE_S = 1.0
 """How long leaving waits for the workers."""
@@ -329,3 +418,78 @@ class Run(Iterator[Result]):
         if not sys.is_finalizing():
             with suppress(Exception):
                 self.close()
+
+
+class Turn:
+    """The use of a pipeline by one call of process(), or by a run until it has ended."""
+
+    def __init__(self) -> None:
+        """Of the calling thread."""
+        self.over = Latch()
+        self._caller = threading.get_ident()
+        self._stages: Stages | None = None
+        self._run: weakref.ref[Run] | None = None
+
+    def give_to(self, run: Run, stages: Stages) -> None:
+        """From now on the turn is that of a run."""
+        self._run, self._stages = weakref.ref(run), stages
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody goes on with it: what the calling thread had begun counts, for here is that thread.
+
+        An interruption leaves such turns: the traceback that is kept of it keeps the run alive.
+        """
+        user = self._caller if self._stages is None else self._stages.user
+        return (
+            (self._stages is not None and self._stages.is_ending)
+            or (self._run is not None and self._run() is None)
+            or user == threading.get_ident()
+            or user not in sys._current_frames()
+        )
+
+    def end(self, *, superseded: bool) -> bool:
+        """End a run and wait for its workers; whether it is over (its own workers cannot wait for it).
+
+        superseded: asking the run for more results is an error then.
+        """
+        if self._stages is None:
+            return True
+        run = self._run() if self._run is not None else None
+        if run is not None and superseded and not self._stages.is_ending:
+            run.supersede()
+        self._stages.end()
+        return self._stages.is_over
+
+
+class Turns:
+    """The turn that is taken, if any.
+
+    No lock: an interruption before the block that releases a lock leaves it taken for ever.
+    Taking and releasing are single calls of dict, and a turn that its thread has left is recognised.
+    """
+
+    def __init__(self) -> None:
+        """Free."""
+        self._taken: dict[str, Turn] = {}
+
+    def take(self, turn: Turn) -> bool:
+        """Whether `turn` is on now: the one before is over, or was left and has been ended."""
+        while (before := self._taken.setdefault("turn", turn)) is not turn:
+            if not before.is_left or not before.end(superseded=True):
+                return False
+            self.release(before)
+        return True
+
+    def release(self, turn: Turn) -> None:
+        """Let others have it. Does nothing where it is not the turn of `turn`."""
+        if self._taken.get("turn") is turn:
+            self._taken.pop("turn", None)
+        turn.over.open()
+
+    def close(self, turn: Turn) -> None:
+        """Wait for process() in other threads and end a run, then take the turn."""
+        while (before := self._taken.setdefault("turn", turn)) is not turn:
+            if before.end(superseded=False) and before.is_left:
+                self.release(before)
+            before.over.wait()

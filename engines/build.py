@@ -12,10 +12,10 @@ from typing import Any
 
 from edgebs.bundle.plan import PlanFacts
 from edgebs.errors import ExportError
-from edgebs.files.atomic import atomic_file
+from edgebs.files import atomic_file
 from engines.options import BuildOptions
 from engines.plan_builder import plan_from_onnx
-from engines.plan_progress import Progress
+from engines.plan_config import Progress
 from engines.targets import Target, target_named
 
 log = logging.getLogger(__name__)

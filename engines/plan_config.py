@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError
-from engines.dla import use_dla
 from engines.options import BatchRange, BuildOptions, LeanRuntime
 from engines.targets import Target
+
+
+def use_dla(trt: Any, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:
+    """Let the plan run on DLA `core`, and return the layers that it refuses, "name (KIND)", which the
+    GPU runs.
+
+    Raises ExportError where there is no such core, or where no layer could run on it.
+    """
+    cores = int(getattr(builder, "num_DLA_cores", 0))
+    if not 0 <= core < cores:
+        there = f"its cores are 0 to {cores - 1}" if cores else "this machine's TensorRT finds none"
+        raise ExportError(
+            f"no DLA core {core}: {there}. Orin Nano has no DLA, and TensorRT 10.8 to 11.4.0 leave it out. "
+            "Leave --dla-core out to build for the GPU."
+        )
+    config.default_device_type = trt.DeviceType.DLA
+    config.DLA_core = core
+    config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    refused = tuple(
+        f"{layer.name} ({layer.type.name})" for layer in layers if not config.can_run_on_DLA(layer)
+    )
+    if len(refused) == len(layers):
+        raise ExportError(
+            f"no layer of the network can run on DLA core {core}: it computes in FP16 and INT8 with fixed "
+            "sizes. Export with --precision fp16 or int8, or leave --dla-core out."
+        )
+    return refused
 
 
 def plan_config(
@@ -97,3 +125,68 @@ def _hold_types(trt: Any, network: Any, config: Any) -> None:
     for layer in layers:
         if layer.get_output_type(0) == trt.DataType.FLOAT and layer.type not in fixed:
             layer.precision = trt.DataType.FLOAT  # coordinates, grids and norms
+
+
+Progress = Callable[[int, int], None]
+
+
+GoOn = Callable[[], bool]
+"""Asked at every step; False stops the builder."""
+
+
+class Steps:
+    """Steps done, and steps known so far: TensorRT tells a phase's steps only when the phase starts."""
+
+    def __init__(self, progress: Progress) -> None:
+        """progress: called with (done, known) at every step."""
+        self._progress = progress
+        self._known = 0
+        self._done = 0
+        self._open: dict[str, int] = {}
+
+    def started(self, phase: str, steps: int) -> None:
+        """A phase begins, with so many steps."""
+        self._open[phase] = steps
+        self._known += steps
+        self._progress(self._done, self._known)
+
+    def stepped(self, phase: str) -> None:
+        """One step of a phase is done."""
+        if self._open.get(phase, 0) > 0:
+            self._open[phase] -= 1
+            self._done += 1
+            self._progress(self._done, self._known)
+
+    def finished(self, phase: str) -> None:
+        """A phase is over: the steps that it left out count as done."""
+        self._done += self._open.pop(phase, 0)
+        self._progress(self._done, self._known)
+
+
+def watch_build(trt: Any, config: Any, progress: Progress | None, go_on: GoOn) -> None:
+    """Report the builder's steps to `progress` and ask `go_on`, where this TensorRT can (10.0 and later)."""
+    if not hasattr(trt, "IProgressMonitor"):
+        return
+    steps = Steps(progress if progress is not None else _unheard)
+
+    class Monitor(trt.IProgressMonitor):
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            del parent_phase
+            steps.started(phase_name, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            del step
+            steps.stepped(phase_name)
+            return go_on()
+
+        def phase_finish(self, phase_name: str) -> None:
+            steps.finished(phase_name)
+
+    config.progress_monitor = Monitor()
+
+
+def _unheard(done: int, known: int) -> None:
+    """Steps that nobody asked for."""

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.accuracy.baselines import PEERS, Peer
-from bench.accuracy.curve import sweep
-from bench.accuracy.score import AVERAGING, SPEED_WARM_UP, SequenceScore, summary
-from bench.scored.find import Sequence as ScoredSequence
-from bench.scored.find import find_sequences, scored_frames
+from bench.accuracy.score import AVERAGING, SPEED_WARM_UP, SequenceScore, summary, sweep
+from bench.scored import Sequence as ScoredSequence
+from bench.scored import find_sequences, scored_frames
 from edgebs.bundle.shipped import bundle_path
 from edgebs.errors import BundleError, SourceError
 from edgebs.loading import load

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from bench.accuracy.score import FrameScore, SequenceScore
-from bench.scored.find import FOREGROUND
-from bench.scored.find import Sequence as ScoredSequence
+from bench.scored import FOREGROUND
+from bench.scored import Sequence as ScoredSequence
 from bench.scored.sequence import scored_frame, scored_region
 from edgebs.tensors import Array, Frame
 

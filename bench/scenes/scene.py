@@ -2,7 +2,7 @@
 
 A scene is a closed form of time: any instant, from a minute ago to six seconds ahead, can be asked for alone.
 
-    python -m bench.scenes.scene --sheet OUT.png --seed 0
+    python -m bench.scenes.sheet --sheet OUT.png --seed 0
 """
 
 from __future__ import annotations
@@ -235,9 +235,3 @@ def _thermal(rng: np.random.Generator, image: Array) -> Array:
     grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.8, 2.0))
     grey = cv2.convertScaleAbs(grey, alpha=rng.uniform(0.15, 0.5), beta=rng.uniform(10, 110))
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
-
-
-if __name__ == "__main__":
-    from bench.scenes.sheet import main
-
-    main()

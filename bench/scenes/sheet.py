@@ -13,7 +13,7 @@ import numpy as np
 from bench.scenes.bank import PictureBank
 from bench.scenes.scene import Mix, VariedScene
 from edgebs.errors import SinkError
-from edgebs.files.atomic import atomic_file
+from edgebs.files import atomic_file
 from edgebs.tensors import Array
 
 TIMES = (-30.0, -2.0, 1.0, 1.2, 4.0)
@@ -75,7 +75,7 @@ def _strip(name: str, scene: VariedScene) -> Array:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line of bench.scenes.scene."""
-    parser = argparse.ArgumentParser(prog="python -m bench.scenes.scene", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.scenes.sheet", description=__doc__)
     parser.add_argument("--sheet", type=Path, required=True, help="picture to write, .png or .jpg")
     parser.add_argument("--seed", type=int, default=0, help="first part of the scenes' seeds (default 0)")
     parser.add_argument("--scenes", type=int, default=16, help="number of scenes (default 16)")

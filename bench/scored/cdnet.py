@@ -11,16 +11,16 @@ import numpy as np
 
 from bench.scored.masks import region_values
 from bench.scored.names import all_named, named, unused_notes
-from bench.scored.range import scored_range
 from bench.scored.sequence import (
     Sequence,
     numbering_notes,
     paired,
     pictures_by_number,
+    scored_range,
     sequence_name,
 )
 from edgebs.errors import SourceError
-from edgebs.video.pictures.names import PICTURES, picture_files
+from edgebs.video.pictures.folder import PICTURES, picture_files
 
 logger = logging.getLogger(__name__)
 

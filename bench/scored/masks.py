@@ -14,8 +14,7 @@ import numpy as np
 
 from edgebs.errors import SourceError
 from edgebs.tensors import Array, Frame
-from edgebs.video.pictures.damage import JPEG, PNG
-from edgebs.video.pictures.read import AS_STORED, decoded, picture_bytes
+from edgebs.video.pictures.read import AS_STORED, JPEG, PNG, decoded, picture_bytes
 
 WHITE = 255
 GREY_REPAIR = "Store it as one grey channel of 8 bits without loss (PNG, BMP)."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,14 +16,18 @@ from bench.scored.masks import mask_values, region_values
 from edgebs.errors import SourceError
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import EightBits, ValueRange
-from edgebs.video.pictures.names import picture_files
+from edgebs.video.pictures.folder import picture_files
 from edgebs.video.pictures.read import read_picture
 
 FOREGROUND, SHADOW, OUTSIDE, UNKNOWN = 255, 50, 85, 170
 """CDnet's labels; 0 is static background, and a shadow counts as background (networks.md section 6)."""
+
+
 LABELS = (0, SHADOW, OUTSIDE, UNKNOWN, FOREGROUND)
 
+
 logger = logging.getLogger(__name__)
+
 
 Labels = Callable[[Path], Frame]
 """Reads one ground-truth picture as (H, W) uint8 CDnet labels; raises SourceError outside its convention."""
@@ -80,7 +85,7 @@ class Sequence:
     category: str | None = None
     """What kind of scene the data set files it under; None where it has no kinds."""
     layout: str = "cdnet"
-    """One of bench.scored.find.LAYOUTS."""
+    """One of bench.scored.LAYOUTS."""
     labels: Labels = field(default=cdnet_labels, repr=False)
     """Reads a ground-truth picture as CDnet labels."""
     value_range: ValueRange | None = None
@@ -237,3 +242,47 @@ def numbering_notes(inputs: Mapping[int, Path], truths: Mapping[int, Path]) -> t
     if missing := len(truths.keys() - inputs.keys()):
         notes.append(f"{missing} ground-truth pictures have no frame and are not scored")
     return tuple(notes)
+
+
+ENCODINGS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    # UTF-32 begins as UTF-16 does, and comes first.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""By byte order mark: Notepad on Windows writes one."""
+
+
+_FORM = "must hold two frame numbers, the first and the last scored one, like 300 1099"
+
+
+def scored_range(file: Path, frames: Collection[int]) -> tuple[int, int]:
+    """First and last scored frame, as numbers of file names; between them white space, commas or semicolons.
+
+    frames: the numbers of the frames that are there. Raises SourceError for anything but two numbers, for a
+    last one before the first, and for numbers that count from 0 where the files count from 1.
+    """
+    text = _text(file)
+    words = [word for word in re.split(r"[\s,;]+", text) if word]
+    if len(words) != 2 or not all(re.fullmatch(r"[0-9]{1,9}", word) for word in words):
+        raise SourceError(f"{file} {_FORM}; it holds {' '.join(words)[:60]!r}.")
+    first, last = (int(word) for word in words)
+    if last < first:
+        raise SourceError(f"{file} {_FORM}; it holds {first} {last}, the other way round.")
+    if first == 0 and frames and min(frames) == 1:
+        raise SourceError(
+            f"{file} holds {first} {last} and counts from 0; the frames are numbered {min(frames)} to "
+            f"{max(frames)}. Count as the file names do."
+        )
+    return first, last
+
+
+def _text(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+    except OSError as cause:
+        raise SourceError(f"{file} cannot be read: {cause.strerror}. Check its permissions.") from cause
+    encoding = next((name for mark, name in ENCODINGS if content.startswith(mark)), "utf-8")
+    return content.decode(encoding, errors="replace")

@@ -28,14 +28,13 @@ from edgebs.bundle.folder import Bundle, load_bundle
 from edgebs.bundle.manifest import CleanupSettings, Manifest
 from edgebs.bundle.shipped import bundle_path, shipped_models
 from edgebs.errors import EdgebsError, EngineMismatch, SourceError
-from edgebs.files.atomic import atomic_file
-from edgebs.latency import latency_percentiles
+from edgebs.files import atomic_file
 from edgebs.loading import load
 from edgebs.machine.facts import machine_facts
 from edgebs.nvidia.options import DeviceOptions
 from edgebs.pipeline import Counters, Pipeline, Result
-from edgebs.text.addresses import reason_without_secrets, source_name
-from edgebs.text.printable import json_text
+from edgebs.tensors import latency_percentiles
+from edgebs.text import json_text, reason_without_secrets, source_name
 from edgebs.video.bit_depth import ValueRange
 from edgebs.video.open import Source, open_source
 

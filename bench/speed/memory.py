@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgebs.loading import load
 from edgebs.nvidia.options import DeviceOptions
-from edgebs.text.printable import json_text
+from edgebs.text import json_text
 from edgebs.video.bit_depth import ValueRange
 from edgebs.video.open import open_source
 

@@ -19,8 +19,8 @@ from calib.frames.stored import FACTS, FORMAT, CalibrationSample, CalibrationSet
 from calib.frames.survey import Survey, survey
 from calib.frames.write import Plan, write_set
 from edgebs.errors import CalibrationError
-from edgebs.files.atomic import atomic_folder
-from edgebs.text.addresses import source_name
+from edgebs.files import atomic_folder
+from edgebs.text import source_name
 from edgebs.version import __version__
 from edgebs.video.bit_depth import ValueRange
 from edgebs.video.open import local_path, open_source

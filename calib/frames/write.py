@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +11,72 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
-from calib.frames.contact_sheet import contact_sheet, thumbnail
 from calib.frames.stored import FACTS, IMAGES, SHEET, set_hash
 from calib.frames.survey import Candidate, Survey
 from edgebs.errors import CalibrationError
 from edgebs.image import network_frame
 from edgebs.tensors import Frame
-from edgebs.text.printable import json_text
+from edgebs.text import json_text
 from edgebs.video.open import open_source
-from edgebs.video.pictures.names import picture_files
+from edgebs.video.pictures.folder import picture_files
+
+CELL = (120, 160)
+"""(height, width) of a thumbnail, pixels."""
+
+
+LABEL = 16
+
+
+TITLE = 24
+
+
+MARGIN = 4
+
+
+INK = (225, 225, 225)
+
+
+PAPER = 30
+
+
+def thumbnail(frame: Frame) -> Frame:
+    """(120, 160, 3) uint8: the whole frame, letterboxed."""
+    scale = min(CELL[0] / frame.shape[0], CELL[1] / frame.shape[1])
+    height, width = (max(1, round(side * scale)) for side in frame.shape[:2])
+    cell = np.full((*CELL, 3), PAPER, np.uint8)
+    top, left = (CELL[0] - height) // 2, (CELL[1] - width) // 2
+    cell[top : top + height, left : left + width] = network_frame(frame, (height, width))
+    return cell
+
+
+def contact_sheet(thumbnails: Sequence[Frame], labels: Sequence[str], title: Sequence[str]) -> Frame:
+    """The page: title lines, then the thumbnails with their labels in reading order. BGR."""
+    columns = max(4, math.ceil(math.sqrt(len(thumbnails) * 1.2)))
+    rows = math.ceil(len(thumbnails) / columns)
+    step_y, step_x = CELL[0] + LABEL + MARGIN, CELL[1] + MARGIN
+    top = MARGIN + TITLE * len(title)
+    page = np.full((top + rows * step_y, MARGIN + columns * step_x, 3), PAPER, np.uint8)
+    for line, text in enumerate(title):
+        _write(page, text, (MARGIN + 2, TITLE * line + 18), 0.5)
+    for place, (cell, label) in enumerate(zip(thumbnails, labels, strict=True)):
+        y, x = top + place // columns * step_y, MARGIN + place % columns * step_x
+        page[y : y + CELL[0], x : x + CELL[1]] = cell
+        _write(page, label, (x + 2, y + CELL[0] + 12), 0.38)
+    return page
+
+
+def _write(page: Frame, text: str, origin: tuple[int, int], scale: float) -> None:
+    plain = text.encode("ascii", "replace").decode()  # OpenCV's font has no other letters
+    cv2.putText(page, plain, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, INK, 1, cv2.LINE_AA)
+
 
 MAX_SIDE = 512
 """Longest side of a stored image: twice what the networks see, so that the area average at network size wipes
 out what JPEG does; 1200 images (300 samples with three pasts) then take 30 to 100 MB instead of gigabytes."""
+
+
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 """Colour at full resolution: halved, as is usual in JPEG, it would be coarser than the networks see it."""
 

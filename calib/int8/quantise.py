@@ -22,7 +22,7 @@ from calib.int8.accuracy import AccuracyControl, quantised_with_control
 from calib.int8.float32_nodes import CONVOLUTIONS, first_convolutions, float32_nodes
 from calib.int8.rewrites import concatenate_integers, make_signed
 from edgebs.errors import CalibrationError, ExportError
-from edgebs.files.work_folder import work_folder
+from edgebs.files import work_folder
 from edgebs.tensors import Array
 
 logger = logging.getLogger(__name__)

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edgebs.backends.feed import check_feed, existing_file, fixed_shape
 from edgebs.errors import BackendError, MissingDependency
 from edgebs.machine.cpu import this_cpu
-from edgebs.tensors import Array, TensorSpec
+from edgebs.tensors import Array, TensorSpec, check_feed, existing_file, fixed_shape
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 _ERRORS_ONLY = 3

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from edgebs.backends.feed import check_feed, existing_file
 from edgebs.bundle.plan import PlanFacts, check_plan_fits
 from edgebs.errors import BackendError
 from edgebs.nvidia import cuda
 from edgebs.nvidia.options import DeviceOptions
 from edgebs.nvidia.tensorrt.engine import TensorRTContext, TensorRTEngine, module_of
 from edgebs.nvidia.tensorrt.module import import_tensorrt, plan_facts_here
-from edgebs.tensors import Array, TensorSpec
+from edgebs.tensors import Array, TensorSpec, check_feed, existing_file
 
 
 class TensorRTBackend:

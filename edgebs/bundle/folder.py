@@ -13,8 +13,8 @@ from typing import Any
 
 from edgebs.bundle.manifest import Manifest
 from edgebs.errors import BundleError
-from edgebs.files.atomic import atomic_file, atomic_folder
-from edgebs.text.printable import json_text
+from edgebs.files import atomic_file, atomic_folder
+from edgebs.text import json_text
 
 MANIFEST = "manifest.json"
 

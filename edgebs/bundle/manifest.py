@@ -111,7 +111,7 @@ class CueSettings:
     refresh_s: float = 0.0
     """Seconds after which the background is computed again; 0 for every frame."""
     preset: str = ""
-    """DIS preset: one of edgebs.cues.PRESETS, such as fine; "" where the flow is a network's."""
+    """DIS preset: one of edgebs.cues.cue.PRESETS, such as fine; "" where the flow is a network's."""
     hold: float = 0.0
     """Foreground probability above which the background of a pixel is kept as it was (edgebs.cues.held); 0
     where every frame counts in full."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgebs.bundle.folder import is_bundle
 from edgebs.errors import BundleError
-from edgebs.text.printable import path_from_text
+from edgebs.text import path_from_text
 
 SHIPPED = Path(__file__).parents[1] / "models"
 

@@ -17,7 +17,7 @@ from edgebs.cli.preparation import calibrate, import_weights
 from edgebs.cli.run import run
 from edgebs.cli.train import train
 from edgebs.machine.console import configure_log, errors_in_one_line, prepare_streams, print_line
-from edgebs.text.addresses import without_secrets
+from edgebs.text import without_secrets
 from edgebs.version import __version__
 
 _USAGE_ERROR: Any = typer.BadParameter.__base__

@@ -45,7 +45,7 @@ def inspect(
 
 
 def _print_layers(bundle: Path, threads: int, device: DeviceOptions, json: bool) -> None:
-    from bench.layer_table import layer_table
+    from bench.tables import layer_table
     from edgebs.bundle.folder import load_bundle
     from engines.layers import layers_of_network
 

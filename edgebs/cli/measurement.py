@@ -24,7 +24,7 @@ class Baseline(str, Enum):
 
 
 class Layout(str, Enum):
-    """How scored sequences lie on disk: the words of bench.scored.find.LAYOUTS, and auto."""
+    """How scored sequences lie on disk: the words of bench.scored.LAYOUTS, and auto."""
 
     AUTO = "auto"
     CDNET = "cdnet"

@@ -61,8 +61,7 @@ def run(
 ) -> None:
     """Run a bundle on videos or cameras and write masks and overlays."""
     require_opencv()
-    from edgebs.recording.several import run_several_to_files
-    from edgebs.recording.to_files import run_to_files
+    from edgebs.recording.to_files import run_several_to_files, run_to_files
     from edgebs.recording.together import run_together_to_files
 
     refuse_without_plans(context, [bundle])
@@ -189,7 +188,7 @@ def _spoken(summary: dict[str, Any]) -> str:
 
 def _end(summary: dict[str, Any]) -> None:
     """Exit code 1 where a camera failed, 130 where the user ended the run."""
-    from edgebs.recording.reports import require_none_failed
+    from edgebs.recording.recorder import require_none_failed
 
     if "cameras" in summary:
         require_none_failed(summary)

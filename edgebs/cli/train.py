@@ -15,10 +15,9 @@ from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_export
 
 if TYPE_CHECKING:
-    from export.training.request import LoopOptions, TrainRequest
-    from export.training.samples.scored_store import DataOptions
+    from export.training.request import FlowTrainRequest, LoopOptions, TrainRequest
+    from export.training.samples.mixture import DataOptions
     from export.training.stream.feed import Feed
-    from export.training.tasks.flow_request import FlowTrainRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +42,8 @@ class RunOptions:
 
     def options(self, out: Path, seed: int) -> LoopOptions:
         """The value that the loop takes."""
+        from export.training.optimiser import Schedule
         from export.training.request import LoopOptions
-        from export.training.schedule import Schedule
 
         schedule = Schedule(peak=self.lr, warm_up_steps=self.warm_up, steps=self.steps, minutes=self.minutes)
         others = {"lr", "warm_up", "steps", "minutes", "keep"}
@@ -81,7 +80,7 @@ class ScoredData:
 
     def options(self) -> DataOptions | None:
         """The value that the training takes; None without --data."""
-        from export.training.samples.scored_store import DataOptions
+        from export.training.samples.mixture import DataOptions
 
         if self.data is None and (self.fold or self.share != 1.0):
             raise typer.BadParameter("needs --data", param_hint="--fold" if self.fold else "--share")
@@ -155,8 +154,7 @@ def train(
     """
     require_export()
     from export.models.request import DEFAULTS, MODELS_OWN, ModelRequest
-    from export.training.request import TrainRequest
-    from export.training.tasks.flow_request import FLOW, FlowTrainRequest
+    from export.training.request import FLOW, FlowTrainRequest, TrainRequest
 
     if model == FLOW:
         refuse_given(context, NOT_OF_FLOW, "flow is trained on the exact flow of rendered scenes alone")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgebs.cues.ticks import is_reached
+from edgebs.cues.clock import is_reached
 from edgebs.tensors import Array, Frame
 
 SAMPLES = 15

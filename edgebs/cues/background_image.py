@@ -16,11 +16,10 @@ import numpy as np
 
 from edgebs.backends import Backend
 from edgebs.bundle.manifest import CueSettings
-from edgebs.cues import CueOutput, TensorRing
-from edgebs.cues.clock import SceneClock
-from edgebs.cues.ticks import is_reached
+from edgebs.cues.clock import SceneClock, is_reached
+from edgebs.cues.cue import CueOutput, TensorRing
 from edgebs.errors import BundleError
-from edgebs.finite import CUE_REPAIR, require_finite
+from edgebs.image import CUE_REPAIR, require_finite
 from edgebs.tensors import Array, Frame
 
 BLOCK = 7

@@ -1,4 +1,4 @@
-"""How far the camera looks off the background, and pictures brought to where it looked at the start."""
+"""How far the camera has moved against the background, and pictures shifted back to the first view."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ import numpy as np
 
 from edgebs.tensors import Array, Frame
 
+Shift = tuple[float, float]
+"""Pixels right and down by which the picture lies off the anchor."""
+
 FAR = 1 / 12
 """Of the shorter side: a camera that looks farther off sees another scene, and the background starts again.
 The coarse flow would not find its way back from much farther."""
+
+
 STILL_PX = 0.15
 """Below this a shift is the estimator's noise; warping for it would only blur."""
+
+
 TEXTURE = 6.0
 """Grey levels of gradient from which a pixel can tell where it moved."""
+
+
 FEWEST_TEXTURED = 64
+
+
 AGREES_BETTER = 0.9
 """A shift counts if it brings the difference from the background down to this share."""
-
-Shift = tuple[float, float]
-"""Pixels right and down by which the picture lies off the anchor."""
 
 
 class CameraShift:

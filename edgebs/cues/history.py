@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
-from edgebs.cues.ticks import TICKS_PER_S, ticks_of
+from edgebs.cues.clock import TICKS_PER_S, ticks_of
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class History(Generic[T]):
     An interval `tau` is a number of frames at `nominal_fps`. Where items carry capture times, `past(tau)` is
     the item nearest to `tau / nominal_fps` seconds ago, so that a camera that stutters or runs at another
     rate shows the same motion; without times (or without `nominal_fps`) it is the item `tau` pushes ago.
-    Times are compared in whole ticks since the first one (edgebs.cues.ticks): their origin changes nothing.
+    Times are compared in whole ticks since the first one (edgebs.cues.clock): their origin changes nothing.
     """
 
     def __init__(self, intervals: Sequence[int], nominal_fps: float | None = None) -> None:

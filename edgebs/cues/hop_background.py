@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from edgebs.bundle.manifest import CueSettings
-from edgebs.cues import CueOutput, TensorRing
 from edgebs.cues.background import SAMPLES, WINDOW_S, MedianBackground
 from edgebs.cues.camera_shift import FAR, STILL_PX, CameraShift, Shift, moved
 from edgebs.cues.clock import SceneClock
+from edgebs.cues.cue import CueOutput, TensorRing
 from edgebs.cues.flow import FlowVectors, flow_magnitudes
 from edgebs.cues.held import Holding
 from edgebs.cues.history import History
@@ -22,6 +22,8 @@ from edgebs.tensors import Array, Frame
 
 FLOW_AGREES_PX = 0.75
 """The flow's own median is the better measure of the shake, unless it disagrees with the background's."""
+
+
 GRID = 4
 """Every so many-th pixel each way is enough for a median."""
 
@@ -71,11 +73,11 @@ class HopBackground:
 
     @property
     def is_hearing(self) -> bool:
-        """See `edgebs.cues.feedback.HearsForeground`."""
+        """See `edgebs.cues.held.HearsForeground`."""
         return self._holding is not None
 
     def hear(self, probability: Array | None) -> None:
-        """See `edgebs.cues.feedback.HearsForeground`."""
+        """See `edgebs.cues.held.HearsForeground`."""
         if self._holding is not None:
             self._holding.hear(probability)
 

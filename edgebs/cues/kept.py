@@ -13,7 +13,7 @@ import numpy as np
 
 from edgebs.bundle.manifest import Manifest
 from edgebs.errors import BundleError, SinkError
-from edgebs.files.atomic import atomic_file
+from edgebs.files import atomic_file
 from edgebs.tensors import Array
 
 FORMAT = 1

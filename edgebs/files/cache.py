@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import SinkError
-from edgebs.files.atomic import atomic_file
+from edgebs.files import atomic_file
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgebs.errors import EdgebsError, OptionError
-from edgebs.text.addresses import without_secrets
-from edgebs.text.printable import json_text, make_printable
+from edgebs.text import json_text, make_printable, without_secrets
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -197,7 +197,7 @@ def exit_if_asked() -> None:
 
 def end_process(*, is_told: bool = False) -> NoReturn:
     """Remove what is being written, end child processes, and exit with 130 without any more ado."""
-    atomic = sys.modules.get("edgebs.files.atomic")
+    atomic = sys.modules.get("edgebs.files")
     if atomic is not None and hasattr(atomic, "discard_all"):
         atomic.discard_all()
     _end_children()

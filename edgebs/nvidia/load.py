@@ -10,7 +10,8 @@ from edgebs.backends import Backend
 from edgebs.backends.tensorrt import TensorRTBackend
 from edgebs.bundle.folder import Bundle
 from edgebs.bundle.manifest import Manifest
-from edgebs.cues import Cue, open_cue
+from edgebs.cues import open_cue
+from edgebs.cues.cue import Cue
 from edgebs.errors import BackendError
 from edgebs.nvidia import cuda
 from edgebs.nvidia.options import DeviceOptions

@@ -21,16 +21,13 @@ from contextlib import ExitStack, suppress
 import numpy as np
 
 from edgebs.bundle.manifest import CueSettings
-from edgebs.cues import Cue
+from edgebs.cues.cue import Cue
 from edgebs.errors import BackendError
 from edgebs.nvidia import cuda
 from edgebs.nvidia.cues import Frames, HostCues, NetworkCues, Times
-from edgebs.nvidia.engine import DeviceEngine
 from edgebs.nvidia.options import DeviceOptions
-from edgebs.nvidia.slots import SLOTS, Slot, open_slots
-from edgebs.nvidia.stage import DeviceStage, GraphCount
-from edgebs.nvidia.watch import CueWatch
-from edgebs.runner import Begun
+from edgebs.nvidia.stage import SLOTS, CueWatch, DeviceEngine, DeviceStage, GraphCount, Slot, open_slots
+from edgebs.pipeline import Begun
 from edgebs.tensors import Array, Frame
 
 log = logging.getLogger(__name__)

@@ -10,13 +10,11 @@ from pathlib import Path
 from types import TracebackType
 
 from edgebs.bundle.manifest import Manifest
-from edgebs.cleanup import mask_at
-from edgebs.cues.ticks import check_time
+from edgebs.cues.clock import check_time
 from edgebs.errors import NotFinite, StageError
-from edgebs.finite import PROBABILITY_REPAIR, require_finite
-from edgebs.image import check_frame, network_frame
+from edgebs.image import PROBABILITY_REPAIR, check_frame, mask_at, network_frame, require_finite
 from edgebs.nvidia.runner import DevicePath
-from edgebs.runner import Begun
+from edgebs.pipeline import Begun
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import ValueRange
 from edgebs.video.open import Source, SourceFrame, open_source

@@ -18,8 +18,15 @@ from edgebs.loading import load_cameras
 from edgebs.machine.interrupts import StopRequest, ask_first
 from edgebs.nvidia.options import DeviceOptions
 from edgebs.recording.cameras import Cameras
-from edgebs.recording.recorder import Recorder, Recording, refuse_same_files
-from edgebs.recording.reports import cause_of, frame_counter, report_failure, summary_of_all
+from edgebs.recording.recorder import (
+    Recorder,
+    Recording,
+    cause_of,
+    frame_counter,
+    refuse_same_files,
+    report_failure,
+    summary_of_all,
+)
 from edgebs.video.open import open_source
 from edgebs.video.source import Source, SourceFrame
 from edgebs.workers import LEAVE_S, Counters, Result

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgebs.errors import SinkError
-from edgebs.files.atomic import Partial
+from edgebs.files import Partial
 
 SPARE_BYTES = 16 << 20
 """Writing stops with an error while this much is left on the disk: a full disk harms more than this run."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import cv2
 
 from edgebs.errors import SourceError
 from edgebs.image import check_frame
 from edgebs.machine.interruptible import interruptible
 from edgebs.tensors import Frame
 from edgebs.video.film.decode import StreamBroken, StreamStalled
-from edgebs.video.losses import Gap, Losses
-from edgebs.video.source import Source, SourceFrame
+from edgebs.video.source import Gap, Losses, Source, SourceFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +114,118 @@ def _check_size(feed: Feed, first: Frame, image: Frame, index: int) -> None:
             f"{feed.name} changed its size at frame {index}: pictures of {before[1]}x{before[0]} before, "
             f"{now[1]}x{now[0]} from there. One run has one size: set the camera to one, and start again."
         )
+
+
+OWN_TIMES = frozenset({"rtsp", "rtp", "sdp", "mpegts", "flv", "hls", "matroska", "webm", "mov"})
+"""Formats whose packets carry time stamps. For others (MJPEG) FFmpeg makes them up: 25 frames/s."""
+
+
+CREEP = 1e-3
+"""The estimate follows a camera's clock that runs slow by up to this share."""
+
+
+def has_own_times(format_name: str) -> bool:
+    """Whether time stamps of a format come from the camera. format_name: FFmpeg's, as "mov,mp4,m4a"."""
+    return not OWN_TIMES.isdisjoint(format_name.split(","))
+
+
+class LiveClock:
+    """Maps a stream's time stamps to `time.monotonic()`.
+
+    A frame cannot arrive before it is sent: the least delay seen is the best estimate of the shift between
+    both clocks. Frames that waited, in a buffer or because the caller was slow, then keep the time at which
+    they were sent.
+    """
+
+    def __init__(self, *, uses_stamps: bool) -> None:
+        """uses_stamps: whether the stream's time stamps mean something; else arrival counts."""
+        self._uses_stamps = uses_stamps
+        self._shift_s: float | None = None
+        self._arrived_s = 0.0
+        self._last_s = float("-inf")
+
+    def captured_s(self, stamp_s: float | None, arrived_s: float) -> float:
+        """Time of a frame on the clock `time.monotonic()`: later than the one before, never after arrival."""
+        time_s = arrived_s
+        if self._uses_stamps and stamp_s is not None:
+            time_s = min(stamp_s + self._shifted(stamp_s, arrived_s), arrived_s)
+            if time_s <= self._last_s:  # the stream's time stamps went back
+                self._shift_s = arrived_s - stamp_s
+                time_s = arrived_s
+        self._arrived_s = arrived_s
+        self._last_s = max(time_s, self._last_s + 1e-6)
+        return self._last_s
+
+    def _shifted(self, stamp_s: float, arrived_s: float) -> float:
+        delay_s = arrived_s - stamp_s
+        if self._shift_s is None:
+            self._shift_s = delay_s
+        else:
+            self._shift_s = min(self._shift_s + CREEP * (arrived_s - self._arrived_s), delay_s)
+        return self._shift_s
+
+
+class Capture:
+    """One opened camera or GStreamer pipeline."""
+
+    def __init__(self, target: str | int, backend: int = cv2.CAP_ANY, options: tuple[int, ...] = ()) -> None:
+        """Check `is_open` afterwards. options: property, value, property, value, ..."""
+        with quiet_opencv():
+            self._capture: Any = cv2.VideoCapture(target, backend, list(options))
+        self.is_open: bool = self._capture.isOpened()
+        self._closed = threading.Event()
+        self._reading = threading.Lock()
+
+    @property
+    def fps(self) -> float | None:
+        """Frames/s, None where the container says nothing believable."""
+        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        return fps if 0 < fps <= 1000 else None  # rejects NaN, and 90000 (a time base, not a rate)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.is_set()
+
+    def read(self) -> Frame | None:
+        """The next frame (a new array), None at the end, on failure, or once closed."""
+        with self._reading:
+            if self._closed.is_set():
+                return None
+            has_frame, image = self._capture.read()
+        if self._closed.is_set():
+            self.close()
+        return image if has_frame else None
+
+    def close(self) -> None:
+        """Free it, or, while another thread waits in `read`, let that thread free it. May be called twice.
+
+        Releasing under a running read crashes in OpenCV, and waiting for it would block for the timeout.
+        """
+        self._closed.set()
+        if self._reading.acquire(blocking=False):
+            try:
+                self._capture.release()
+            finally:
+                self._reading.release()
+
+
+def has_backend(backend: int) -> bool:
+    """Whether this OpenCV was built with, say, cv2.CAP_FFMPEG."""
+    return bool(cv2.videoio_registry.hasBackend(backend))
+
+
+@contextlib.contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """OpenCV and FFmpeg say on stderr what is raised as an error anyway: silent inside this block.
+
+    FFmpeg reads its level once per process, from the environment; a level that the user has set stays.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    logging = cv2.utils.logging
+    before = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(before)

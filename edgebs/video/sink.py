@@ -16,8 +16,8 @@ from typing import Protocol
 import cv2
 
 from edgebs.errors import SinkError
-from edgebs.files.atomic import Partial
-from edgebs.overlay import overlay
+from edgebs.files import Partial
+from edgebs.image import overlay
 from edgebs.tensors import Array, Frame
 from edgebs.video.encode import FRAMES_PER_CHECK, TIMELESS, Codec, VideoWriter, require_space
 

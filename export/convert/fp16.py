@@ -28,13 +28,16 @@ from calib.graph import (
 from calib.int8.float32_nodes import float32_nodes
 from calib.int8.rewrites import remove_unread
 from edgebs.errors import ExportError, in_one_line
-from edgebs.files.work_folder import work_folder
+from edgebs.files import work_folder
 from edgebs.tensors import Array
 from export.convert.to_onnx import open_session
 
 logger = logging.getLogger(__name__)
 
+
 LARGEST = float(np.finfo(np.float16).max)
+
+
 COMPUTING = frozenset({"Add", "Conv", "ConvTranspose", "Div", "Gemm", "MatMul", "Mul", "ReduceSum", "Sub"})
 """Operators whose results can be larger than what they read."""
 

@@ -10,7 +10,7 @@ import onnx
 
 from calib.graph import load
 from edgebs.errors import ExportError
-from edgebs.files.work_folder import work_folder
+from edgebs.files import work_folder
 from edgebs.tensors import Array
 from export.convert.to_onnx import open_session
 

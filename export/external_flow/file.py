@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped, 
 from onnx import TensorProto, helper, version_converter
 
 from edgebs.errors import ExportError, in_one_line
-from edgebs.files.paths import library_path
+from edgebs.files import library_path
 from export.convert.lint import STANDARD_DOMAINS
 from export.convert.to_onnx import OPSET
 

@@ -11,7 +11,7 @@ import onnx
 
 from edgebs.backends import Backend
 from edgebs.errors import ExportError, in_one_line
-from edgebs.files.work_folder import work_folder
+from edgebs.files import work_folder
 from edgebs.tensors import Array, TensorSpec
 from export.convert import onnx_cost
 from export.convert.to_onnx import require_agreement

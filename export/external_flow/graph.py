@@ -13,10 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from calib.graph import constants_as_initializers
 from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import TensorSpec
-from export.convert.cast_first import cast_inputs_first
+from export.convert.to_onnx import cast_inputs_first
 from export.external_flow.file import opset_of, require_flat
-from export.external_flow.form import FlowForm
-from export.external_flow.trial import CHANNELS
+from export.external_flow.form import CHANNELS, FlowForm
 
 NCHW_FROM_NHWC, NHWC_FROM_NCHW = (0, 3, 1, 2), (0, 2, 3, 1)
 NETWORK = "network."

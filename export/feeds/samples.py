@@ -14,7 +14,7 @@ from edgebs.backends import Backend
 from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.background import SAMPLES, WINDOW_S
 from edgebs.cues.background_image import BackgroundImage
-from edgebs.cues.flow_network import NetworkFlow
+from edgebs.cues.flow import NetworkFlow
 from edgebs.cues.hop import DisHop
 from edgebs.cues.hop_background import HopBackground
 from edgebs.errors import CalibrationError
@@ -172,8 +172,7 @@ def scene_feeds(
     own inputs are then among the result, as `cue`.
     """
     from bench.scenes.scene import PictureBank
-    from export.training.samples.keyframes import frames_of
-    from export.training.samples.scenes import sequence_samples
+    from export.training.samples.scenes import frames_of, sequence_samples
 
     if cue.kind == "background-image" and network is not None:
         return {

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from bench.parity import UNPROVED, ReferenceFrame, require_passed
-from bench.scored.find import find_sequences
+from bench.scored import find_sequences
+from bench.speed.interleaved import interleaved_ms
 from bench.stream import parity_stream
 from bench.tables import verdict
 from calib.frames.content import require_usable
 from calib.frames.stored import CalibrationSet, load_calibration_set
+from calib.int8.accuracy import AccuracyControl, layers_in_floating_point
+from edgebs.backends import Backend, open_backend
 from edgebs.backends.openvino import require_compute
+from edgebs.backends.tensorrt import check_plan_fits_here
 from edgebs.bundle.folder import Bundle, require_replaceable, write_bundle
-from edgebs.errors import EdgebsError, ParityError
+from edgebs.errors import BackendError, EdgebsError, EngineMismatch, MissingDependency, ParityError
 from edgebs.nvidia.cuda import require_device
 from edgebs.nvidia.tensorrt.engine import module_of
 from edgebs.nvidia.tensorrt.module import import_tensorrt
-from engines.targets import target_named
+from edgebs.tensors import Array
+from engines.build import EngineFacts
+from engines.targets import Target, target_named
 from export.feeds.samples import spread_samples
-from export.job.files import engine_of, export_fp32, quantise
+from export.job.files import engine_of, export_fp32, manifest_of, quantise
 from export.job.job import CALIBRATION_SAMPLES, Bar, Job, Say, no_bar, spoken_networks, work_folder
-from export.job.manifest import manifest_of
 from export.job.parity import control_of, parity_of, reference_of
 from export.job.precision import AUTO, Combination, choose_precisions
 from export.job.request import ExportRequest
@@ -130,7 +137,6 @@ def _chosen(
     job: Job, reference: Sequence[ReferenceFrame]
 ) -> tuple[Combination, Mapping[str, Any], dict[str, Any]]:
     """The precisions that `auto` chooses, why, and the parity result of these very files."""
-    from export.job.workshop import ExportWorkshop
 
     results: list[dict[str, Any]] = []
 
@@ -158,3 +164,78 @@ def _chosen(
     unquantised = [name for name in gflop if job.request.precision_of(name, "int8") != "int8"]
     choice = choose_precisions(gflop, workshop, job.say, unquantised=unquantised)
     return choice.precisions, choice.why, results[-1]  # the last that is judged is kept
+
+
+Quantise = Callable[[str, Path, AccuracyControl], None]
+"""Writes a network's INT8 file under control of a score."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ExportWorkshop:
+    """Implements export.job.precision.Workshop over the steps of an export."""
+
+    target: Target
+    compute: str
+    """Arithmetic of what FP16 and INT8 files leave in floating point."""
+    onnx: MutableMapping[tuple[str, str], Path]
+    """By network and precision; INT8 files are replaced here."""
+    engines: MutableMapping[tuple[str, str], EngineFacts]
+    """What `make_engine` made, by the same."""
+    feeds: Mapping[str, Sequence[Mapping[str, Array]]]
+    """Real inputs of each network."""
+    make_engine: Callable[[str, str], EngineFacts]
+    judge: Callable[[Combination], Mapping[str, Any]]
+    control: Callable[[str], AccuracyControl | None]
+    """None where nothing can judge a network by itself: its INT8 is then taken whole or not at all."""
+    quantise: Quantise
+
+    def build(self, network: str, precision: str) -> None:
+        """See Workshop."""
+        self.make_engine(network, precision)
+
+    def times_ms(self, network: str, precisions: Sequence[str]) -> Mapping[str, float] | None:
+        """See Workshop."""
+        with ExitStack() as stack:
+            running: dict[str, Backend] = {}
+            for precision in precisions:
+                engine = self._opened(self.engines[network, precision], precision)
+                if engine is None:
+                    return None
+                running[precision] = engine
+                stack.callback(engine.close)
+            return interleaved_ms(running, self.feeds[network][0])
+
+    def parity(self, combination: Combination) -> Mapping[str, Any]:
+        """See Workshop."""
+        return self.judge(combination)
+
+    def give_back(self, network: str) -> Sequence[str]:
+        """See Workshop."""
+        control = self.control(network)
+        if control is None:
+            return []
+        plain = self.onnx[network, "int8"]
+        before = set(layers_in_floating_point(plain))
+        controlled = plain.with_name(f"controlled-{plain.name}")
+        self.quantise(network, controlled, control)
+        given_back = [name for name in layers_in_floating_point(controlled) if name not in before]
+        if not given_back:
+            controlled.unlink()
+            return []
+        controlled.replace(plain)
+        del self.engines[network, "int8"]
+        self.make_engine(network, "int8")
+        return given_back
+
+    def _opened(self, facts: EngineFacts, precision: str) -> Backend | None:
+        """The engine, ready to run; None where this machine cannot run it."""
+        try:
+            if facts.plan is not None:
+                check_plan_fits_here(facts.plan.to_json(), where=facts.file.name, target=self.target.value)
+            compute = self.compute if precision != "fp32" else "f32"
+            device = facts.options.loaded_with
+            return open_backend(facts.backend, facts.file, compute=compute, device=device)
+        except (EngineMismatch, MissingDependency, BackendError):
+            if facts.plan is None or self.target.needs_gpu:
+                raise  # it was built for this very machine
+            return None

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.parity import TaskLevel
 from calib.frames.stored import CalibrationSet
 from edgebs.errors import ExportError
-from edgebs.files.atomic import kept_if_filled, scratch_folder
+from edgebs.files import kept_if_filled, scratch_folder
 from engines.build import EngineFacts
 from engines.targets import Target
 from export.feeds.samples import Feed

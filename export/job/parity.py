@@ -15,8 +15,8 @@ from edgebs.backends import Backend, open_backend
 from edgebs.bundle.manifest import Manifest
 from edgebs.cues import open_cue
 from edgebs.pipeline import Pipeline
+from export.job.files import manifest_of
 from export.job.job import Job
-from export.job.manifest import manifest_of
 from export.models.reference import torch_modules, torch_pipeline
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _task_level(job: Job, manifest: Manifest) -> TaskLevel | None:
             count = count_on_sequences(data, job.request.value_range)
         else:
             # Thin masks on a short stream judge badly; what it was trained on has an exact truth.
-            from export.feeds.scene_parity import count_on_scenes
+            from export.feeds.judges import count_on_scenes
 
             with job.bar("scenes for parity of F") as progress:
                 count = count_on_scenes(original, progress)

@@ -19,13 +19,12 @@ from export.networks.bmn_bsn import (
     UNet,
 )
 from export.networks.cdn_gm import CdnGm, StepGraph
-from export.networks.cdn_medal import CdnMedal, CdnMedalGraph
 from export.networks.crossnet import CrossNet
 from export.networks.edge import WIDTHS, EdgeGraph, EdgeNet
 from export.networks.flownet import WIDTHS as FLOW_WIDTHS
 from export.networks.flownet import FlowGraph, FlowNet
 from export.networks.graphs import Graph, HopGraph, SegmentGraph
-from export.networks.medal import MedalGraph, MedalNet
+from export.networks.medal import CdnMedal, CdnMedalGraph, MedalGraph, MedalNet
 from export.networks.selflow import SelFlow
 
 DEFAULT_INTERVALS = (1, 5, 10)

@@ -12,7 +12,7 @@ from edgebs.cues import open_cue
 from edgebs.errors import ExportError, MissingDependency
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, TensorSpec
-from edgebs.text.printable import path_from_text
+from edgebs.text import path_from_text
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from typing import Any
 from edgebs.bundle.folder import read_manifest
 from edgebs.bundle.manifest import CueSettings, Manifest
 from edgebs.bundle.shipped import WEIGHTS_PREFIX, reference_bundle, weights_file
-from edgebs.cues import PRESETS
+from edgebs.cues.cue import PRESETS
 from edgebs.errors import ExportError, OptionError
 from export.external_flow.sidecar import FlowSidecar, read_sidecar
 from export.models.table import FLOWS, HOP, MODELS, ModelFacts

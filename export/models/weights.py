@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from edgebs.bundle.manifest import CueSettings
 from edgebs.errors import WeightsError, in_one_line
-from edgebs.files.atomic import atomic_file
-from edgebs.files.paths import library_path
+from edgebs.files import atomic_file, library_path
 from export.networks.crossnet import CrossNet
 
 LEAKY_GAIN = 1.15 * math.sqrt(2 / (1 + 0.2**2))

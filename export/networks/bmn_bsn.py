@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from edgebs.errors import ExportError
 from edgebs.tensors import TensorSpec
-from export.networks.blocks import ConvUnit, FoldableNet, fold, planes
-from export.networks.same_padding import static_shape
+from export.networks.blocks import ConvUnit, FoldableNet, fold, planes, static_shape
 
 WIDTH, DEPTH = 64, 4
 REFERENCES, MAPS = 16, 12

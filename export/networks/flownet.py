@@ -18,8 +18,7 @@ from torch.nn import functional
 
 from edgebs.errors import ExportError
 from edgebs.tensors import TensorSpec
-from export.networks.blocks import ConvUnit, FoldableNet, fold, planes
-from export.networks.same_padding import static_shape, static_size
+from export.networks.blocks import ConvUnit, FoldableNet, fold, planes, static_shape, static_size
 from export.networks.selflow import correlate, correlate_by_rows, unit_length, warp
 
 WIDTHS = (16, 32, 64, 64)

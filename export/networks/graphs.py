@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from edgebs.tensors import TensorSpec
-from export.networks.blocks import planes
+from export.networks.blocks import planes, static_shape, static_size
 from export.networks.crossnet import SIDE_MULTIPLE, CrossNet, fit_kernels, fold_norms, shuffle_head
-from export.networks.same_padding import static_shape, static_size
 from export.networks.selflow import BOTTOM, TOP, SelFlow, correlate_by_rows, resize_flow, unit_length, warp
 from export.networks.selflow import correlate as correlate_by_slices
 

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.networks.blocks import planes
-from export.networks.cdn_gm import hard_sigmoid
+from export.networks.cdn_gm import CdnGm, hard_sigmoid
 
 CHANNELS = 16
+
+
 EPSILON = 1e-3
 """Of the norms, TensorFlow's: larger than PyTorch's, so that an empty scene's noise is not blown up to the
 size of objects."""
@@ -144,3 +146,42 @@ class MedalGraph(nn.Module):  # type: ignore[misc, unused-ignore]
             block.norm = DeployedNorm(block.norm) if isinstance(block.norm, InstanceNorm) else block.norm
         form.eval()
         return form
+
+
+class CdnMedal(nn.Module):  # type: ignore[misc, unused-ignore]
+    """MEDAL-net as `segment`, and as `cue` the CDN-GM whose backgrounds it learns from, frozen."""
+
+    def __init__(self) -> None:
+        """Weights still to come."""
+        super().__init__()
+        self.segment = MedalNet()
+        self.cue = CdnGm().requires_grad_(False)
+
+
+class CdnMedalGraph(nn.Module):  # type: ignore[misc, unused-ignore]
+    """What the training loop sees: a segmenter whose weights also hold the network of its cue."""
+
+    weights_in_onnx = False
+    """The step's graph holds CDN-GM's kernels combined: its weights cannot be read from it."""
+
+    def __init__(self, network: CdnMedal) -> None:
+        """Of these weights."""
+        super().__init__()
+        self.network = network
+
+    def logit(self, frame: Tensor, cue: Tensor) -> Tensor:
+        """See `MedalGraph.logit`."""
+        return MedalGraph(self.network.segment).logit(frame, cue)
+
+    def forward(self, frame: Tensor, cue: Tensor) -> Tensor:
+        """See `MedalGraph.forward`."""
+        return MedalGraph(self.network.segment)(frame, cue)
+
+    def description(self) -> dict[str, Any]:
+        """See `export.models.description.description_of`."""
+        parts = {"segment": {"network": "medal-net"}, "cue": {"network": "cdn-gm"}}
+        return {"network": "cdn-medal", "parts": parts}
+
+    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> CdnMedalGraph:  # noqa: ARG002
+        """The graph itself: nothing folds."""
+        return self

@@ -23,14 +23,14 @@ from bench.scenes.pairs import FlowPair, flow_pairs
 from bench.scenes.scene import VariedScene
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle.shipped import WEIGHTS_PREFIX, weights_file
-from edgebs.cues import PRESETS
+from edgebs.cues.cue import PRESETS
 from edgebs.cues.hop import dis_flow
 from edgebs.errors import EdgebsError, SinkError
-from edgebs.files.atomic import atomic_file, scratch_folder
+from edgebs.files import atomic_file, scratch_folder
 from edgebs.machine.console import note, print_line
 from edgebs.machine.facts import machine_facts
 from edgebs.tensors import Array, Frame, TensorSpec
-from edgebs.text.printable import json_text
+from edgebs.text import json_text
 
 GAPS = (1, 5, 10)
 HELD_BACK_SEED = 2_000_000_033

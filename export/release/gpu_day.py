@@ -29,13 +29,13 @@ from bench.stream import video_or_rendered
 from edgebs.bundle.manifest import Manifest
 from edgebs.bundle.plan import AHEAD_OF_TIME
 from edgebs.errors import EdgebsError, ParityError
-from edgebs.files.atomic import scratch_folder
+from edgebs.files import scratch_folder
 from edgebs.machine.console import errors_in_one_line, note, progress_bar
 from edgebs.machine.facts import machine_facts
 from edgebs.nvidia import cuda
 from edgebs.pipeline import Pipeline
 from export.job.export import export_bundles
-from export.job.manifest import manifest_in_fp32
+from export.job.files import manifest_in_fp32
 from export.job.request import ExportRequest
 from export.models.request import ModelRequest
 

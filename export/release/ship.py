@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.scored.find import FOREGROUND, UNKNOWN
+from bench.scored import FOREGROUND, UNKNOWN
 from edgebs.bundle.folder import Bundle, rewrite_manifest, verify_files
 from edgebs.bundle.manifest import CueSettings
 from edgebs.bundle.shipped import SHIPPED, WEIGHTS_PREFIX
 from edgebs.errors import ExportError
-from edgebs.files.atomic import atomic_file, atomic_folder, scratch_folder
+from edgebs.files import atomic_file, atomic_folder, scratch_folder
 from edgebs.machine.console import errors_in_one_line, note, progress_bar
 from edgebs.tensors import Array
 from export.job.export import export_bundles

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from edgebs.errors import SinkError, WeightsError
-from edgebs.files.atomic import atomic_file
+from edgebs.files import atomic_file
 
 FORMAT = 1
 

@@ -17,13 +17,10 @@ from edgebs.errors import SinkError, WeightsError
 from edgebs.machine.interrupts import StopRequest
 from export.models.weights import save_weights
 from export.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from export.training.curves import Row, Stretch, read_rows, write_rows
-from export.training.curves_picture import draw_curves
-from export.training.ema import MovingAverage
-from export.training.optimiser import adamw
-from export.training.record import new_record, read_record, resumed_record, write_record
+from export.training.curves import Row, Stretch, draw_curves, read_rows, write_rows
+from export.training.optimiser import MovingAverage, adamw
+from export.training.record import new_record, read_record, resumed_record, stop_on_signals, write_record
 from export.training.request import LoopOptions
-from export.training.signals import stop_on_signals
 from export.training.stream.feed import Ahead
 from export.training.tasks.task import Batch, Task, tensors_from
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from edgebs.errors import SinkError
-from edgebs.files.atomic import atomic_file
+from edgebs.files import atomic_file
 from edgebs.machine.facts import machine_facts
-from edgebs.text.printable import json_text
+from edgebs.machine.interrupts import StopRequest, ask_first, is_installed
+from edgebs.text import json_text
 
 FORMAT = 1
 
@@ -61,3 +65,31 @@ def write_record(record: Mapping[str, Any], file: Path) -> None:
 
 def _device_name(device: Any) -> str:
     return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else str(device)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """The first signal sets the request; what a second one does is up to who began the training.
+
+    Nothing in the command line, which ends the process where a step takes too long.
+    In a program of your own it interrupts at once, and the handlers are put back after.
+    """
+    if is_installed():
+        yield ask_first()
+        return
+    stop = StopRequest()
+
+    def ask(_number: int, _frame: Any) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # handlers belong to the main thread
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError, OptionError
-from export.models.request import ModelRequest
-from export.training.samples.mixture import data_share
-from export.training.samples.scored_store import DataOptions
-from export.training.schedule import Schedule
+from export.models.request import RANDOM, ModelRequest
+from export.training.optimiser import Schedule
+from export.training.samples.mixture import DataOptions, data_share
 from export.training.stream.feed import Feed
 
 LOSSES = ("bce-dice", "outlines", "cs-focal", "cs-focal-published")
+
+
 PRECISIONS = ("bf16", "fp32")
+
+
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -163,3 +166,39 @@ def _require_whole_frames(model: ModelRequest, size: tuple[int, int]) -> None:
 def _require(holds: bool, option: str, value: Any, wanted: str) -> None:
     if not holds:
         raise OptionError(f"{option} must be {wanted}, got {value}.")
+
+
+FLOW = "flow"
+"""What `edgebs train` calls it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowTrainRequest:
+    """How to train the network of `--flow net`."""
+
+    loop: LoopOptions
+    feed: Feed
+    size: tuple[int, int] = (128, 128)
+    """(H, W) of the samples."""
+    gaps: tuple[int, ...] = (1, 5, 10)
+    """Frames between the two of a pair, at 25 a second."""
+    weights: str = RANDOM
+    """Where training starts: a safetensors file, or random by the loop's seed."""
+    augment: bool = True
+    """Mirror, transpose, change colours."""
+    validation_sequences: int = 64
+    """Rendered scenes held back."""
+    images: Path | None = None
+    """A folder of the user's pictures for the scenes."""
+
+    def __post_init__(self) -> None:
+        """Raise ExportError for a size, a gap or weights that cannot be."""
+        from export.networks.flownet import check_flow_size
+
+        check_flow_size(self.size)
+        if not self.gaps or min(self.gaps) < 1:
+            raise OptionError(f"--intervals must be frame counts of at least 1, got {self.gaps}.")
+        if self.weights != RANDOM and not Path(self.weights).is_file():
+            raise ExportError(f"no weights at {self.weights}. Name a .safetensors file, or use random.")
+        if self.validation_sequences < 1:
+            raise OptionError(f"--validation must be at least 1, got {self.validation_sequences}.")

@@ -26,7 +26,7 @@ from engines import plan_builder, plan_config
 from engines.build import build_engine
 from engines.memory import FreeMemory
 from engines.options import BatchRange, BuildOptions
-from engines.plan_progress import Steps
+from engines.plan_config import Steps
 from engines.targets import Target
 
 SMS = ("sm75", "sm86", "sm89", "sm120")

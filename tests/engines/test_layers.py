@@ -18,9 +18,14 @@ from edgebs.bundle.manifest import NetworkFacts
 from edgebs.errors import BackendError
 from edgebs.tensors import TensorSpec
 from engines.build import build_engine
-from engines.layers import LayerFacts, layers_of_network, median_ms, share_by
-from engines.onnxruntime_layers import layers_from_profile
-from engines.plan_layers import layers_from_inspector
+from engines.layers import (
+    LayerFacts,
+    layers_from_inspector,
+    layers_from_profile,
+    layers_of_network,
+    median_ms,
+    share_by,
+)
 
 INPUTS = {
     "frame": TensorSpec((1, SIZE, SIZE, 3), "uint8"),
@@ -65,7 +70,7 @@ def test_int8_is_summed_as_the_description_of_the_cpu_states(limit: str, tmp_pat
         "import sys, json; from pathlib import Path; import numpy as np\n"
         "from edgebs.backends.openvino import _ov\n"
         "from edgebs.machine.cpu import this_cpu\n"
-        "from engines.openvino_layers import openvino_layers\n"
+        "from engines.layers import openvino_layers\n"
         "from edgebs.tensors import TensorSpec\n"
         "file = Path(sys.argv[1])\n"
         "model = _ov().Core().compile_model(str(file), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})\n"

@@ -23,8 +23,7 @@ from edgebs.bundle.manifest import Manifest
 from edgebs.cues.kept import load_background
 from edgebs.errors import BundleError, EdgebsError
 from edgebs.pipeline import Pipeline
-from edgebs.text.addresses import reason_without_secrets, source_name, without_secrets
-from edgebs.text.printable import printable
+from edgebs.text import printable, reason_without_secrets, source_name, without_secrets
 
 WATCHDOG_S = 240
 ALL = cases()

@@ -14,9 +14,9 @@ from edgebs.backends import open_backend
 from edgebs.errors import ExportError
 from edgebs.nvidia import cuda
 from engines.build import build_engine
+from engines.layers import plan_layers
 from engines.memory import build_memory
 from engines.options import BatchRange, BuildOptions
-from engines.plan_layers import plan_layers
 
 pytestmark = pytest.mark.gpu
 

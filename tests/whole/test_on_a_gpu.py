@@ -27,7 +27,7 @@ from fakes.gpu.kernel_engine import KernelEngine, Kernels, compiled
 
 from edgebs.backends import open_backend
 from edgebs.bundle.plan import AHEAD_OF_TIME
-from edgebs.cues import CueOutput
+from edgebs.cues.cue import CueOutput
 from edgebs.errors import CaptureFailed, OutOfDeviceMemory
 from edgebs.nvidia import cuda
 from edgebs.nvidia.options import DeviceOptions

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("tensorrt_rtx")
 
 import bench.parity
-import export.feeds.scene_parity
+import export.feeds.judges
 import export.job.files
 from engines.build import EngineFacts, build_engine
 from engines.targets import Target
@@ -58,7 +58,7 @@ def test_every_shipped_network_builds_for_every_gpu(
     everywhere = EverywhereBuilder(tmp_path)
     monkeypatch.setattr(export.job.files, "build_engine", everywhere)
     monkeypatch.setattr(export.job.files, "SCENE_SAMPLES", 8)
-    monkeypatch.setattr(export.feeds.scene_parity, "SEQUENCES", 8)
+    monkeypatch.setattr(export.feeds.judges, "SEQUENCES", 8)
     # So few scenes say little of F; that the plans build is what counts here.
     monkeypatch.setattr(bench.parity, "INT8_DELTA_F", 0.05)
     has_int8 = any(network.endswith(".int8") for network in networks)

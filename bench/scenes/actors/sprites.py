@@ -24,7 +24,7 @@ from bench.scenes.actors.people import DENSITY, Picture, draw_person
 from bench.scenes.actors.things import draw_animal, draw_bicycle, draw_boat, draw_thing, draw_vehicle
 from bench.scenes.street import people, traffic
 from edgebs.errors import SinkError
-from edgebs.files.atomic import atomic_folder
+from edgebs.files import atomic_folder
 from edgebs.tensors import Array
 
 MIPS = 5

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from edgebs.errors import MissingDependency, SinkError, SourceError
-from edgebs.files.atomic import atomic_file
+from edgebs.files import atomic_file
 from edgebs.machine.console import errors_in_one_line, print_line
 from edgebs.tensors import Array, Frame
 

@@ -20,8 +20,7 @@ from bench.scenes.street.figures import Figure
 from bench.scenes.street.light import Light, Sensor
 from bench.scenes.street.motion import random_sway
 from edgebs.errors import SinkError
-from edgebs.files.atomic import atomic_file
-from edgebs.files.paths import library_path
+from edgebs.files import atomic_file, library_path
 from edgebs.tensors import Array, Frame
 
 

@@ -6,7 +6,7 @@ pycuda, which has no graphs (over_pycuda.py). Whatever owns memory or a handle i
 be closed twice.
 """
 
-from edgebs.nvidia.cuda.calls import DeviceFacts, Devices, Memory
+from edgebs.nvidia.cuda.calls import DeviceFacts, Devices, Memory, check, runtime
 from edgebs.nvidia.cuda.devices import (
     device_count,
     device_facts,
@@ -15,21 +15,21 @@ from edgebs.nvidia.cuda.devices import (
     require_device,
     use_device,
 )
-from edgebs.nvidia.cuda.graph import Graph, capture
 from edgebs.nvidia.cuda.owners import (
     DeviceBuffer,
     DevicePart,
     Event,
+    Graph,
     Owned,
     PinnedBuffer,
     Stream,
+    capture,
     copy_on_device,
     copy_to_device,
     copy_to_host,
     held,
+    revive_device,
 )
-from edgebs.nvidia.cuda.revive import revive_device
-from edgebs.nvidia.cuda.status import check, runtime
 
 __all__ = [
     "DeviceBuffer",

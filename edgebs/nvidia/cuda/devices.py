@@ -8,9 +8,8 @@ from functools import cache
 from typing import Any
 
 from edgebs.errors import BackendError, MissingDependency
-from edgebs.nvidia.cuda.calls import Calls, DeviceFacts, Devices, Memory
+from edgebs.nvidia.cuda.calls import Calls, DeviceFacts, Devices, Memory, runtime
 from edgebs.nvidia.cuda.over_bindings import BindingsCalls
-from edgebs.nvidia.cuda.status import runtime
 
 
 def calls() -> Calls:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgebs.errors import CaptureFailed, DeviceLost
-from edgebs.nvidia.cuda.calls import DeviceFacts, Devices, Direction, Memory
-from edgebs.nvidia.cuda.status import check, explained
+from edgebs.nvidia.cuda.calls import DeviceFacts, Devices, Direction, Memory, check, explained
 
 
 class BindingsCalls:

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgebs.errors import CaptureFailed
-from edgebs.nvidia.cuda.calls import DeviceFacts, Devices, Direction, Memory
-from edgebs.nvidia.cuda.status import error_of
+from edgebs.nvidia.cuda.calls import DeviceFacts, Devices, Direction, Memory, error_of
 
 NO_GRAPHS = (
     "pycuda has no CUDA graphs: engines are queued call by call. For graphs: pip install 'edgebs[cuda]'"

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from edgebs.errors import BackendError
+from edgebs.errors import BackendError, CaptureFailed, DeviceLost, EdgebsError
 from edgebs.nvidia.cuda.calls import Calls, Direction
-from edgebs.nvidia.cuda.devices import calls
+from edgebs.nvidia.cuda.devices import calls, on_device
 from edgebs.tensors import Array
 
 log = logging.getLogger(__name__)
@@ -175,3 +175,58 @@ def _copy(
     target: Owned | DevicePart, source: Owned | DevicePart, nbytes: int, direction: Direction, stream: Stream
 ) -> None:
     stream._calls.copy(target.handle, source.handle, nbytes, direction, stream.handle)
+
+
+class Graph(Owned):
+    """Recorded work. The addresses in it are those of the recording. Made by `capture`."""
+
+    def __init__(self, made: Calls, handle: int) -> None:
+        super().__init__(made, handle, made.destroy_graph)
+
+    def launch(self, stream: Stream) -> None:
+        """Queue all of it."""
+        self._calls.launch_graph(self.handle, stream.handle)
+
+
+def capture(stream: Stream, work: Callable[[], None]) -> Graph:
+    """Record what `work` queues on `stream`, without running it.
+
+    Raises CaptureFailed with the reason, from whatever `work` raised; the stream can be used afterwards.
+    DeviceLost is raised as it is.
+    """
+    made = calls()
+    made.begin_capture(stream.handle)
+    try:
+        work()
+    except BaseException as error:
+        made.abandon_capture(stream.handle)
+        if isinstance(error, BackendError) and not isinstance(error, DeviceLost):
+            raise CaptureFailed(f"nothing captured: {error}") from error
+        raise
+    return Graph(made, made.end_capture(stream.handle))
+
+
+def revive_device(index: int = 0) -> None:
+    """Make sure that GPU `index` works, before anything else is asked of it.
+
+    A broken context is destroyed, but only when nothing of this process lies in it any more. Where there is
+    no GPU, or no CUDA, nothing happens: whoever needs one says that better. Raises DeviceLost where it stays
+    broken.
+    """
+    try:
+        with on_device(index):
+            calls().synchronize()
+    except DeviceLost as error:
+        _reset(index, error)
+    except EdgebsError:
+        return
+
+
+def _reset(index: int, lost: DeviceLost) -> None:
+    if held():
+        raise DeviceLost(
+            f"{lost}. {held()} streams and buffers of pipelines that are still open lie on it: close them"
+        ) from lost
+    calls().reset()
+    with on_device(index):
+        calls().synchronize()

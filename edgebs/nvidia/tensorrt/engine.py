@@ -7,23 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebs.backends.feed import existing_file, fixed_shape
 from edgebs.bundle.plan import PlanFacts, check_plan_fits
 from edgebs.errors import BackendError, CaptureFailed, EnqueueRefused
-from edgebs.files.paths import library_path
+from edgebs.files import library_path
 from edgebs.nvidia import cuda
 from edgebs.nvidia.options import DeviceOptions
 from edgebs.nvidia.tensorrt.module import (
+    create_context,
+    give_scratch,
     import_tensorrt,
+    is_capturable,
     last_error,
     make_logger,
     numpy_dtype,
     plan_facts_here,
+    scratch_bytes,
     without_collection,
 )
 from edgebs.nvidia.tensorrt.rtx_cache import open_runtime_cache
-from edgebs.nvidia.tensorrt.versions import create_context, give_scratch, is_capturable, scratch_bytes
-from edgebs.tensors import TensorSpec
+from edgebs.tensors import TensorSpec, existing_file, fixed_shape
 
 
 class TensorRTEngine:

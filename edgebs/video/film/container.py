@@ -10,13 +10,22 @@ from typing import Any
 import av
 
 from edgebs.machine.interruptible import interruptible
-from edgebs.video.film.avi_slots import Slots, avi_index
 from edgebs.video.film.decode import Decoder
 from edgebs.video.film.film import Film
 from edgebs.video.film.pipe import Pipe
-from edgebs.video.film.survey import Survey, film_stream, frame_rate, length, promised_frames, survey
+from edgebs.video.film.survey import (
+    Slots,
+    Survey,
+    avi_index,
+    film_stream,
+    frame_rate,
+    length,
+    promised_frames,
+    survey,
+)
 
 logger = logging.getLogger(__name__)
+
 
 ADDRESS_OPTIONS = {
     # Over UDP, the default, lost packets damage pictures.
@@ -24,7 +33,11 @@ ADDRESS_OPTIONS = {
     # Opening must not wait for many pictures: a camera may send one every 3 s.
     "fpsprobesize": "0",
 }
+
+
 NO_FILM = "it holds no video"
+
+
 TERMINAL = "tty"
 """FFmpeg's format for texts, played as films of a terminal."""
 

@@ -11,8 +11,7 @@ from edgebs.tensors import Frame
 from edgebs.video.bit_depth import EightBits, ValueRange
 from edgebs.video.film.decode import Decoder, Picture, StreamBroken, StreamStalled
 from edgebs.video.film.time_line import TimeLine, is_truncated
-from edgebs.video.losses import Losses
-from edgebs.video.source import Source, SourceFrame
+from edgebs.video.source import Losses, Source, SourceFrame
 
 logger = logging.getLogger(__name__)
 

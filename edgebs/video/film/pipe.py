@@ -1,4 +1,4 @@
-"""A pipe as FFmpeg reads it: once, without seeking, and interrupted where it is closed meanwhile."""
+"""A pipe as FFmpeg reads it: once, without seeking; closing the pipe interrupts a read."""
 
 from __future__ import annotations
 

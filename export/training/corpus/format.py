@@ -25,7 +25,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from edgebs.errors import SinkError, SourceError
-from edgebs.files.atomic import atomic_file
+from edgebs.files import atomic_file
 from edgebs.tensors import Array, Frame
 
 FORMAT = 1

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError, SinkError
-from edgebs.files.atomic import atomic_file
+from edgebs.files import atomic_file
 from edgebs.version import __version__
 from export.training.corpus.clip import ClipOptions, render_clip
 from export.training.corpus.format import (

@@ -17,31 +17,50 @@ from bench.scenes.compose import FOREGROUND, UNKNOWN
 from bench.scenes.mix import Mix
 from bench.scenes.scene import PictureBank, VariedScene
 from edgebs.bundle.manifest import CueSettings
-from edgebs.cues import Cue, open_cue
+from edgebs.cues import open_cue
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, follows_far
-from edgebs.cues.feedback import HearsForeground
-from edgebs.cues.ticks import is_reached
+from edgebs.cues.clock import is_reached
+from edgebs.cues.cue import Cue
+from edgebs.cues.held import HearsForeground
 from edgebs.tensors import Array, Frame
 from export.training.samples.masks import FaultyMasks
 
 WHITE = 250
 """Grey level, of the darkest colour, from which a camera shows nothing any more."""
+
+
 COLD_SHARE = 0.25
 """Of the sequences start with no past at all, as after power-up."""
+
+
 COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
 """Frames of a cold start that become samples."""
+
+
 WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
 """Frames of a watched scene that become samples: the longest interval lies before the first."""
+
+
 STAYING = Mix(empty=0.0, standing=0.6, abandoned=0.3)
 """What occurs in sequences that show who comes to stay."""
+
+
 SHORTEST_PAST_S = 0.5
+
+
 SCENE_PAST_S = 60.0
 """A rendered scene can be asked for this long before its start."""
+
+
 BLIND_SHARE = 0.3
 """Of the sequences have no mask of a past frame: a background that can hold pixels holds none."""
+
+
 HELD_NEWEST = 3 * SAMPLES
 """Samples that a background which holds pixels is shown. What is held brings the median's value, so a sample
 depends on those before it; three times as many as the median is taken of leave nothing of the earliest."""
+
+
 COUNTED_SHARE = 0.5
 """Of the cameras with an unusual frame rate are read without time stamps, as files often are."""
 
@@ -79,8 +98,6 @@ def sequence_samples(
     stay, and are watched from little before one of them comes.
     """
     if settings.kind == "background-maps":
-        from export.training.samples.keyframes import reference_samples
-
         return reference_samples(settings, seed, index, size, bank, overexposed)
     rng = np.random.default_rng((seed, index, 0x5EE))
     # Random numbers of its own: without such sequences the others are what they always were.
@@ -233,3 +250,53 @@ def kept_times(past_s: float, frame_s: float) -> list[float]:
         if following > -frame_s / 2:
             return times
         times.append(following)
+
+
+COLD_PAST_S = 1.0
+"""A scene that is seen for less than this has fewer frames than the network takes; they are repeated."""
+
+
+def reference_samples(
+    settings: CueSettings,
+    seed: int,
+    index: int,
+    size: tuple[int, int],
+    bank: PictureBank,
+    overexposed: float,
+) -> list[TrainingSample]:
+    """As `sequence_samples`; the cue is the planes of the references, the same array in all samples."""
+    rng = np.random.default_rng((seed, index, 0xB35))
+    scene = exposed_scene(seed, index, size, bank, overexposed)
+    times = _past_times(rng, settings)
+    references = [scene.frame(seconds)[0] for seconds in times]
+    repeated = [references[place % len(references)] for place in range(settings.references)]
+    planes = planes_of(np.stack(repeated)[rng.permutation(settings.references)])
+    since = float(min(times))
+    return [
+        TrainingSample(image, planes, labels)
+        for image, labels in (scene.frame(t / scene.fps, since) for t in WARM_SAMPLES)
+    ]
+
+
+def planes_of(references: Array) -> Array:
+    """(R, h, w, 3) -> (3 R, h, w), the same values."""
+    count, height, width, colours = references.shape
+    return np.ascontiguousarray(references.transpose(0, 3, 1, 2)).reshape(count * colours, height, width)
+
+
+def frames_of(planes: Array) -> Array:
+    """The inverse of `planes_of`."""
+    count, height, width = planes.shape
+    return np.ascontiguousarray(planes.reshape(count // 3, 3, height, width).transpose(0, 2, 3, 1))
+
+
+def _past_times(rng: np.random.Generator, settings: CueSettings) -> Array:
+    """Seconds before the first sample, each below 0: all references, or after a cold start fewer."""
+    if rng.random() < COLD_SHARE:
+        count, past_s = int(rng.integers(1, settings.references)), COLD_PAST_S
+    else:
+        longest_s = settings.references * settings.spacing_s
+        count = settings.references
+        past_s = math.exp(rng.uniform(math.log(SHORTEST_PAST_S), math.log(longest_s)))
+    # A past longer than the scene's is the scene's.
+    return np.sort(-min(past_s, SCENE_PAST_S) * rng.random(count))

@@ -16,11 +16,11 @@ from export.models.description import description_of, module_for_weights, module
 from export.models.request import RANDOM
 from export.models.weights import form_of_weights, init_weights, load_weights
 from export.networks.flownet import FlowGraph
+from export.training.request import FLOW, FlowTrainRequest
 from export.training.samples.flow import RenderedPairs, turned_and_tinted
 from export.training.stream.feed import Augment, Feed, batches, stacked
 from export.training.stream.rendering import as_it_is
 from export.training.stream.workers import Render, rendered
-from export.training.tasks.flow_request import FLOW, FlowTrainRequest
 from export.training.tasks.segmentation import VALIDATION_SEED
 from export.training.tasks.task import Batch, tensors_from
 

@@ -16,13 +16,12 @@ from export.convert.to_onnx import onnx_from_module
 from export.models.request import RANDOM
 from export.models.weights import init_weights, load_weights
 from export.networks.cdn_gm import COLOURS, CdnGm, StepGraph
-from export.networks.cdn_medal import CdnMedal, CdnMedalGraph
-from export.networks.medal import MedalNet
+from export.networks.medal import CdnMedal, CdnMedalGraph, MedalNet
 from export.training.loop import BEST, Bar, require_free, train
+from export.training.optimiser import Schedule
 from export.training.request import LoopOptions, TrainRequest
 from export.training.samples.background import BackgroundScenes
 from export.training.samples.cdn_series import SAMPLES, RenderedSeries
-from export.training.schedule import Schedule
 from export.training.stream.feed import Feed
 from export.training.stream.rendering import as_it_is, mirrored_only
 from export.training.tasks.cdn import START_NOISE, CdnTask, start_at_the_mean

@@ -11,8 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgebs.bundle.shipped import weights_file
 from edgebs.tensors import Array
+from export.models.build import built, network_form
 from export.models.description import description_of
+from export.models.request import RANDOM, ModelRequest
+from export.models.weights import init_weights, load_weights
+from export.networks.blocks import ConvUnit
+from export.networks.bmn_bsn import COLOURS, MapsGraph, MapsSegmentGraph, UNet
 from export.training.losses import DICE_OF_BETA, CsFocalOptions, bce_dice, cs_focal_l1, target_and_valid
 from export.training.samples.mixture import all_samples
 from export.training.stream.feed import Augment, Feed, batches, stacked
@@ -21,12 +27,22 @@ from export.training.tasks.task import Batch, tensors_from
 
 VALIDATION_SEED = 2_000_000_011
 """No training run may have it: `--seed` stops below."""
+
+
 OF_EACH = 2
 """Samples of a validation sequence."""
+
+
 BINS = 200
 """Steps of the threshold sweep."""
+
+
 SCORES = ("F", "Pr", "Re", "best_F", "threshold")
+
+
 Loss = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
+
+
 LOSS_FUNCTIONS: Mapping[str, Loss] = {
     "bce-dice": bce_dice,
     "outlines": partial(bce_dice, foreground_weight=1.0, outline_weight=4.0),
@@ -155,3 +171,69 @@ def scores(counts: Array) -> dict[str, float]:
         "best_F": float(f[best]),
         "threshold": best / counts.shape[1],
     }
+
+
+UNTRAINED = {"folded": False, "bounded": True}
+"""How a network begins: with norms, which the published form lacks, and maps that suit INT8."""
+
+
+def joint_graph(request: ModelRequest) -> Any:
+    """All networks of `request` in one graph, weights loaded or random. Raises WeightsError."""
+    origin = request.weights_origin
+    is_random = origin == RANDOM
+    parts = {
+        name: {**network_form(request, name), **(UNTRAINED if is_random else {})}
+        for name in request.facts.networks
+    }
+    graph = built({"network": request.facts.trained_as, "parts": parts}, origin)
+    if is_random:
+        init_weights(graph.network, request.seed)
+    else:
+        load_weights(graph.network, weights_file(origin))
+    return graph
+
+
+LIFT = 2.0
+"""Deviations by which a normed channel is raised, so that the ReLU behind it cuts little off."""
+
+
+DEVIATION = 0.5
+"""Of a picture's values in [-1, 1], about."""
+
+
+@torch.no_grad()
+def start_from_mean(maps: MapsGraph, segment: MapsSegmentGraph) -> None:
+    """Change the first channels of both networks, whose batch norms must be there and do nothing yet."""
+    count = min(COLOURS, maps.maps, maps.network.width)
+    first, *others = _path(maps.network)
+    for colour in range(count):
+        places = range(colour, COLOURS * maps.references, COLOURS)
+        _pass_on(first, colour, dict.fromkeys(places, 1 / maps.references))
+        for unit in others:
+            _pass_on(unit, colour, {colour: 1.0})
+        head = maps.network.head
+        head.weight[colour] = 0
+        head.weight[colour, colour] = DEVIATION
+        head.bias[colour] = -DEVIATION * LIFT
+    unit = segment.network.encoder[0][0]
+    for channel in range(min(2 * count, segment.network.width)):
+        colour, sign = channel % count, 1.0 if channel < count else -1.0
+        _weigh(unit, channel, {colour: sign, COLOURS + colour: -sign})
+
+
+def _path(network: UNet) -> list[ConvUnit]:
+    """What a pixel goes through at full size, on the way that skips all poolings."""
+    return [*network.encoder[0], *network.decoder[0]]
+
+
+def _pass_on(unit: ConvUnit, channel: int, weights: dict[int, float]) -> None:
+    _weigh(unit, channel, weights)
+    unit[1].weight[channel], unit[1].bias[channel] = 1.0, LIFT
+
+
+def _weigh(unit: ConvUnit, channel: int, weights: dict[int, float]) -> None:
+    """Make one filter look at its own pixel alone, with these weights of its inputs."""
+    filters: Any = unit[0].weight
+    filters[channel] = 0
+    for place, weight in weights.items():
+        filters[channel, place, 1, 1] = weight

@@ -7,7 +7,7 @@ from fakes.networks.backends import fake_pipeline
 from fakes.video.scored import write_cdnet, write_picture
 
 from bench.accuracy.evaluate import BundleContestant, contestant_record, evaluate, score_contestants
-from bench.scored.find import find_sequences
+from bench.scored import find_sequences
 from edgebs.errors import BundleError, SourceError
 
 CONTRACT = {"F", "Pr", "Re", "PWC", "Sp", "FPR", "FNR", "frames"}

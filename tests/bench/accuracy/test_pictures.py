@@ -4,7 +4,7 @@ from fakes.video.scored import write_cdnet
 
 from bench.accuracy.pictures import WIDTH, chosen_frames, coloured, shown_frames
 from bench.accuracy.score import FrameScore, SequenceScore
-from bench.scored.find import Counts, find_sequences, scored_frames
+from bench.scored import Counts, find_sequences, scored_frames
 
 
 def frame_score(index, tp, fp=0, fn=0):

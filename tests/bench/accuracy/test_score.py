@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bench.accuracy.score import SequenceScore, frames_per_second, probability_histogram, summary
-from bench.scored.find import Counts
+from bench.scored import Counts
 
 
 def scored(name, mask_rows, *, category=None, keeps_masks=False, truth_rows=2, size=(4, 4)):

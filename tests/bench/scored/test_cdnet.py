@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from fakes.video.scored import write_cdnet, write_mask, write_picture
 
+from bench.scored import find_sequences
 from bench.scored.cdnet import read_sequence
-from bench.scored.find import find_sequences
 from edgebs.errors import SourceError
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from fakes.video.scored import write_picture
 
-from bench.scored.find import find_sequences, scored_frames
+from bench.scored import find_sequences, scored_frames
 from bench.scored.lasiesta import colour_labels
 from edgebs.errors import SourceError
 

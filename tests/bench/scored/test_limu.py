@@ -1,7 +1,7 @@
 import pytest
 from fakes.video.scored import write_mask, write_picture
 
-from bench.scored.find import find_sequences, scored_frames
+from bench.scored import find_sequences, scored_frames
 from edgebs.errors import SourceError
 
 

@@ -10,7 +10,7 @@ import pytest
 from fakes.video.picture_bytes import png, png16
 from fakes.video.scored import write_cdnet, write_picture
 
-from bench.scored.find import Counts, find_sequences, scored_frames
+from bench.scored import Counts, find_sequences, scored_frames
 from bench.scored.lasiesta import colour_labels
 from bench.scored.masks import mask_values, region_values
 from bench.scored.sequence import binary_labels, cdnet_labels

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from fakes.video.scored import write_cdnet, write_mask, write_picture
 
-from bench.scored.find import Sequence, find_sequences, log_notes
+from bench.scored import Sequence, find_sequences, log_notes
 from bench.scored.names import unused_notes
-from bench.scored.range import scored_range
+from bench.scored.sequence import scored_range
 from edgebs.errors import SourceError
-from export.training.samples.scored_store import DataOptions, split
+from export.training.samples.mixture import DataOptions, split
 
 
 def cased(folder: Path, change: dict[str, str]) -> Path:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from fakes.video.scored import write_cdnet, write_mask, write_picture
 
-from bench.scored.find import find_sequences, scored_frames
+from bench.scored import find_sequences, scored_frames
 from bench.scored.sequence import binary_labels, cdnet_labels, numbering_notes, paired, pictures_by_number
 from edgebs.errors import SourceError
 

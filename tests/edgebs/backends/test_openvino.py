@@ -265,7 +265,7 @@ def test_an_unknown_backend_lists_the_known(file: Path) -> None:
 def test_the_cache_forgets_what_was_not_used_for_longest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgebs.backends import openvino_cache
+    from edgebs.backends import openvino as openvino_cache
 
     monkeypatch.setattr(openvino_cache, "CAP_BYTES", 2500)
     cache = openvino_cache.CompiledCache(tmp_path / "cache")
@@ -285,7 +285,7 @@ def test_the_cache_forgets_what_was_not_used_for_longest(
 def test_a_cache_that_may_only_be_read_is_used(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from edgebs.backends import openvino_cache
+    from edgebs.backends import openvino as openvino_cache
 
     entry = openvino_cache.CompiledCache(tmp_path / "cache").entry(file, {})
     entry.store(lambda: b"network")

@@ -8,8 +8,7 @@ from fakes.video.views import SIZE, settings, texture, view
 
 from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.background import LONGEST_HELD, SAMPLES, MedianBackground
-from edgebs.cues.feedback import LAG_FRAMES
-from edgebs.cues.held import Holding, in_front
+from edgebs.cues.held import LAG_FRAMES, Holding, in_front
 from edgebs.cues.hop_background import HopBackground
 from edgebs.tensors import Array, Frame
 

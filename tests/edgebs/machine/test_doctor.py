@@ -13,11 +13,11 @@ import pytest
 from fakes.process import cpu_texts
 from fakes.process.waiting import WATCHDOG_S
 
-from edgebs.machine import environment as surroundings
+from edgebs.machine import facts as surroundings
 from edgebs.machine.cpu import Cpu
 from edgebs.machine.doctor import Item, Report, diagnose, format_report
-from edgebs.machine.environment import Surroundings, look_around
 from edgebs.machine.extras import EXPORT_MODULES
+from edgebs.machine.facts import Surroundings, look_around
 from edgebs.nvidia.cuda import DeviceFacts
 from engines.targets import Target
 

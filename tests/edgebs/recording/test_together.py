@@ -18,8 +18,7 @@ from fakes.video.picture_folders import broken_folder, masks_of, moving_bar, pic
 from edgebs.errors import BackendError, CamerasFailed, SinkError
 from edgebs.machine.interrupts import StopRequest
 from edgebs.nvidia.options import DeviceOptions
-from edgebs.recording.recorder import Recording
-from edgebs.recording.reports import require_none_failed
+from edgebs.recording.recorder import Recording, require_none_failed
 from edgebs.recording.to_files import run_to_files
 from edgebs.recording.together import run_together_to_files
 from edgebs.video.open import open_source

@@ -3,7 +3,7 @@
 import pytest
 
 from edgebs.errors import SourceError
-from edgebs.text.addresses import reason_without_secrets, source_name, without_secrets
+from edgebs.text import reason_without_secrets, source_name, without_secrets
 from edgebs.video.source import Source
 
 CANARY = "hunter2"

@@ -14,9 +14,9 @@ from fakes.networks.small_bundle import small_bundle
 from fakes.video.picture_folders import moving_bar
 
 from edgebs.errors import SinkError
-from edgebs.files.paths import is_utf8, library_path
-from edgebs.text.printable import json_text, make_printable, path_from_text, printable
-from edgebs.video.pictures.write import write_picture
+from edgebs.files import is_utf8, library_path
+from edgebs.text import json_text, make_printable, path_from_text, printable
+from edgebs.video.pictures.read import write_picture
 
 LATIN = os.fsdecode(b"caf\xe9")
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -105,7 +105,7 @@ def test_weights_and_networks_are_read_under_any_name(tmp_path):
 
 def test_external_weights_are_read_under_any_name(tmp_path):
     onnx = pytest.importorskip("onnx")
-    from edgebs.files.work_folder import work_folder
+    from edgebs.files import work_folder
     from export.convert.to_onnx import open_session
     from export.external_flow.file import load_flow_file
 

@@ -15,7 +15,7 @@ import pytest
 from fakes.process.waiting import WATCHDOG_S
 
 from edgebs.errors import SinkError
-from edgebs.overlay import overlay
+from edgebs.image import overlay
 from edgebs.video import encode as video_writer
 from edgebs.video.open import open_source
 from edgebs.video.sink import open_mask_sink, open_overlay_sink

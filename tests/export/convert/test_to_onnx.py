@@ -1,4 +1,4 @@
-"""export/convert/to_onnx.py and export/convert/cast_first.py."""
+"""export/convert/to_onnx.py and export/convert/fp16.py."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 import export.convert.to_onnx
 from edgebs.errors import ExportError
 from edgebs.tensors import TensorSpec
-from export.convert.cast_first import cast_inputs_first
-from export.convert.to_onnx import onnx_from_module
+from export.convert.to_onnx import cast_inputs_first, onnx_from_module
 
 ROW = {"x": TensorSpec((1, 4), "float32")}
 ROWS = [{"x": np.array([[1, 2, 3, 4]], np.float32)}]

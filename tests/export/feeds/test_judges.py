@@ -13,7 +13,7 @@ from fakes.video.scored import write_cdnet
 from onnx import TensorProto, helper
 
 from bench.parity import INT8_DELTA_F
-from bench.scored.find import FOREGROUND
+from bench.scored import FOREGROUND
 from edgebs.tensors import Array
 from export.feeds.judges import Case, control_by_cue_masks, control_by_masks, control_by_truth, scored_cases
 

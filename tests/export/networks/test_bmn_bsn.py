@@ -20,8 +20,8 @@ from export.models.weights import init_weights, save_weights, weights_sha256
 from export.networks.blocks import fold
 from export.networks.bmn_bsn import MapsGraph, MapsSegmentGraph, UNet
 from export.networks.graphs import deployed
-from export.training.samples.keyframes import frames_of, planes_of
-from export.training.tasks.joint import joint_graph
+from export.training.samples.scenes import frames_of, planes_of
+from export.training.tasks.segmentation import joint_graph
 
 SIZE = (32, 48)
 SMALL = {"width": 2, "references": 3, "maps": 4}

@@ -3,8 +3,16 @@ import numpy as np
 import pytest
 
 from edgebs.errors import SinkError, WeightsError
-from export.training.curves import Stretch, read_rows, write_rows
-from export.training.curves_picture import HEIGHT, WIDTH, draw_curves, panels_for, ticks
+from export.training.curves import (
+    HEIGHT,
+    WIDTH,
+    Stretch,
+    draw_curves,
+    panels_for,
+    read_rows,
+    ticks,
+    write_rows,
+)
 
 
 def test_rows_come_back_without_what_was_computed_after_the_checkpoint(tmp_path):

@@ -21,7 +21,7 @@ from edgebs.errors import ExportError, SinkError, WeightsError
 from export.models.weights import load_weights, weights_description, weights_sha256
 from export.training.checkpoint import load_checkpoint
 from export.training.loop import train
-from export.training.schedule import Schedule
+from export.training.optimiser import Schedule
 
 ROOT = Path(__file__).parents[3]
 HERE = ROOT / "tests"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgebs.bundle.manifest import CueSettings
-from edgebs.cues import CueOutput
+from edgebs.cues.cue import CueOutput
 from edgebs.errors import EnqueueRefused
 from edgebs.nvidia.options import DeviceOptions
 from edgebs.nvidia.runner import DevicePath

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgebs.bundle.manifest import CueSettings, Manifest, NetworkFacts
-from edgebs.cues import CueOutput
+from edgebs.cues.cue import CueOutput
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame, TensorSpec
 

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from edgebs.bundle.manifest import CueSettings
-from edgebs.cues import Cue, open_cue
+from edgebs.cues import open_cue
 from edgebs.cues.background_image import BLOCK, band_rows
+from edgebs.cues.cue import Cue
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame, TensorSpec
 from fakes.networks.backends import fake_manifest

@@ -88,8 +88,8 @@ def toy_task(render=draw, **feed):
 
 def toy_options(out: Path, steps: int = 60, **changes):
     """Options of a run of a second."""
+    from export.training.optimiser import Schedule
     from export.training.request import LoopOptions
-    from export.training.schedule import Schedule
 
     options = {"save_every": 10, "validate_every": 20, "log_every": 5, "threads": 1, "batch": 8, **changes}
     return LoopOptions(out=out, schedule=Schedule(steps=steps, warm_up_steps=10), **options)

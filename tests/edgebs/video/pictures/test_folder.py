@@ -15,8 +15,8 @@ from fakes.video.picture_bytes import jpeg, png, with_exif, write_pictures
 from calib.frames.make import make_calibration_set
 from edgebs.errors import SourceError
 from edgebs.video.open import open_source
-from edgebs.video.pictures.damage import damage
-from edgebs.video.pictures.names import natural_key, picture_files
+from edgebs.video.pictures.folder import natural_key, picture_files
+from edgebs.video.pictures.read import damage
 
 
 def grey_png(level: int, size: tuple[int, int] = (48, 64)) -> bytes:

@@ -9,9 +9,9 @@ import torch
 from bench.scenes.bank import PictureBank
 from export.networks.cdn_gm import FRAMES
 from export.training.loop import no_bar, train
+from export.training.optimiser import Schedule
 from export.training.request import LoopOptions
 from export.training.samples.cdn_series import PIXELS, SAMPLES, RenderedSeries, chosen_pixels, repeated_blocks
-from export.training.schedule import Schedule
 from export.training.stream.feed import Feed
 from export.training.tasks.cdn import CdnTask, colours, start_at_the_mean
 

@@ -12,8 +12,8 @@ from edgebs.errors import ExportError, WeightsError
 from export.models.weights import init_weights, save_weights
 from export.networks.flownet import FlowGraph, FlowNet
 from export.training.loop import train
-from export.training.request import LoopOptions
-from export.training.schedule import Schedule
+from export.training.optimiser import Schedule
+from export.training.request import FlowTrainRequest, LoopOptions
 from export.training.stream.feed import Feed
 from export.training.stream.rendering import as_it_is
 from export.training.tasks.flow import (
@@ -25,7 +25,6 @@ from export.training.tasks.flow import (
     FlowTask,
     flow_graph,
 )
-from export.training.tasks.flow_request import FlowTrainRequest
 from export.training.tasks.table import task_for
 
 SIZE = (32, 32)

@@ -4,9 +4,9 @@ import torch
 from edgebs.errors import ExportError, WeightsError
 from export.models.request import ModelRequest
 from export.models.weights import save_weights
+from export.training.optimiser import Schedule
 from export.training.request import LoopOptions, TrainRequest
-from export.training.samples.scored_store import DataOptions
-from export.training.schedule import Schedule
+from export.training.samples.mixture import DataOptions
 from export.training.stream.feed import Feed
 from export.training.stream.rendering import as_it_is, flipped_and_tinted, mirrored_only
 from export.training.tasks.flow import flow_graph

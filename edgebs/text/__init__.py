@@ -1,1 +1,0 @@
-"""Text that may be shown: printable, without secrets."""
