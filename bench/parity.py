@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -127,6 +127,16 @@ class _Masks:
             "foreground_share": self.foreground / max(self.pixels, 1),
             "worst_frame": self.worst_frame,
         }
+
+
+class Reference(Protocol):
+    """A bundle's networks in PyTorch FP32, built again with their weights."""
+
+    def on_cpu(self, manifest: Manifest, threads: int = 0) -> Pipeline:
+        """The bundle's pipeline in PyTorch eager, on that many threads; 0 leaves PyTorch its choice."""
+
+    def on_gpu(self, manifest: Manifest, device: int = 0) -> Mapping[str, Pipeline]:
+        """The bundle's pipeline in PyTorch on a GPU, by way: eager, graphs, compile; empty without CUDA."""
 
 
 def record_reference(
@@ -258,6 +268,7 @@ def _gate(
 
 def bundle_parity(
     bundle: str | Path,
+    reference: Reference,
     *,
     source: str | Path | None = None,
     data: Path | None = None,
@@ -266,7 +277,7 @@ def bundle_parity(
     device: DeviceOptions | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Rebuild a bundle's networks in PyTorch and compare, on a video (None: rendered) and on scored data.
+    """Compare a bundle with its PyTorch networks, on a video (None: rendered) and on scored data.
 
     value_range: of both, as of `open_source`. device: how plans run on an NVIDIA GPU; the reference runs on
     the CPU.
@@ -275,14 +286,12 @@ def bundle_parity(
     from bench.stream import parity_stream
     from edgebs.bundle.shipped import bundle_path
     from edgebs.loading import load
-    from export.models.reference import torch_modules, torch_pipeline
 
     stream = parity_stream(source, frames, value_range)
     with load(bundle_path(bundle), device=device) as pipeline:
         manifest = pipeline.manifest
-        original = torch_pipeline(manifest, torch_modules(manifest))
-        reference = record_reference(original, stream, progress)
-        levels = compare(pipeline, reference, progress)
+        original = reference.on_cpu(manifest)
+        levels = compare(pipeline, record_reference(original, stream, progress), progress)
         task = None
         if data is not None:
             count = count_on_sequences(data, value_range)

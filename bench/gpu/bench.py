@@ -6,24 +6,19 @@ import logging
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.gpu.pytorch import WAYS, CudaTorchBackend
 from bench.gpu.sample import GpuMonitor, GpuReader, NvmlReader
 from bench.gpu.tegra import JtopReader, TegrastatsReader
-from edgebs.backends import Backend
 from edgebs.bundle.folder import Bundle
 from edgebs.bundle.manifest import Manifest
-from edgebs.cues import open_cue
-from edgebs.errors import BackendError, EdgebsError, MissingDependency
+from edgebs.errors import BackendError, EdgebsError
 from edgebs.nvidia import cuda
-from edgebs.pipeline import Pipeline
 from engines.memory import is_jetson
-from export.models.reference import BROUGHT, torch_modules
 
 TOOLS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}
 """By the module that made the plan."""
@@ -155,34 +150,3 @@ def trtexec_times(bundles: Sequence[Bundle], device: int = 0) -> dict[str, dict[
             if said is not None:
                 times.setdefault(bundle.path.name, {})[name] = said
     return times
-
-
-def cuda_baselines(manifest: Manifest, device: int = 0) -> dict[str, Pipeline]:
-    """The bundle's pipeline in PyTorch on GPU number `device`, by way: eager, graphs, compile.
-
-    A way that PyTorch cannot go is left out with a warning. Empty where PyTorch has no CUDA device.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependency("the PyTorch baseline needs torch: pip install 'edgebs[export]'") from error
-    if not torch.cuda.is_available():
-        return {}
-    if any(facts.description["network"] == BROUGHT for facts in manifest.networks.values()):
-        logger.warning("no PyTorch beside %s: its flow network came as ONNX", manifest.name)
-        return {}
-    modules = torch_modules(manifest)  # of their own: they move to the device
-    pipelines = {}
-    for way in WAYS:
-        try:
-            pipelines[way] = _pipeline(manifest, modules, way, f"cuda:{device}")
-        except EdgebsError as error:
-            logger.warning("left out: %s", error)
-    return pipelines
-
-
-def _pipeline(manifest: Manifest, modules: Mapping[str, Any], way: str, device: str) -> Pipeline:
-    engines: dict[str, Backend] = {
-        name: CudaTorchBackend(modules[name], facts, way, device) for name, facts in manifest.networks.items()
-    }
-    return Pipeline(manifest, engines["segment"], open_cue(manifest.cue, manifest.size, engines.get("cue")))

@@ -22,7 +22,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.gpu.bench import TIMED, cuda_baselines, runs_on_gpu, trtexec_times, watched_gpu
+from bench.gpu.bench import TIMED, runs_on_gpu, trtexec_times, watched_gpu
+from bench.parity import Reference
 from bench.speed.memory import json_from_device
 from edgebs.bundle.folder import Bundle, load_bundle
 from edgebs.bundle.manifest import CleanupSettings, Manifest
@@ -104,7 +105,7 @@ def bench_fps(
     *,
     frames: int = 300,
     repeats: int = 5,
-    baseline: bool = True,
+    reference: Reference | None = None,
     threads: int = 0,
     cleanup: bool = True,
     value_range: ValueRange | None = None,
@@ -113,9 +114,9 @@ def bench_fps(
 ) -> dict[str, Any]:
     """Measure bundles on a video, looped when it is short; the JSON object of architecture.md section 6.
 
-    frames: counted frames per bundle and mode, spread over `repeats`. baseline: also run each distinct set of
-    networks in PyTorch FP32 eager, sequentially; of plans on the GPU, eager, with CUDA graphs and compiled,
-    where PyTorch has it. cleanup: as of `edgebs.load`, here for both. value_range: as of `open_source`.
+    frames: counted frames per bundle and mode, spread over `repeats`. reference: runs each distinct set
+    of networks in PyTorch FP32 eager, sequentially; of plans on the GPU, eager, with CUDA graphs and
+    compiled, where PyTorch has it. cleanup: see `edgebs.load`, here for both. value_range: see `open_source`.
     device: as of `edgebs.load`; its GPU is the one that is watched, and that PyTorch and trtexec run on.
     Raises EdgebsError where a bundle or the source is unusable.
     """
@@ -130,11 +131,11 @@ def bench_fps(
     with ExitStack() as stack:
         pipelines = [stack.enter_context(load(bundle, threads=threads, device=device)) for bundle in loaded]
         manifests = [bundle.manifest for bundle in loaded]
-        baselines = _baselines(manifests, threads, device.device) if baseline else {}
+        baselines = _baselines(reference, manifests, threads, device.device) if reference else {}
         samples = {(index, mode): Samples() for index in range(len(loaded)) for mode in MODES}
-        reference = {key: Samples() for key in baselines}
+        counted_baselines = {key: Samples() for key in baselines}
         watch = stack.enter_context(watched_gpu(manifests, device.device))
-        total = repeats * (len(samples) + len(reference))
+        total = repeats * (len(samples) + len(counted_baselines))
         done = 0
         for repeat in range(repeats):
             # Odd repeats run backwards: no configuration always follows the same neighbour.
@@ -145,14 +146,14 @@ def bench_fps(
                 _tell(progress, done, total)
             for key, pipeline in baselines.items():
                 counted = min(BASELINE_FRAMES, chunk)
-                _baseline_mode(pipeline, source, counted, reference[key], value_range)
+                _baseline_mode(pipeline, source, counted, counted_baselines[key], value_range)
                 done += 1
                 _tell(progress, done, total)
         engines = [pipeline.descriptions() for pipeline in pipelines]
         gpu = {} if watch is None else {"gpu": watch.to_json()}
         doubts = [] if watch is None else watch.warnings()
     runs = [
-        _run_record(loaded[index], mode, taken, engines[index], reference)
+        _run_record(loaded[index], mode, taken, engines[index], counted_baselines)
         for (index, mode), taken in samples.items()
     ]
     memory = {
@@ -161,7 +162,7 @@ def bench_fps(
     }
     for run, (index, _mode) in zip(runs, samples, strict=True):
         run["peak_rss_mb"] = memory[loaded[index].path]
-    base = _baseline_record(baselines, reference)
+    base = _baseline_record(baselines, counted_baselines)
     return {
         "frames": frames,
         "repeats": repeats,
@@ -285,16 +286,16 @@ def _baseline_key(manifest: Manifest) -> str:
     return json.dumps([networks, manifest.cue.to_json(), manifest.size], sort_keys=True)
 
 
-def _baselines(manifests: Sequence[Manifest], threads: int, device: int) -> dict[_Baseline, Pipeline]:
-    from export.models.reference import torch_modules, torch_pipeline
-
+def _baselines(
+    reference: Reference, manifests: Sequence[Manifest], threads: int, device: int
+) -> dict[_Baseline, Pipeline]:
     distinct = {(_baseline_key(manifest), runs_on_gpu(manifest)): manifest for manifest in manifests}
     pipelines: dict[_Baseline, Pipeline] = {}
     for (key, is_on_gpu), manifest in distinct.items():
-        ways = cuda_baselines(manifest, device) if is_on_gpu else {}
+        ways = reference.on_gpu(manifest, device) if is_on_gpu else {}
         pipelines |= {_Baseline(key, f"{way} on the GPU"): pipeline for way, pipeline in ways.items()}
         if not ways:
-            pipelines[_Baseline(key)] = torch_pipeline(manifest, torch_modules(manifest), threads)
+            pipelines[_Baseline(key)] = reference.on_cpu(manifest, threads)
     return pipelines
 
 

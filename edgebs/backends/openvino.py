@@ -90,9 +90,6 @@ def _tail(file: Path) -> bytes:
         return stream.read()
 
 
-log = logging.getLogger(__name__)
-
-
 COMPUTE = ("f32", "bf16")
 
 

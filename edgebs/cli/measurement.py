@@ -58,6 +58,7 @@ def bench(
     from bench.speed.fps import bench_fps, bundles_here, write_record
     from bench.stream import video_or_rendered
     from bench.tables import fps_table
+    from export.models.reference import TorchReference
 
     if not fps:
         raise typer.BadParameter("say what to measure", param_hint="--fps")
@@ -73,7 +74,7 @@ def bench(
             video,
             frames=frames,
             repeats=min(repeats, frames),
-            baseline=baseline is Baseline.TORCH,
+            reference=TorchReference() if baseline is Baseline.TORCH else None,
             threads=threads,
             cleanup=cleanup,
             value_range=values,
@@ -103,12 +104,14 @@ def parity(
     require_export()
     from bench.parity import bundle_parity, require_passed
     from bench.tables import parity_table
+    from export.models.reference import TorchReference
 
     refuse_without_plans(context, [bundle])
     values = range_of(value_range, has_pictures=source is not None or data is not None)
     with progress_bar("comparing") as progress:
         result = bundle_parity(
             bundle,
+            TorchReference(),
             source=source,
             data=data,
             value_range=values,

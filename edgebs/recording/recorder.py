@@ -246,9 +246,6 @@ def _times_between(begin_s: float | None, end_s: float | None, count: int) -> li
     return [begin_s + step_s * number for number in range(1, count + 1)]
 
 
-logger = logging.getLogger(__name__)
-
-
 def frame_counter(
     progress: Callable[[int, int], None] | None, streams: Sequence[Source], frames: int | None
 ) -> Callable[[], None]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgebs.backends import Backend
 from edgebs.bundle.manifest import Manifest, NetworkFacts
 from edgebs.bundle.shipped import weights_file
 from edgebs.cues import open_cue
-from edgebs.errors import ExportError, MissingDependency
+from edgebs.errors import BackendError, EdgebsError, ExportError, MissingDependency
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, TensorSpec
 from edgebs.text import path_from_text
@@ -17,6 +21,8 @@ from edgebs.text import path_from_text
 if TYPE_CHECKING:
     import torch
 
+
+logger = logging.getLogger(__name__)
 
 BROUGHT = "user-flow"
 """What the description of a network says that the user brought as ONNX: there is none in PyTorch."""
@@ -97,6 +103,19 @@ def _reference(module: Any, facts: NetworkFacts) -> Backend:
     return module.reference() if facts.description["network"] == BROUGHT else TorchBackend(module, facts)
 
 
+class TorchReference:
+    """The PyTorch FP32 networks of bundles, as `bench` takes them: `bench.parity.Reference`."""
+
+    def on_cpu(self, manifest: Manifest, threads: int = 0) -> Pipeline:
+        """The bundle's pipeline in PyTorch eager; `threads` as in `torch_pipeline`."""
+        return torch_pipeline(manifest, torch_modules(manifest), threads)
+
+    def on_gpu(self, manifest: Manifest, device: int = 0) -> Mapping[str, Pipeline]:
+        """The bundle's pipeline in PyTorch on a GPU, by way: eager, graphs, compile; empty without CUDA."""
+
+        return cuda_baselines(manifest, device)
+
+
 def torch_pipeline(manifest: Manifest, modules: Mapping[str, Any], threads: int = 0) -> Pipeline:
     """The bundle's pipeline with PyTorch in place of its engines.
 
@@ -108,3 +127,169 @@ def torch_pipeline(manifest: Manifest, modules: Mapping[str, Any], threads: int 
         torch.set_num_threads(threads)
     backends = {name: _reference(modules[name], facts) for name, facts in manifest.networks.items()}
     return Pipeline(manifest, backends["segment"], open_cue(manifest.cue, manifest.size, backends.get("cue")))
+
+
+Tensors = Any
+"""What a module returns: a torch.Tensor, or a tuple of them."""
+
+
+WAYS = ("eager", "graphs", "compile")
+"""Eager is the paper's way: a Python call a layer."""
+
+
+WARM_UP = 3
+"""Calls before a graph is captured: cuDNN chooses its kernels in the first ones."""
+
+
+class CudaTorchBackend:
+    """A PyTorch module on a CUDA device behind the same seam as an engine, with its own device time."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    description: str
+
+    def __init__(
+        self, module: torch.nn.Module, facts: NetworkFacts, way: str = "eager", device: str = "cuda"
+    ) -> None:
+        """way: one of WAYS. Raises BackendError without a CUDA device, or where PyTorch cannot do `way`."""
+        import torch
+
+        if way not in WAYS:
+            raise BackendError(f"unknown way '{way}' to run PyTorch; known: {', '.join(WAYS)}")
+        self._device = torch.device(device)
+        place, count = self._device.index or 0, torch.cuda.device_count()
+        if self._device.type == "cuda" and place >= count:
+            raise BackendError(
+                f"PyTorch sees no CUDA device {place} ({count} in all): its build may be for the CPU. "
+                "See: edgebs doctor"
+            )
+        self.inputs, self.outputs = facts.inputs, facts.outputs
+        self._module = module.eval().to(self._device)
+        self._static = {
+            name: torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype), device=self._device)
+            for name, spec in facts.inputs.items()
+        }
+        self.device_ms: list[float] = []
+        """Device time of every call between events, without copies; empty off a GPU."""
+        try:
+            with self._current():
+                self._run = self._prepared(way)
+        except RuntimeError as error:
+            raise BackendError(f"PyTorch cannot run this network with {way}: {error}") from error
+        self.description = f"PyTorch {torch.__version__} {_spoken(self._device)} {way}"
+
+    def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Copy in, run, copy out; see `Backend.infer`. The returned arrays are fresh."""
+        import torch
+
+        with torch.inference_mode(), self._current():
+            for name, static in self._static.items():
+                static.copy_(torch.from_numpy(np.ascontiguousarray(feed[name])))
+            found = self._timed() if self._device.type == "cuda" else self._run()
+            tensors = found if isinstance(found, tuple) else (found,)
+            return {name: tensor.cpu().numpy() for name, tensor in zip(self.outputs, tensors, strict=True)}
+
+    def close(self) -> None:
+        """Let the device's memory go. May be called twice."""
+        self._static.clear()
+        self._run = _closed
+
+    def _current(self) -> AbstractContextManager[Any]:
+        """The device made this thread's: events and graphs belong to the one that is current."""
+        import torch
+
+        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
+
+    def _timed(self) -> Tensors:
+        import torch
+
+        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        before.record()
+        output = self._run()
+        after.record()
+        after.synchronize()
+        self.device_ms.append(before.elapsed_time(after))
+        return output
+
+    def _prepared(self, way: str) -> Callable[[], Tensors]:
+        import torch
+
+        module: Any = torch.compile(self._module) if way == "compile" else self._module
+        static = list(self._static.values())
+
+        def run() -> Tensors:
+            return module(*static)
+
+        with torch.inference_mode():
+            if way == "graphs":
+                return _captured(run)
+            for _ in range(WARM_UP):
+                run()
+        return run
+
+
+def _captured(run: Callable[[], Tensors]) -> Callable[[], Tensors]:
+    """`run` as one CUDA graph over the same inputs; its outputs are overwritten by the next replay."""
+    import torch
+
+    # Beside the default stream, as capture demands.
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for _ in range(WARM_UP):
+            run()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = run()
+
+    def replay() -> Tensors:
+        graph.replay()
+        return output
+
+    return replay
+
+
+def _spoken(device: torch.device) -> str:
+    """Where, and in what arithmetic: PyTorch's float32 convolutions round to TF32 where the GPU has it."""
+    import torch
+
+    if device.type != "cuda":
+        return "CPU FP32"
+    has_tf32 = torch.cuda.get_device_capability(device) >= (8, 0) and torch.backends.cudnn.allow_tf32
+    return f"{torch.cuda.get_device_name(device)} {'FP32, TF32 convolutions,' if has_tf32 else 'FP32'}"
+
+
+def _closed() -> Tensors:
+    raise BackendError("the PyTorch baseline is closed")
+
+
+def cuda_baselines(manifest: Manifest, device: int = 0) -> dict[str, Pipeline]:
+    """The bundle's pipeline in PyTorch on GPU number `device`, by way: eager, graphs, compile.
+
+    A way that PyTorch cannot go is left out with a warning. Empty where PyTorch has no CUDA device.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingDependency("the PyTorch baseline needs torch: pip install 'edgebs[export]'") from error
+    if not torch.cuda.is_available():
+        return {}
+    if any(facts.description["network"] == BROUGHT for facts in manifest.networks.values()):
+        logger.warning("no PyTorch beside %s: its flow network came as ONNX", manifest.name)
+        return {}
+    modules = torch_modules(manifest)  # of their own: they move to the device
+    pipelines = {}
+    for way in WAYS:
+        try:
+            pipelines[way] = _pipeline(manifest, modules, way, f"cuda:{device}")
+        except EdgebsError as error:
+            logger.warning("left out: %s", error)
+    return pipelines
+
+
+def _pipeline(manifest: Manifest, modules: Mapping[str, Any], way: str, device: str) -> Pipeline:
+    engines: dict[str, Backend] = {
+        name: CudaTorchBackend(modules[name], facts, way, device) for name, facts in manifest.networks.items()
+    }
+    return Pipeline(manifest, engines["segment"], open_cue(manifest.cue, manifest.size, engines.get("cue")))

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from bench.gpu.bench import cuda_baselines
 from bench.speed.fps import MODES, Samples, bench_fps, write_record
 from bench.stream import video_or_rendered
 from edgebs.bundle.manifest import Manifest
@@ -37,6 +36,7 @@ from edgebs.pipeline import Pipeline
 from export.job.export import export_bundles
 from export.job.files import manifest_in_fp32
 from export.job.request import ExportRequest
+from export.models.reference import TorchReference, cuda_baselines
 from export.models.request import ModelRequest
 
 PARTS = ("tests", "figures")
@@ -96,7 +96,13 @@ def figures_of_plans(
             request = ExportRequest(model=model, target=target, precisions=(precision,), out=out)
             try:
                 failed = _exported(request)
-                measured = bench_fps([request.bundle_path(precision)], video, frames=frames, repeats=repeats)
+                measured = bench_fps(
+                    [request.bundle_path(precision)],
+                    video,
+                    frames=frames,
+                    repeats=repeats,
+                    reference=TorchReference(),
+                )
                 found[name] = {**measured, **failed}
             except FAILURES as error:
                 found[name] = {"failure": str(error)}

@@ -97,7 +97,7 @@ def test_the_record_of_a_benchmark_names_its_source_without_secrets(monkeypatch,
     # A camera that hangs up is no benchmark: frames of a folder, under the camera's address.
     monkeypatch.setattr(fps, "open_source", lambda _, **options: opened(pictures, **options))
     monkeypatch.setattr(fps, "peak_rss_mb", lambda *_: 1.0)
-    record = fps.bench_fps([bundle], camera, frames=5, repeats=1, baseline=False)
+    record = fps.bench_fps([bundle], camera, frames=5, repeats=1)
     fps.write_record(record, tmp_path / "record.json")
     assert CANARY not in (tmp_path / "record.json").read_text()
     assert record["source"].startswith("http://user:***@127.0.0.1:")

@@ -15,10 +15,10 @@ import pytest
 import edgebs
 import engines
 
-BACKENDS = Path(edgebs.__file__).parent / "backends"
+RUNTIME = Path(edgebs.__file__).parent / "nvidia" / "tensorrt"
 ENGINES = Path(engines.__file__).parent
 
-RUNTIME_FILES = tuple(sorted(BACKENDS.glob("tensorrt_*.py")))
+RUNTIME_FILES = tuple(RUNTIME / f"{name}.py" for name in ("engine", "module", "rtx_cache"))
 BUILDER_FILES = tuple(file for file in sorted(ENGINES.glob("*.py")) if "trt" in file.read_text())
 
 COMMON = {
@@ -29,8 +29,7 @@ COMMON = {
     "trt_dtype": "DataType.FLOAT",
 }
 RECEIVERS: dict[str, dict[str, str]] = {
-    "tensorrt_module.py": COMMON,
-    "tensorrt_versions.py": COMMON
+    "module.py": COMMON
     | {
         "engine": "ICudaEngine",
         "context": "IExecutionContext",
@@ -38,10 +37,9 @@ RECEIVERS: dict[str, dict[str, str]] = {
         "strategies": "ExecutionContextAllocationStrategy",
         "kernels": "DynamicShapesKernelSpecializationStrategy",
     },
-    "tensorrt_rtx_cache.py": COMMON | {"self.native": "IRuntimeCache"},
-    "plan_layers.py": COMMON
-    | {"runtime": "Runtime", "engine": "ICudaEngine", "inspector": "EngineInspector"},
-    "tensorrt_engine.py": COMMON
+    "rtx_cache.py": COMMON | {"self.native": "IRuntimeCache"},
+    "layers.py": COMMON | {"runtime": "Runtime", "engine": "ICudaEngine", "inspector": "EngineInspector"},
+    "engine.py": COMMON
     | {
         "self.engine": "ICudaEngine",
         "engine.engine": "ICudaEngine",
@@ -145,7 +143,7 @@ def test_the_walk_sees_what_the_code_uses() -> None:
 
 def test_a_name_that_does_not_exist_is_noticed(tmp_path: Path) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
-    source = tmp_path / "tensorrt_versions.py"
+    source = tmp_path / "module.py"
     source.write_text(
         "trt.TensorIOMode.SIDEWAYS\ncontext.execute_async_v9(1)\nhasattr(engine, 'num_bindings')\n"
     )

@@ -127,9 +127,6 @@ def last_error(logger: Any) -> str:
     return message
 
 
-log = logging.getLogger(__name__)
-
-
 def scratch_bytes(engine: Any) -> int:
     """Device memory that one context of `engine` needs while it runs."""
     if hasattr(engine, "device_memory_size_v2"):

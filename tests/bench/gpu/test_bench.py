@@ -12,13 +12,14 @@ import pytest
 from fakes.networks.backends import SIZE, fake_manifest
 
 from bench.gpu import bench as gpu_bench
-from bench.gpu.bench import cuda_baselines, open_reader, runs_on_gpu, trtexec_times, watched_gpu
+from bench.gpu.bench import open_reader, runs_on_gpu, trtexec_times, watched_gpu
 from bench.gpu.sample import GpuSample
 from bench.speed import fps
 from edgebs.bundle.folder import Bundle
 from edgebs.bundle.manifest import Manifest
 from edgebs.errors import BackendError
 from edgebs.workers import Result
+from export.models.reference import cuda_baselines
 
 
 class Card:

@@ -20,11 +20,12 @@ from bench.speed.fps import (
 from bench.tables import fps_table
 from edgebs.errors import EdgebsError, SourceError
 from edgebs.video.open import open_source
+from export.models.reference import TorchReference
 
 
 @pytest.fixture(scope="module")
 def record(tiny_bundle, street_video):
-    return bench_fps([tiny_bundle.path], street_video, frames=12, repeats=3)
+    return bench_fps([tiny_bundle.path], street_video, frames=12, repeats=3, reference=TorchReference())
 
 
 def test_the_record_holds_what_other_tools_rely_on(record):
@@ -96,7 +97,7 @@ def test_the_table_shows_every_run_the_baseline_and_the_paper(record):
 
 
 def test_without_a_baseline_nothing_is_compared_with_it(tiny_bundle, street_video):
-    record = bench_fps([tiny_bundle.path], street_video, frames=2, repeats=1, baseline=False)
+    record = bench_fps([tiny_bundle.path], street_video, frames=2, repeats=1)
     assert record["baseline"] is None
     assert record["runs"][0]["times_baseline"] is None
 

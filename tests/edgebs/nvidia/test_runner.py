@@ -16,7 +16,7 @@ import edgebs
 from edgebs.nvidia import cuda
 from edgebs.nvidia.tensorrt.engine import TensorRTContext, TensorRTEngine
 
-DEVICE_FILES = sorted(Path(edgebs.__file__).parent.glob("device_*.py"))
+DEVICE_FILES = sorted((Path(edgebs.__file__).parent / "nvidia").glob("*.py"))
 WAITS = {"wait": ("Stream",), "synchronize": ("Stream", "Event")}
 
 

@@ -13,9 +13,10 @@ import pytest
 from fakes.networks.small_bundle import small_bundle
 from fakes.video.picture_folders import moving_bar
 
+from edgebs import text as printable
 from edgebs.errors import SinkError
 from edgebs.files import is_utf8, library_path
-from edgebs.text import json_text, make_printable, path_from_text, printable
+from edgebs.text import json_text, make_printable, path_from_text
 from edgebs.video.pictures.read import write_picture
 
 LATIN = os.fsdecode(b"caf\xe9")

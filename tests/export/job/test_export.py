@@ -24,6 +24,7 @@ from engines.options import BuildOptions, LeanRuntime
 from export.job import export as deploy
 from export.job.export import export_bundles
 from export.job.request import ExportRequest
+from export.models.reference import TorchReference
 from export.models.request import FLOWS, MODELS, ModelRequest
 
 WIDTH = 4
@@ -96,7 +97,7 @@ def test_int8_is_smaller_and_fp16_in_between(bundles):
 
 
 def test_parity_of_a_bundle_alone_rebuilds_the_network_from_the_manifest(bundles, street_video):
-    result = bundle_parity(bundles["fp32"].path, source=street_video, frames=3)
+    result = bundle_parity(bundles["fp32"].path, TorchReference(), source=street_video, frames=3)
     assert result["passed"]
     assert result["frames"] == 3
 
@@ -110,7 +111,7 @@ def test_parity_refuses_weights_that_are_not_those_of_the_bundle(bundles, tmp_pa
     data["weights"]["segment"]["seed"] = 1
     (copy / "manifest.json").write_text(json.dumps(data))
     with pytest.raises(ExportError, match="seed 1 are not those of bundle"):
-        bundle_parity(copy, frames=1)
+        bundle_parity(copy, TorchReference(), frames=1)
 
 
 def test_the_whole_paper_pipeline_exports_and_runs(tmp_path, calibration, street_video):
@@ -184,7 +185,7 @@ def test_weights_from_a_file_count_as_trained_and_their_bundle_proves_itself(tmp
     save_weights(build_networks(ModelRequest(width=WIDTH, seed=3))["segment"].network, file)
     (bundle,) = export_bundles(request(tmp_path / "out", model={"weights": str(file)}))
     assert bundle.manifest.trained
-    assert bundle_parity(bundle.path, frames=2)["passed"]
+    assert bundle_parity(bundle.path, TorchReference(), frames=2)["passed"]
 
 
 def test_an_unwritable_output_is_a_clear_error(tmp_path):

@@ -445,5 +445,5 @@ class FakeCuda:
 
 def install(fake: FakeCuda, monkeypatch: Any) -> None:
     """Let edgebs.nvidia.cuda use `fake` instead of cuda-bindings."""
-    for module in ("status", "devices"):
+    for module in ("calls", "devices"):
         monkeypatch.setattr(f"edgebs.nvidia.cuda.{module}.runtime", lambda: fake)

@@ -11,7 +11,6 @@ import pytest
 from fakes.networks.flow import flow_toy
 
 import edgebs
-from bench.gpu.bench import cuda_baselines
 from bench.parity import bundle_parity
 from bench.tables import bundle_table
 from calib.frames.make import make_calibration_set
@@ -20,6 +19,7 @@ from edgebs.cli import main
 from edgebs.errors import ExportError
 from export.job.export import export_bundles
 from export.job.request import ExportRequest
+from export.models.reference import TorchReference, cuda_baselines
 from export.models.request import ModelRequest
 
 SIDECAR = {"inputs": {"from": "image1", "to": "image2"}, "colour": "rgb", "range": [0, 1], "multiple": 8}
@@ -75,7 +75,7 @@ def test_its_parity_holds_against_the_file_itself(
     bundles: dict[str, Bundle], precision: str, street_video: Path
 ) -> None:
     assert bundles[precision].manifest.parity["passed"]
-    result = bundle_parity(bundles[precision].path, source=street_video, frames=2)
+    result = bundle_parity(bundles[precision].path, TorchReference(), source=street_video, frames=2)
     assert result["passed"]
     assert result["networks"]["cue"]["cosine"] > 0.9999
     assert result["reference"]["cue"].endswith("toy.onnx as it came")
@@ -100,7 +100,7 @@ def test_a_changed_file_is_refused_by_parity(bundles: dict[str, Bundle], folder:
     whole = file.read_bytes()
     flow_toy(file, bias=(1, 1), size=("H", "W"))
     with pytest.raises(ExportError, match=r"toy\.onnx is not the flow network that the bundle was made from"):
-        bundle_parity(bundles["fp32"].path, frames=1)
+        bundle_parity(bundles["fp32"].path, TorchReference(), frames=1)
     file.write_bytes(whole)
 
 

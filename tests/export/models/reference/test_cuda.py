@@ -1,14 +1,14 @@
-"""bench/gpu/pytorch.py: on the CPU as far as it goes, on a GPU whole."""
+"""export/models/reference.py: on the CPU as far as it goes, on a GPU whole."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from bench.gpu.pytorch import WAYS, CudaTorchBackend
 from edgebs.bundle.manifest import NetworkFacts
 from edgebs.errors import BackendError
 from edgebs.tensors import TensorSpec
+from export.models.reference import WAYS, CudaTorchBackend
 
 torch = pytest.importorskip("torch")
 
