@@ -27,7 +27,7 @@ class EngineFacts:
 
     file: Path
     backend: str
-    """The runtime that loads it, one of edgebs.backends.BACKENDS."""
+    """The runtime that loads it, one of edgebs.bundle.kinds.Runtime."""
     nbytes: int
     seconds: float
     """Wall time of the build."""

@@ -58,7 +58,7 @@ def layers_of_network(
         return openvino_layers(file, facts.inputs, facts.compute, threads)
     if facts.backend == "onnxruntime":
         return onnxruntime_layers(file, facts.inputs, threads)
-    if facts.backend in ("tensorrt", "tensorrt_rtx"):
+    if facts.is_plan:
         return plan_layers(file, facts.backend, device)
     raise BackendError(f"engines of '{facts.backend}' cannot be looked into")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
+from edgebs.bundle.kinds import runs_plans
 from edgebs.errors import OptionError
 
 
@@ -22,13 +23,13 @@ class Target(Enum):
 
     @property
     def backend(self) -> str:
-        """The runtime that loads the engine, one of edgebs.backends.BACKENDS."""
+        """The runtime that loads the engine, one of edgebs.bundle.kinds.Runtime."""
         return _BACKENDS.get(self, "tensorrt_rtx")
 
     @property
     def for_tensorrt(self) -> bool:
         """True if the engine is a TensorRT plan: the ONNX file must keep TensorRT's rules."""
-        return self.backend in ("tensorrt", "tensorrt_rtx")
+        return runs_plans(self.backend)
 
     @property
     def module(self) -> str:

@@ -83,9 +83,6 @@ def times_from_text(text: str) -> dict[str, Any]:
 logger = logging.getLogger(__name__)
 
 
-PLANS = ("tensorrt", "tensorrt_rtx")
-
-
 TIMED = {
     "fps, latency_ms, stages_ms": "wall time by perf_counter, from the source's read to the finished mask",
     "device_ms": "device time between CUDA events; stages overlap, so that their sum is no latency",
@@ -96,7 +93,7 @@ TIMED = {
 
 def runs_on_gpu(manifest: Manifest) -> bool:
     """Whether a network of the bundle is a TensorRT plan."""
-    return any(facts.backend in PLANS for facts in manifest.networks.values())
+    return any(facts.is_plan for facts in manifest.networks.values())
 
 
 @contextmanager
@@ -141,7 +138,7 @@ def trtexec_times(bundles: Sequence[Bundle], device: int = 0) -> dict[str, dict[
     times: dict[str, dict[str, Any]] = {}
     for bundle in bundles:
         for name, facts in bundle.manifest.networks.items():
-            if facts.backend not in PLANS:
+            if not facts.is_plan:
                 continue
             try:
                 said = run_trtexec(bundle.file(name), facts.backend, device=device)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from edgebs.bundle.kinds import Runtime, runs_plans
 from edgebs.errors import BackendError
 from edgebs.nvidia.options import DeviceOptions
 from edgebs.tensors import Array, TensorSpec
-
-BACKENDS = ("openvino", "onnxruntime", "tensorrt", "tensorrt_rtx")
 
 
 class Backend(Protocol):
@@ -33,7 +32,7 @@ class Backend(Protocol):
 def open_backend(
     name: str, file: Path, *, compute: str = "f32", threads: int = 0, device: DeviceOptions | None = None
 ) -> Backend:
-    """Load `file` (ONNX or plan) in the runtime called `name`, one of `BACKENDS`.
+    """Load `file` (ONNX or plan) in the runtime called `name`, one of `Runtime`.
 
     compute: arithmetic of whatever the file leaves in floating point, "f32" or "bf16" (OpenVINO only).
     threads: CPU threads; 0 lets the runtime use every core. device: how plans run.
@@ -48,8 +47,8 @@ def open_backend(
         from edgebs.backends.onnxruntime import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend(file, threads=threads)
-    if name in ("tensorrt", "tensorrt_rtx"):
+    if runs_plans(name):
         from edgebs.backends.tensorrt import TensorRTBackend
 
         return TensorRTBackend(file, module=name, options=device)
-    raise BackendError(f"unknown backend '{name}'; known: {', '.join(BACKENDS)}")
+    raise BackendError(f"unknown backend '{name}'; known: {', '.join(Runtime)}")

@@ -55,7 +55,7 @@ def load_bundle(path: Path | str, *, device: int = 0, lean: bool = False) -> Bun
     path = Path(path)
     bundle = verify_files(path)
     manifest = bundle.manifest
-    plans = {facts.backend for facts in manifest.networks.values()} & {"tensorrt", "tensorrt_rtx"}
+    plans = {facts.backend for facts in manifest.networks.values() if facts.is_plan}
     if plans or manifest.build is not None:
         build = manifest.build or {}
         if plans != {build.get("module")}:

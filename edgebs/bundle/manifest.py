@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgebs.bundle.kinds import CUE_KINDS, CueKind, runs_plans
 from edgebs.errors import BundleError
 from edgebs.tensors import TensorSpec
 
@@ -16,11 +17,8 @@ LONGEST_SIDE = 16_384
 MOST_CHANNELS = 4096
 """Of a cue's background."""
 COMPUTE = ("f32", "bf16")
-CUE_KINDS = {"hop": 0, "hop-background": 8, "background-maps": 0, "background-image": 0}
-"""Channels of the cue beside the flow: background (3), its spread, the scene's age, older background (3)."""
-
-FLOW_KINDS = frozenset({"hop", "hop-background"})
-"""Cues that hold flow magnitudes; the others hold a background."""
+_UNKNOWN = CueKind(word="", uses_flow=False)
+"""Of a newer edgebs: its manifest can be read and shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +28,7 @@ class NetworkFacts:
     file: str
     """File name inside the bundle."""
     backend: str
-    """One of edgebs.backends.BACKENDS."""
+    """One of edgebs.bundle.kinds.Runtime."""
     precision: str
     """What the file says: fp32, fp16 or int8."""
     compute: str = "f32"
@@ -49,6 +47,11 @@ class NetworkFacts:
     def __post_init__(self) -> None:
         if self.compute not in COMPUTE:
             raise ValueError(f"compute must be one of {', '.join(COMPUTE)}, got {self.compute!r}")
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether the file is a TensorRT plan."""
+        return runs_plans(self.backend)
 
     def to_json(self) -> dict[str, Any]:
         """The form written into manifest.json."""
@@ -117,9 +120,7 @@ class CueSettings:
     where every frame counts in full."""
 
     def __post_init__(self) -> None:
-        if any(interval < 1 for interval in self.intervals) or (
-            self.kind in FLOW_KINDS and not self.intervals
-        ):
+        if any(interval < 1 for interval in self.intervals) or (self.traits.uses_flow and not self.intervals):
             raise ValueError(f"intervals must be frame counts of at least 1, got {self.intervals}")
         if min(self.maps, self.references) < 0 or not (self.intervals or self.maps * self.references):
             raise ValueError(
@@ -132,7 +133,7 @@ class CueSettings:
             raise ValueError(
                 f"spacing_s and refresh_s must be seconds from 0, got {self.spacing_s}, {self.refresh_s}"
             )
-        if not 0 <= self.hold < 1 or (self.hold and self.kind != "hop-background"):
+        if not 0 <= self.hold < 1 or (self.hold and not self.traits.has_two_backgrounds):
             raise ValueError(
                 f"hold must be a probability from 0 to below 1, and 0 for a cue {self.kind}, got {self.hold}"
             )
@@ -143,9 +144,14 @@ class CueSettings:
             )
 
     @property
+    def traits(self) -> CueKind:
+        """What follows from `kind`."""
+        return CUE_KINDS.get(self.kind, _UNKNOWN)
+
+    @property
     def channels(self) -> int:
         """Channels of the cue tensor."""
-        return len(self.intervals) + CUE_KINDS.get(self.kind, 0) + self.maps
+        return len(self.intervals) + self.traits.extra_channels + self.maps
 
     @property
     def history_frames(self) -> int:
@@ -266,7 +272,7 @@ class Manifest:
     @property
     def runs_on_device(self) -> bool:
         """Whether the segmentation network is a TensorRT plan, so that frames stay on the GPU."""
-        return self.networks["segment"].backend in ("tensorrt", "tensorrt_rtx")
+        return self.networks["segment"].is_plan
 
     def to_json(self) -> dict[str, Any]:
         """The whole of manifest.json."""

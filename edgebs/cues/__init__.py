@@ -1,50 +1,65 @@
-"""What the past says about each pixel: one file per way to compute it, all behind `Cue`."""
+"""What the past says about each pixel: one file per kind of cue, all behind `edgebs.cues.cue.Cue`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edgebs.backends import Backend
-from edgebs.bundle.manifest import CUE_KINDS, CueSettings
+from edgebs.bundle.kinds import CUE_KINDS
+from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.cue import Cue
 from edgebs.errors import BundleError
 
+Size = tuple[int, int]
+Opener = Callable[[CueSettings, Size, Backend | None], Cue]
 
-def open_cue(settings: CueSettings, size: tuple[int, int], backend: Backend | None) -> Cue:
-    """The cue that a manifest asks for. `backend` runs the cue network where there is one."""
+
+def open_cue(settings: CueSettings, size: Size, backend: Backend | None) -> Cue:
+    """The cue of a manifest. backend: runs the cue network where there is one. size: (H, W)."""
     if settings.kind not in CUE_KINDS:
         raise BundleError(
             f"this edgebs computes no cue of kind '{settings.kind}'; known: {', '.join(CUE_KINDS)}. "
             "Install a newer edgebs."
         )
-    if settings.provider == "dis":
-        return _by_dis(settings, size)
-    if backend is None:
+    if backend is None and settings.provider != "dis":
         raise BundleError(
             f"the cue provider '{settings.provider}' needs a cue network, and the bundle has none. "
             "Export the bundle again."
         )
-    if settings.kind == "background-image":
-        from edgebs.cues.background_image import BackgroundImage
-
-        return BackgroundImage(settings, size, backend)
-    if settings.kind == "background-maps":
-        from edgebs.cues.background_maps import BackgroundMaps
-
-        return BackgroundMaps(settings, backend)
-    if settings.kind == "hop-background":
-        from edgebs.cues.flow import NetworkFlow
-        from edgebs.cues.hop_background import HopBackground
-
-        return HopBackground(settings, size, NetworkFlow(settings, backend))
-    from edgebs.cues.hop import EngineHop
-
-    return EngineHop(settings, backend)
+    return _OPENERS[settings.kind](settings, size, backend)
 
 
-def _by_dis(settings: CueSettings, size: tuple[int, int]) -> Cue:
-    if settings.kind == "hop-background":
-        from edgebs.cues.hop_background import HopBackground
+def _hop(settings: CueSettings, size: Size, backend: Backend | None) -> Cue:
+    from edgebs.cues.hop import DisHop, EngineHop
 
-        return HopBackground(settings, size)
-    from edgebs.cues.hop import DisHop
+    return DisHop(settings, size) if backend is None else EngineHop(settings, backend)
 
-    return DisHop(settings, size)
+
+def _hop_background(settings: CueSettings, size: Size, backend: Backend | None) -> Cue:
+    from edgebs.cues.flow import NetworkFlow
+    from edgebs.cues.hop_background import HopBackground
+
+    return HopBackground(settings, size, None if backend is None else NetworkFlow(settings, backend))
+
+
+def _background_maps(settings: CueSettings, _size: Size, backend: Backend | None) -> Cue:
+    from edgebs.cues.background_maps import BackgroundMaps
+
+    assert backend is not None
+    return BackgroundMaps(settings, backend)
+
+
+def _background_image(settings: CueSettings, size: Size, backend: Backend | None) -> Cue:
+    from edgebs.cues.background_image import BackgroundImage
+
+    assert backend is not None
+    return BackgroundImage(settings, size, backend)
+
+
+_OPENERS: dict[str, Opener] = {
+    "hop": _hop,
+    "hop-background": _hop_background,
+    "background-maps": _background_maps,
+    "background-image": _background_image,
+}
+"""The only table that chooses by the kind of a cue."""

@@ -20,9 +20,6 @@ from edgebs.nvidia.tensorrt.engine import TensorRTEngine, module_of
 from edgebs.nvidia.tensorrt.module import import_tensorrt
 from edgebs.tensors import TensorSpec
 
-PLANS = ("tensorrt", "tensorrt_rtx")
-
-
 Opened = dict[Path, TensorRTEngine]
 """Engines that are open already, by file."""
 
@@ -58,7 +55,7 @@ def _has_cue_on_device(manifest: Manifest) -> bool:
     pasts = {f"past_{interval}" for interval in manifest.cue.intervals}
     return (
         facts is not None
-        and facts.backend in PLANS
+        and facts.is_plan
         and (set(facts.inputs), set(facts.outputs))
         == (
             {"frame", *pasts},
@@ -98,7 +95,7 @@ def _host_cue(bundle: Bundle, options: DeviceOptions, owned: ExitStack) -> Cue:
 def _cue_backend(bundle: Bundle, options: DeviceOptions) -> Backend:
     """For a cue that asks its network now and then, with arrays of the host."""
     facts = bundle.manifest.networks["cue"]
-    if facts.backend in PLANS:
+    if facts.is_plan:
         return TensorRTBackend(bundle.file("cue"), module=facts.backend, options=options)
     from edgebs.backends import open_backend
 

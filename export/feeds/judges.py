@@ -206,7 +206,7 @@ def count_on_scenes(reference: Pipeline, progress: Progress | None = None) -> Co
 
 
 def _has_own_flow(manifest: Manifest) -> bool:
-    return manifest.cue.kind == "hop-background" and "cue" in manifest.networks
+    return manifest.cue.traits.has_two_backgrounds and "cue" in manifest.networks
 
 
 def _count_with_own_flow(pipeline: Pipeline, progress: Progress | None) -> Counts:
@@ -232,7 +232,7 @@ def _add(counts: Counts, probability: Array, labels: Frame, manifest: Manifest) 
 
 def _scene(reference: Pipeline, index: int) -> list[_Frame]:
     manifest = reference.manifest
-    if _is_given_backgrounds(manifest):
+    if manifest.cue.traits.reads_series:
         cue: Any = reference.require_background_cue()
         assert isinstance(cue, BackgroundImage)
         return [_Frame(*sample) for sample in scene_samples(cue, SEED, index, manifest.size)[::3]]
@@ -242,13 +242,9 @@ def _scene(reference: Pipeline, index: int) -> list[_Frame]:
     return [_Frame(sample.frame, sample.cue[np.newaxis], sample.labels) for sample in samples[::3]]
 
 
-def _is_given_backgrounds(manifest: Manifest) -> bool:
-    return manifest.cue.kind == "background-image"
-
-
 def _probabilities(pipeline: Pipeline, frames: Sequence[_Frame]) -> Iterator[Array]:
     """Of the frames of one scene; each is overwritten by the next."""
-    if pipeline.manifest.cue.intervals or _is_given_backgrounds(pipeline.manifest):
+    if pipeline.manifest.cue.intervals or pipeline.manifest.cue.traits.reads_series:
         for frame in frames:
             yield pipeline.segment(frame.image, {"cue": frame.cue.astype(np.float32)})
         return

@@ -137,7 +137,7 @@ def scene_facts(cue: CueSettings, count: int) -> dict[str, Any]:
 
 def scene_cue(cue: CueSettings) -> CueSettings:
     """The cue that rendered scenes are seen through: that of the training, whose flow is of DIS."""
-    if cue.kind != "hop-background" or cue.provider == "dis":
+    if not cue.traits.has_two_backgrounds or cue.provider == "dis":
         return cue
     return replace(cue, provider="dis", preset=SCENE_PRESET)
 
@@ -174,7 +174,7 @@ def scene_feeds(
     from bench.scenes.scene import PictureBank
     from export.training.samples.scenes import frames_of, sequence_samples
 
-    if cue.kind == "background-image" and network is not None:
+    if cue.traits.reads_series and network is not None:
         return {
             "segment": background_scene_feeds(
                 BackgroundImage(cue, size, network), SCENE_SEED, size, count, progress
@@ -197,9 +197,9 @@ def scene_feeds(
 def segment_feeds(samples: Iterable[Sample], cue: CueSettings, network: Backend | None) -> list[Feed]:
     """The segmentation network's inputs; `network` computes the cue where it is not OpenCV's."""
     samples = list(samples)
-    if cue.kind == "background-image" and network is not None:
+    if cue.traits.reads_series and network is not None:
         return stream_feeds([(sample.frame, sample.scene) for sample in samples], cue, network)
-    if cue.kind == "hop-background":
+    if cue.traits.has_two_backgrounds:
         cues = _background_cues(samples, cue, network)
     else:
         cues = _dis_cues(samples, cue) if network is None else _network_cues(samples, network)

@@ -179,7 +179,7 @@ def last_as_good_as_the_best(curves: Array) -> int:
 
 def _render(graph: Any, cue: CueSettings, size: tuple[int, int]) -> Any:
     """The scenes of its training; those of a background image with its own network."""
-    if cue.kind == "background-image":
+    if cue.traits.reads_series:
         from export.feeds.background import scenes_through_torch
 
         return scenes_through_torch(graph.network.cue, cue, size)

@@ -114,7 +114,7 @@ class TrainRequest:
         _require(self.validation_sequences >= 1, "--validation", self.validation_sequences, "at least 1")
         _require(0 <= self.overexposed <= 1, "--overexposed", self.overexposed, "from 0 to 1")
         _require(0 <= self.settled <= 1, "--settled", self.settled, "from 0 to 1")
-        if self.settled and self.model.facts.cue["kind"] != "hop-background":
+        if self.settled and not self.model.cue.traits.has_two_backgrounds:
             raise OptionError(f"{self.model.model} cannot tell who came to stay: leave --settled out.")
         if self.corpus:
             self._require_corpus()
@@ -128,7 +128,7 @@ class TrainRequest:
                 _require_whole_frames(self.model, self.data.size)
 
     def _require_corpus(self) -> None:
-        if self.model.facts.cue["kind"] != "hop-background":
+        if not self.model.cue.traits.has_two_backgrounds:
             raise ExportError(f"a corpus holds the cue of edge: leave --corpus out for {self.model.model}.")
         if self.data is not None or self.images is not None or self.settled:
             raise ExportError(

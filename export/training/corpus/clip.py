@@ -56,7 +56,7 @@ class ClipOptions:
 
     def __post_init__(self) -> None:
         """Raise ExportError for another cue than that of edge, or a share that is none."""
-        if self.cue.kind != "hop-background" or len(self.cue.intervals) != 3:
+        if not self.cue.traits.has_two_backgrounds or len(self.cue.intervals) != 3:
             raise ExportError("a corpus holds the cue of edge: three flows and the backgrounds.")
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:

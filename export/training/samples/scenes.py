@@ -97,7 +97,7 @@ def sequence_samples(
     its history forgotten; None for one of `settings`. settled: share of the sequences that hold more who
     stay, and are watched from little before one of them comes.
     """
-    if settings.kind == "background-maps":
+    if settings.traits.reads_keyframes:
         return reference_samples(settings, seed, index, size, bank, overexposed)
     rng = np.random.default_rng((seed, index, 0x5EE))
     # Random numbers of its own: without such sequences the others are what they always were.

@@ -47,7 +47,7 @@ def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
     if model.flow != "dis":
         raise OptionError(f"training renders its cue with flow dis, not {model.flow}: leave --flow out.")
     # A cue of magnitudes alone stays true when the frame's colours change; one that holds colours does not.
-    augment = flipped_and_tinted if model.cue.kind == "hop" else mirrored_only
+    augment = flipped_and_tinted if model.cue.traits.survives_new_colours else mirrored_only
     scenes = RenderedSequences(
         cue=model.cue,
         size=model.size,
