@@ -18,7 +18,7 @@ from edgebs.bundle.manifest import Manifest
 from edgebs.errors import ParityError
 from edgebs.image import mask_from_probability, network_frame
 from edgebs.machine.cpu import this_cpu
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import ValueRange

@@ -13,7 +13,7 @@ from edgebs.errors import SinkError
 from edgebs.image import mask_from_probability
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame
-from edgebs.video.pictures.read import write_picture
+from edgebs.video.picture_file import write_picture
 
 TITLES = ("frame", "truth", "cue: long, middle, short gap", "probability", "mask")
 BACKGROUND_TITLE = "background"

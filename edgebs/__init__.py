@@ -16,11 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgebs.bundle.folder import Bundle
+    from edgebs.bundle import Bundle
+    from edgebs.cameras import Cameras
     from edgebs.errors import EdgebsError
-    from edgebs.nvidia.options import DeviceOptions
+    from edgebs.nvidia import DeviceOptions
     from edgebs.pipeline import Pipeline
-    from edgebs.recording.cameras import Cameras
 
 __all__ = ["DeviceOptions", "EdgebsError", "__version__", "load", "load_cameras", "load_several"]
 
@@ -80,7 +80,7 @@ def load_several(
 def __getattr__(name: str) -> object:
     """`DeviceOptions` and `EdgebsError`, imported when they are asked for: a command must start at once."""
     if name == "DeviceOptions":
-        from edgebs.nvidia.options import DeviceOptions
+        from edgebs.nvidia import DeviceOptions
 
         return DeviceOptions
     if name == "EdgebsError":

@@ -7,15 +7,17 @@ all use these functions, so they cannot disagree.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgebs.bundle.manifest import CleanupSettings, Manifest
 from edgebs.errors import NotFinite, SourceError
 from edgebs.tensors import Array, Frame
+
+if TYPE_CHECKING:
+    from edgebs.bundle.manifest import CleanupSettings, Manifest
 
 
 def network_frame(frame: Frame, size: tuple[int, int]) -> Frame:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebs.backends import Backend, open_backend
-from edgebs.bundle.folder import Bundle, load_bundle
+from edgebs.bundle import MANIFEST, Bundle, verify_files
 from edgebs.bundle.manifest import CleanupSettings, NetworkFacts
 from edgebs.bundle.shipped import bundle_path
 from edgebs.cues import open_cue
-from edgebs.errors import BackendError
-from edgebs.machine.cores import threads_beside_flow, usable_cores
-from edgebs.machine.cpu import Cpu, this_cpu
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.cues.cue import Cue
+from edgebs.errors import BackendError, BundleError
+from edgebs.machine.cpu import Cpu, this_cpu, threads_beside_flow, usable_cores
+from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from edgebs.cameras import Cameras
     from edgebs.nvidia.load import Opened
-    from edgebs.recording.cameras import Cameras
+    from edgebs.nvidia.runner import DevicePath
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +39,7 @@ def load(
     """Verify a bundle, load its engines, and return the pipeline. Use it as a context manager.
 
     bundle: a folder, or the name of a shipped model. threads: CPU threads per engine; 0 uses every core, or
-    leaves one to the flow (edgebs.machine.cores).
+    leaves one to the flow (edgebs.machine.cpu).
     threshold: probability above which a pixel is foreground; None takes the bundle's own. cleanup: whether
     specks are removed from masks and holes filled, where the bundle says below which size. device: how plans
     run on an NVIDIA GPU; nothing to bundles for the CPU.
@@ -81,10 +84,7 @@ def _opened(
 ) -> Pipeline:
     if not bundle.manifest.runs_on_device:
         return _on_host(bundle, threads)
-    from edgebs.nvidia.load import open_device_path
-
-    path = open_device_path(bundle, device or DeviceOptions(), opened=opened)
-    return Pipeline(bundle.manifest, path)
+    return Pipeline(bundle.manifest, _on_device(bundle, device or DeviceOptions(), opened=opened))
 
 
 def load_cameras(
@@ -108,11 +108,9 @@ def load_cameras(
             f"{verified.path} is for the CPU, where one call for several cameras saves nothing: load it once "
             "per camera, or leave out --together. For a GPU: edgebs export ... --target gpu"
         )
-    from edgebs.nvidia.load import open_device_path
-    from edgebs.recording.cameras import Cameras
+    from edgebs.cameras import Cameras
 
-    path = open_device_path(verified, device or DeviceOptions(), cameras=count)
-    return Cameras(verified.manifest, path)
+    return Cameras(verified.manifest, _on_device(verified, device or DeviceOptions(), cameras=count))
 
 
 def verified_bundle(
@@ -143,6 +141,15 @@ def verified_bundle(
     elif not manifest.parity.get("passed", False):
         logger.warning("%s failed its parity gate (%s)", verified.path, manifest.parity.get("gate"))
     return Bundle(verified.path, manifest)
+
+
+def _on_device(
+    bundle: Bundle, options: DeviceOptions, *, cameras: int = 1, opened: Opened | None = None
+) -> DevicePath:
+    from edgebs.nvidia.load import open_device_path
+
+    host_cue = partial(_host_cue, bundle, options)
+    return open_device_path(bundle, options, host_cue, cameras=cameras, opened=opened)
 
 
 def _on_host(bundle: Bundle, threads: int) -> Pipeline:
@@ -189,3 +196,38 @@ def _warn_of_saturation(path: Path, network: str, facts: NetworkFacts, cpu: Cpu)
 
 def _names(backend: Backend) -> str:
     return f"{sorted(backend.inputs)} -> {sorted(backend.outputs)}"
+
+
+def load_bundle(path: Path | str, *, device: int = 0, lean: bool = False) -> Bundle:
+    """Read and verify a bundle: format version, every file's SHA-256, and where its plans may run.
+
+    device: position of the GPU that plans will run on. lean: whether tensorrt_lean loads them.
+    Raises BundleError for a missing or damaged part, EngineMismatch for a plan of another GPU or TensorRT;
+    nothing is deserialised before that, because a plan is native code.
+    """
+    path = Path(path)
+    bundle = verify_files(path)
+    manifest = bundle.manifest
+    plans = {facts.backend for facts in manifest.networks.values() if facts.is_plan}
+    if plans or manifest.build is not None:
+        build = manifest.build or {}
+        if plans != {build.get("module")}:
+            raise BundleError(
+                f"{path / MANIFEST} names plans of {', '.join(sorted(plans)) or 'no TensorRT'}, built with "
+                f"{build.get('module')}. Do not load it; export the bundle again."
+            )
+        from edgebs.nvidia.tensorrt import check_plan_fits_here
+
+        check_plan_fits_here(build, where=str(path), target=manifest.target, device=device, lean=lean)
+    return bundle
+
+
+def _host_cue(bundle: Bundle, options: DeviceOptions, owned: ExitStack) -> Cue:
+    manifest, backend = bundle.manifest, None
+    if "cue" in manifest.networks:
+        facts = manifest.networks["cue"]
+        backend = open_backend(facts.backend, bundle.file("cue"), compute=facts.compute, device=options)
+        owned.callback(backend.close)
+    cue = open_cue(manifest.cue, manifest.size, backend)
+    owned.callback(cue.close)
+    return cue

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, cast, overload
+from typing import TYPE_CHECKING, Protocol, cast, overload
 
 import numpy as np
 
-from edgebs.backends import Backend
-from edgebs.bundle.manifest import Manifest
 from edgebs.cues.clock import check_time
 from edgebs.cues.cue import Cue
 from edgebs.cues.held import Feedback
@@ -22,8 +20,13 @@ from edgebs.errors import BundleError
 from edgebs.image import PROBABILITY_REPAIR, check_frame, mask_at, network_frame, require_finite
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import EightBits, ValueRange
-from edgebs.video.open import Source, SourceFrame, open_source
+from edgebs.video.open import SourceFrame, open_source
 from edgebs.workers import Clock, Counters, Result, Run, Stages, Turn, Turns, Work
+
+if TYPE_CHECKING:
+    from edgebs.backends import Backend
+    from edgebs.bundle.manifest import Manifest
+    from edgebs.video.open import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +161,7 @@ class Pipeline:
         if cue is None:
             self._path = cast(NetworkPath, segment)
         else:
-            self._path = HostPath(cast(Backend, segment), cue)
+            self._path = HostPath(cast("Backend", segment), cue)
         self._cue: Cue | None = self._path.cue
         self._turns = Turns()
         self._next_index = 0

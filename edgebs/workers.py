@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edgebs.errors import StageError
 from edgebs.tensors import Array, Frame
-from edgebs.video.open import Source, SourceFrame
 
 if TYPE_CHECKING:
     from edgebs.pipeline import Begun
+    from edgebs.video.open import Source, SourceFrame
 
 T = TypeVar("T")
 

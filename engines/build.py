@@ -13,10 +13,10 @@ from typing import Any
 from edgebs.bundle.plan import PlanFacts
 from edgebs.errors import ExportError
 from edgebs.files import atomic_file
+from engines import Target, target_named
 from engines.options import BuildOptions
 from engines.plan_builder import plan_from_onnx
 from engines.plan_config import Progress
-from engines.targets import Target, target_named
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class EngineFacts:
     """Those that the DLA it was built for refused."""
 
     def to_json(self) -> dict[str, Any]:
-        """The form in manifests and reports; `build` is what `edgebs.bundle.folder` checks on load."""
+        """The form in manifests and reports; `build` is what `edgebs.bundle` checks on load."""
         return {
             "file": self.file.name,
             "backend": self.backend,

@@ -17,10 +17,9 @@ from edgebs.backends.onnxruntime import inference_session, session_options
 from edgebs.bundle.manifest import NetworkFacts
 from edgebs.errors import BackendError, MissingDependency, in_one_line
 from edgebs.files import library_path, scratch_folder
-from edgebs.nvidia import cuda
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions, cuda
+from edgebs.nvidia.tensorrt import import_tensorrt, last_error, make_logger
 from edgebs.nvidia.tensorrt.engine import module_of, open_runtime
-from edgebs.nvidia.tensorrt.module import import_tensorrt, last_error, make_logger
 from edgebs.tensors import Array, TensorSpec
 
 RUNS = 10
@@ -217,7 +216,7 @@ _PLAN_PRECISIONS = (
 def plan_layers(file: Path, module: str, options: DeviceOptions | None = None) -> list[LayerFacts]:
     """The layers of a plan, in the order of execution, untimed.
 
-    options: the GPU, and what loads the plan. Verify the bundle first (edgebs.bundle.folder.load_bundle): a
+    options: the GPU, and what loads the plan. Verify the bundle first (edgebs.loading.load_bundle): a
     plan is native code. Raises BackendError where it cannot be loaded here.
     """
     options = options or DeviceOptions()

@@ -7,8 +7,8 @@ from enum import Enum
 from pathlib import Path
 
 from edgebs.errors import OptionError
-from edgebs.nvidia.options import DeviceOptions
-from engines.targets import Target
+from edgebs.nvidia import DeviceOptions
+from engines import Target
 
 
 class LeanRuntime(str, Enum):

@@ -14,11 +14,11 @@ from edgebs.bundle.plan import PlanFacts, platform_name
 from edgebs.errors import ExportError
 from edgebs.files import library_path
 from edgebs.nvidia import cuda
-from edgebs.nvidia.tensorrt.module import import_tensorrt, last_error, make_logger, without_collection
+from edgebs.nvidia.tensorrt import import_tensorrt, last_error, make_logger, without_collection
+from engines import Target
 from engines.memory import LOWEST_FREE_BYTES, build_memory, host_memory, workspace_limit
 from engines.options import BuildOptions
 from engines.plan_config import Progress, plan_config, watch_build
-from engines.targets import Target
 from engines.timing_cache import TimingCache, timing_facts
 
 _REPAIRS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError
+from engines import Target
 from engines.options import BatchRange, BuildOptions, LeanRuntime
-from engines.targets import Target
 
 
 def use_dla(trt: Any, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def tiny_bundle(tmp_path_factory):
     Exported here, or the one that EDGEBS_TINY_BUNDLE names where there is no PyTorch (tests/pythons.py).
     """
     if ready := os.environ.get("EDGEBS_TINY_BUNDLE"):
-        from edgebs.bundle.folder import load_bundle
+        from edgebs.loading import load_bundle
 
         return load_bundle(ready)
     pytest.importorskip("torch")

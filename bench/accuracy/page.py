@@ -200,7 +200,7 @@ class Report:
 
 
 def report_page(record: Mapping[str, Any], shown: Mapping[str, Sequence[ShownFrame]]) -> str:
-    """The page as text. record: of `bench.accuracy.evaluate.evaluate`. shown: pictures by sequence."""
+    """The page as text. record: of `bench.accuracy.evaluate`. shown: pictures by sequence."""
     contestants = {**record["bundles"], **record["peers"]}
     title = f"edgebs eval: {', '.join(record['bundles'])} on {Path(record['data']['root']).name}"
     return "\n".join(

@@ -14,11 +14,10 @@ import cv2
 import numpy as np
 
 from bench.scenes.actors.sprites import Actor, load_actors
-from bench.scenes.place.textures import texture_tile
-from bench.scenes.textures import noise
+from bench.scenes.textures import noise, texture_tile
 from edgebs.errors import SourceError
 from edgebs.tensors import Array
-from edgebs.video.pictures.read import read_frame
+from edgebs.video.picture_file import read_frame
 
 GRAIN = 512
 """Side of the stored noise in pixels."""

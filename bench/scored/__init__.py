@@ -19,7 +19,7 @@ from bench.scored.counts import Counts, mean_measures
 from bench.scored.sequence import FOREGROUND, OUTSIDE, SHADOW, UNKNOWN, Sequence, scored_frames
 from edgebs.errors import SourceError
 from edgebs.video.bit_depth import ValueRange
-from edgebs.video.pictures.folder import is_side_folder
+from edgebs.video.picture_folder import is_side_folder
 
 __all__ = [
     "FOREGROUND",

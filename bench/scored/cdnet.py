@@ -20,7 +20,7 @@ from bench.scored.sequence import (
     sequence_name,
 )
 from edgebs.errors import SourceError
-from edgebs.video.pictures.folder import PICTURES, picture_files
+from edgebs.video.picture_folder import PICTURES, picture_files
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from bench.scored.sequence import (
     with_notes,
 )
 from edgebs.errors import SourceError
-from edgebs.video.pictures.folder import picture_files, require_one_kind
+from edgebs.video.picture_folder import picture_files, require_one_kind
 
 INPUT_FOLDERS = ("input", "images", "frames")
 TRUTH_FOLDERS = ("groundtruth", "ground_truth", "gt", "mask", "masks")

@@ -21,7 +21,7 @@ from bench.scored.sequence import (
     sequence_name,
     with_notes,
 )
-from edgebs.video.pictures.folder import picture_files
+from edgebs.video.picture_folder import picture_files
 
 TRUTH_FOLDERS = ("groundtruth", "ground_truth", "gt")
 

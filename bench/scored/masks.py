@@ -14,7 +14,7 @@ import numpy as np
 
 from edgebs.errors import SourceError
 from edgebs.tensors import Array, Frame
-from edgebs.video.pictures.read import AS_STORED, JPEG, PNG, decoded, picture_bytes
+from edgebs.video.picture_file import AS_STORED, JPEG, PNG, decoded, picture_bytes
 
 WHITE = 255
 GREY_REPAIR = "Store it as one grey channel of 8 bits without loss (PNG, BMP)."

@@ -16,8 +16,8 @@ from bench.scored.masks import mask_values, region_values
 from edgebs.errors import SourceError
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import EightBits, ValueRange
-from edgebs.video.pictures.folder import picture_files
-from edgebs.video.pictures.read import read_picture
+from edgebs.video.picture_file import read_picture
+from edgebs.video.picture_folder import picture_files
 
 FOREGROUND, SHADOW, OUTSIDE, UNKNOWN = 255, 50, 85, 170
 """CDnet's labels; 0 is static background, and a shadow counts as background (networks.md section 6)."""

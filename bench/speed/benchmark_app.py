@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from edgebs.backends import Backend, open_backend
-from edgebs.bundle.folder import Bundle, load_bundle
+from edgebs.bundle import Bundle
 from edgebs.errors import MissingDependency
+from edgebs.loading import load_bundle
 from edgebs.machine.console import print_json
 
 ROUNDS = 5
@@ -76,6 +77,6 @@ def _theirs_ms(file: Path, compute: str, threads: int) -> float:
 
 
 if __name__ == "__main__":
-    from edgebs.machine.cores import usable_cores
+    from edgebs.machine.cpu import usable_cores
 
     print_json(compare(load_bundle(sys.argv[1]), usable_cores()))

@@ -22,17 +22,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.gpu.bench import TIMED, runs_on_gpu, trtexec_times, watched_gpu
+from bench.gpu import TIMED, runs_on_gpu, trtexec_times, watched_gpu
 from bench.parity import Reference
 from bench.speed.memory import json_from_device
-from edgebs.bundle.folder import Bundle, load_bundle
+from edgebs.bundle import Bundle
 from edgebs.bundle.manifest import CleanupSettings, Manifest
 from edgebs.bundle.shipped import bundle_path, shipped_models
 from edgebs.errors import EdgebsError, EngineMismatch, SourceError
 from edgebs.files import atomic_file
-from edgebs.loading import load
+from edgebs.loading import load, load_bundle
 from edgebs.machine.facts import machine_facts
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Counters, Pipeline, Result
 from edgebs.tensors import latency_percentiles
 from edgebs.text import json_text, reason_without_secrets, source_name

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgebs.loading import load
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions
 from edgebs.text import json_text
 from edgebs.video.bit_depth import ValueRange
 from edgebs.video.open import open_source

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calib.frames import CalibrationSample
 from calib.frames.select import STILL_SHARE, grey, moving_share, reduced
-from calib.frames.stored import CalibrationSample
 from edgebs.errors import CalibrationError
 from edgebs.tensors import Frame
 

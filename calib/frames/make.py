@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from calib.frames import FACTS, FORMAT, CalibrationSample, CalibrationSet, load_calibration_set
 from calib.frames.content import flat_frames, require_contents
 from calib.frames.select import STILL_SHARE, near_duplicate_distance, select
-from calib.frames.stored import FACTS, FORMAT, CalibrationSample, CalibrationSet, load_calibration_set
 from calib.frames.survey import Survey, survey
 from calib.frames.write import Plan, write_set
 from edgebs.errors import CalibrationError

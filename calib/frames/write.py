@@ -13,14 +13,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from calib.frames.stored import FACTS, IMAGES, SHEET, set_hash
+from calib.frames import FACTS, IMAGES, SHEET, set_hash
 from calib.frames.survey import Candidate, Survey
 from edgebs.errors import CalibrationError
 from edgebs.image import network_frame
 from edgebs.tensors import Frame
 from edgebs.text import json_text
 from edgebs.video.open import open_source
-from edgebs.video.pictures.folder import picture_files
+from edgebs.video.picture_folder import picture_files
 
 CELL = (120, 160)
 """(height, width) of a thumbnail, pixels."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from edgebs.bundle.kinds import Runtime, runs_plans
 from edgebs.errors import BackendError
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions
 from edgebs.tensors import Array, TensorSpec
 
 

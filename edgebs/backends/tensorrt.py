@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgebs.bundle.plan import PlanFacts, check_plan_fits
+from edgebs.bundle.plan import PlanFacts
 from edgebs.errors import BackendError
-from edgebs.nvidia import cuda
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions, cuda
+from edgebs.nvidia.tensorrt import import_tensorrt
 from edgebs.nvidia.tensorrt.engine import TensorRTContext, TensorRTEngine, module_of
-from edgebs.nvidia.tensorrt.module import import_tensorrt, plan_facts_here
 from edgebs.tensors import Array, TensorSpec, check_feed, existing_file
 
 
@@ -98,25 +95,3 @@ class TensorRTBackend:
         self._is_open = False
         with cuda.on_device(self._device, to_close=True):
             self._owned.close()
-
-
-def check_plan_fits_here(
-    build: Mapping[str, Any], *, where: str, target: str, device: int = 0, lean: bool = False
-) -> None:
-    """Raise EngineMismatch unless a plan with the facts `build`, of a manifest, fits GPU `device` here.
-
-    lean: whether the package tensorrt_lean will load it: plans of its own version, or with a runtime inside.
-    """
-    facts = PlanFacts.from_json(build)
-    if lean:
-        cuda.revive_device(device)
-        is_inside = all(said.get("lean_runtime") == "inside" for said in build.get("networks", {}).values())
-        facts = replace(facts, version_compatible=facts.version_compatible and is_inside)
-        here = replace(plan_facts_here("tensorrt_lean", device), module=facts.module)
-        check_plan_fits(facts, here, where=where, target=target)
-        return
-    cuda.revive_device(device)
-    here = plan_facts_here(facts.module, device)
-    if facts.version_compatible and not here.tensorrt:
-        here = plan_facts_here("tensorrt_lean", device)
-    check_plan_fits(facts, here, where=where, target=target)

@@ -36,7 +36,7 @@ class NetworkFacts:
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     description: Mapping[str, Any]
-    """What export.models.description needs to build the PyTorch network again."""
+    """What export.models.build needs to build the PyTorch network again."""
     weights_sha256: str
     parameters: int
     gflop: float

@@ -16,7 +16,7 @@ from typing import Any
 from edgebs.errors import BundleError, EngineMismatch
 
 AHEAD_OF_TIME = ("7.5", "8.6", "8.9", "12.0")
-"""Compute capabilities that are targets of their own (engines/targets.py)."""
+"""Compute capabilities that are targets of their own (engines/__init__.py)."""
 ON_THE_GPU = ("8.0", "12.1")
 """Those that TensorRT-RTX builds for as well, with the GPU at hand: A100 and GB10, say."""
 

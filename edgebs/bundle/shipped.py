@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebs.bundle.folder import is_bundle
+from edgebs.bundle import is_bundle
 from edgebs.errors import BundleError
 from edgebs.text import path_from_text
 

@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgebs.cli.groups import ModelOptions, takes_groups
-from edgebs.cli.options import Force, Json, Size, ValueRange, option
-from edgebs.cli.parsing import MOST, counts_of, finite, range_of, size_of, words_of
+from edgebs.cli.options import (
+    MOST,
+    Force,
+    Json,
+    Size,
+    ValueRange,
+    counts_of,
+    finite,
+    option,
+    range_of,
+    size_of,
+    words_of,
+)
 from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_export
 
@@ -166,7 +177,7 @@ class BundleOptions:
 
 
 def _complete_models() -> list[str]:
-    from export.models.table import MODELS
+    from export.models import MODELS
 
     return list(MODELS)
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from edgebs.cli.options import (
+    MOST,
     Depth,
     DisPreset,
     Hold,
@@ -27,10 +28,12 @@ from edgebs.cli.options import (
     References,
     Seed,
     Width,
+    given,
+    intervals_of,
     option,
+    refuse_given,
 )
-from edgebs.cli.parsing import MOST, given, intervals_of, refuse_given
-from edgebs.nvidia.options import DeviceOptions, Graphs
+from edgebs.nvidia import DeviceOptions, Graphs
 
 Command = Callable[..., None]
 
@@ -134,7 +137,7 @@ class RunningOptions(LoadingOptions):
 
 def refuse_without_plans(context: typer.Context, bundles: Sequence[str | Path]) -> None:
     """Refuse options of plans that would have no effect: no bundle is a plan, or none of TensorRT."""
-    from edgebs.bundle.folder import read_manifest
+    from edgebs.bundle import read_manifest
     from edgebs.bundle.shipped import bundle_path
 
     typed = given(context, names_of(RunningOptions))

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from edgebs.cli.groups import LoadingOptions, names_of, refuse_without_plans, takes_groups
-from edgebs.cli.options import Json, Threads, option
-from edgebs.cli.parsing import refuse_given
+from edgebs.cli.options import Json, Threads, option, refuse_given
 from edgebs.machine.console import print_json, print_line, print_table
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions
 
 
 @takes_groups
@@ -27,7 +26,7 @@ def inspect(
 ) -> None:
     """Verify a bundle and say what is in it."""
     from bench.tables import bundle_table
-    from edgebs.bundle.folder import verify_files
+    from edgebs.bundle import verify_files
     from edgebs.bundle.shipped import bundle_path
     from edgebs.machine.cpu import this_cpu
 
@@ -46,7 +45,7 @@ def inspect(
 
 def _print_layers(bundle: Path, threads: int, device: DeviceOptions, json: bool) -> None:
     from bench.tables import layer_table
-    from edgebs.bundle.folder import load_bundle
+    from edgebs.loading import load_bundle
     from engines.layers import layers_of_network
 
     loaded = load_bundle(bundle, device=device.device, lean=device.lean)  # also refuses a plan of another GPU
@@ -63,8 +62,8 @@ def _print_layers(bundle: Path, threads: int, device: DeviceOptions, json: bool)
 
 def doctor(json: Json = False) -> None:
     """Say what is installed, what can be built and run here, and how to get what is missing."""
-    from edgebs.machine.doctor import diagnose, format_report
-    from engines.targets import Target
+    from edgebs.doctor import diagnose, format_report
+    from engines import Target
 
     report = diagnose(Target)
     if json:
@@ -76,7 +75,7 @@ def doctor(json: Json = False) -> None:
 
 def models(json: Json = False) -> None:
     """List the models that can be exported, the flows that feed them, and the bundles shipped inside."""
-    from export.models.listing import models_listing
+    from export.models import models_listing
 
     listing = models_listing()
     if json:

@@ -10,8 +10,18 @@ from typing import Annotated
 import typer
 
 from edgebs.cli.groups import RunningOptions, refuse_without_plans, takes_groups
-from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, ValueRange, option
-from edgebs.cli.parsing import MOST_FRAMES, range_of, words_of
+from edgebs.cli.options import (
+    MOST_FRAMES,
+    Cleanup,
+    Force,
+    Json,
+    Threads,
+    Threshold,
+    ValueRange,
+    option,
+    range_of,
+    words_of,
+)
 from edgebs.machine.console import print_json, print_line, print_table, progress_bar
 from edgebs.machine.extras import require_export, require_opencv
 
@@ -146,7 +156,7 @@ def evaluate(
 ) -> None:
     """Score bundles on sequences with ground truth, beside OpenCV's subtractors: accuracy and speed."""
     require_opencv()
-    from bench.accuracy.evaluate import evaluate as evaluate_bundles
+    from bench.accuracy import evaluate as evaluate_bundles
     from bench.accuracy.page import Report
     from bench.accuracy.table import eval_table
 

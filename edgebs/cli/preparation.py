@@ -8,8 +8,17 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.options import Force, Json, ValueRange, option
-from edgebs.cli.parsing import MOST_FRAMES, counts_of, positive, range_of, refuse_given
+from edgebs.cli.options import (
+    MOST_FRAMES,
+    Force,
+    Json,
+    ValueRange,
+    counts_of,
+    option,
+    positive,
+    range_of,
+    refuse_given,
+)
 from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_export, require_opencv
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgebs.cli.groups import RunningOptions, refuse_without_plans, takes_groups
-from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, option
-from edgebs.cli.parsing import range_of, refuse_given
+from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, option, range_of, refuse_given
 from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_opencv
 
@@ -61,7 +60,7 @@ def run(
 ) -> None:
     """Run a bundle on videos or cameras and write masks and overlays."""
     require_opencv()
-    from edgebs.recording.to_files import run_several_to_files, run_to_files
+    from edgebs.recording import run_several_to_files, run_to_files
     from edgebs.recording.together import run_together_to_files
 
     refuse_without_plans(context, [bundle])

@@ -9,15 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgebs.cli.groups import ModelOptions, names_of, takes_groups
-from edgebs.cli.options import Force, Json, ValueRange, option
-from edgebs.cli.parsing import MOST, finite, fold_of, intervals_of, positive, range_of, refuse_given, size_of
+from edgebs.cli.options import (
+    MOST,
+    Force,
+    Json,
+    ValueRange,
+    finite,
+    fold_of,
+    intervals_of,
+    option,
+    positive,
+    range_of,
+    refuse_given,
+    size_of,
+)
 from edgebs.machine.console import note, print_json, print_line, progress_bar
 from edgebs.machine.extras import require_export
 
 if TYPE_CHECKING:
-    from export.training.request import FlowTrainRequest, LoopOptions, TrainRequest
+    from export.training import FlowTrainRequest, LoopOptions, TrainRequest
     from export.training.samples.mixture import DataOptions
-    from export.training.stream.feed import Feed
+    from export.training.stream import Feed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +54,8 @@ class RunOptions:
 
     def options(self, out: Path, seed: int) -> LoopOptions:
         """The value that the loop takes."""
+        from export.training import LoopOptions
         from export.training.optimiser import Schedule
-        from export.training.request import LoopOptions
 
         schedule = Schedule(peak=self.lr, warm_up_steps=self.warm_up, steps=self.steps, minutes=self.minutes)
         others = {"lr", "warm_up", "steps", "minutes", "keep"}
@@ -61,7 +73,7 @@ class FeedOptions:
 
     def options(self) -> Feed:
         """The value that the training takes."""
-        from export.training.stream.feed import Feed
+        from export.training.stream import Feed
 
         return Feed(replay=self.replay, reservoir=self.reservoir, workers=self.workers)
 
@@ -154,7 +166,7 @@ def train(
     """
     require_export()
     from export.models.request import DEFAULTS, MODELS_OWN, ModelRequest
-    from export.training.request import FLOW, FlowTrainRequest, TrainRequest
+    from export.training import FLOW, FlowTrainRequest, TrainRequest
 
     if model == FLOW:
         refuse_given(context, NOT_OF_FLOW, "flow is trained on the exact flow of rendered scenes alone")

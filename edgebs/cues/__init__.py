@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from edgebs.backends import Backend
 from edgebs.bundle.kinds import CUE_KINDS
-from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.cue import Cue
 from edgebs.errors import BundleError
 
+if TYPE_CHECKING:
+    from edgebs.backends import Backend
+    from edgebs.bundle.manifest import CueSettings
+
 Size = tuple[int, int]
-Opener = Callable[[CueSettings, Size, Backend | None], Cue]
 
 
 def open_cue(settings: CueSettings, size: Size, backend: Backend | None) -> Cue:
@@ -56,7 +58,7 @@ def _background_image(settings: CueSettings, size: Size, backend: Backend | None
     return BackgroundImage(settings, size, backend)
 
 
-_OPENERS: dict[str, Opener] = {
+_OPENERS: dict[str, Callable[[CueSettings, Size, Backend | None], Cue]] = {
     "hop": _hop,
     "hop-background": _hop_background,
     "background-maps": _background_maps,

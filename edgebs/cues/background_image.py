@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgebs.backends import Backend
-from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.clock import SceneClock, is_reached
 from edgebs.cues.cue import CueOutput, TensorRing
 from edgebs.errors import BundleError
 from edgebs.image import CUE_REPAIR, require_finite
 from edgebs.tensors import Array, Frame
+
+if TYPE_CHECKING:
+    from edgebs.backends import Backend
+    from edgebs.bundle.manifest import CueSettings
 
 BLOCK = 7
 """Frames of a block, and bands of the image."""

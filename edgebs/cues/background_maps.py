@@ -6,16 +6,19 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from edgebs.backends import Backend
-from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.clock import SceneClock, is_reached
 from edgebs.cues.cue import CueOutput
 from edgebs.image import CUE_REPAIR, require_finite
 from edgebs.tensors import Array, Frame
+
+if TYPE_CHECKING:
+    from edgebs.backends import Backend
+    from edgebs.bundle.manifest import CueSettings
 
 GLANCE = (30, 40)
 """(h, w) at which motion is measured: small against any object that counts."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from edgebs.backends import Backend
-from edgebs.bundle.manifest import CueSettings
 from edgebs.errors import BundleError
 from edgebs.image import CUE_REPAIR, require_finite
 from edgebs.tensors import Array, Frame
+
+if TYPE_CHECKING:
+    from edgebs.backends import Backend
+    from edgebs.bundle.manifest import CueSettings
 
 
 class FlowVectors(Protocol):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from edgebs.backends import Backend
-from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.cue import PRESETS, CueOutput, TensorRing
 from edgebs.cues.flow import flow_magnitudes
 from edgebs.cues.history import History
 from edgebs.errors import BundleError
 from edgebs.image import CUE_REPAIR, require_finite
 from edgebs.tensors import Array, Frame
+
+if TYPE_CHECKING:
+    from edgebs.backends import Backend
+    from edgebs.bundle.manifest import CueSettings
 
 FINE_STRIDE = 5
 

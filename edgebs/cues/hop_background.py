@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.background import SAMPLES, WINDOW_S, MedianBackground
 from edgebs.cues.camera_shift import FAR, STILL_PX, CameraShift, Shift, moved
 from edgebs.cues.clock import SceneClock
@@ -19,6 +19,9 @@ from edgebs.cues.held import Holding
 from edgebs.cues.history import History
 from edgebs.cues.hop import DisVectors
 from edgebs.tensors import Array, Frame
+
+if TYPE_CHECKING:
+    from edgebs.bundle.manifest import CueSettings
 
 FLOW_AGREES_PX = 0.75
 """The flow's own median is the better measure of the shake, unless it disagrees with the background's."""

@@ -7,14 +7,16 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from edgebs.bundle.manifest import Manifest
 from edgebs.errors import BundleError, SinkError
 from edgebs.files import atomic_file
 from edgebs.tensors import Array
+
+if TYPE_CHECKING:
+    from edgebs.bundle.manifest import Manifest
 
 FORMAT = 1
 FACTS = "edgebs"

@@ -13,8 +13,7 @@ from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.cue import Cue
 from edgebs.cues.held import Feedback
 from edgebs.cues.history import STEPS_PER_INTERVAL, History
-from edgebs.nvidia import cuda
-from edgebs.nvidia.options import Graphs
+from edgebs.nvidia import Graphs, cuda
 from edgebs.nvidia.stage import DeviceEngine, DeviceStage, Slot
 from edgebs.tensors import Array, Frame, TensorSpec
 

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgebs.backends import Backend
-from edgebs.backends.tensorrt import TensorRTBackend
-from edgebs.bundle.folder import Bundle
-from edgebs.bundle.manifest import Manifest
-from edgebs.cues import open_cue
 from edgebs.cues.cue import Cue
 from edgebs.errors import BackendError
-from edgebs.nvidia import cuda
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions, cuda
 from edgebs.nvidia.runner import DevicePath
+from edgebs.nvidia.tensorrt import import_tensorrt
 from edgebs.nvidia.tensorrt.engine import TensorRTEngine, module_of
-from edgebs.nvidia.tensorrt.module import import_tensorrt
 from edgebs.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from edgebs.bundle import Bundle
+    from edgebs.bundle.manifest import Manifest
 
 Opened = dict[Path, TensorRTEngine]
 """Engines that are open already, by file."""
 
 
 def open_device_path(
-    bundle: Bundle, options: DeviceOptions, *, cameras: int = 1, opened: Opened | None = None
+    bundle: Bundle,
+    options: DeviceOptions,
+    open_host_cue: Callable[[ExitStack], Cue],
+    *,
+    cameras: int = 1,
+    opened: Opened | None = None,
 ) -> DevicePath:
     """Load a verified bundle's plans, and the cue beside them. cameras: frames in one call.
 
+    open_host_cue: makes the cue of one camera where the host computes it, and registers what must be closed.
     opened: engines to share, as long as a path that has them is open; those loaded here join them.
     Raises BackendError, EngineMismatch or MissingDependency; nothing is held then.
     """
@@ -44,7 +49,7 @@ def open_device_path(
             cue = _engine(bundle, "cue", options, cameras, opened)
             owned.callback(cue.close)
         else:
-            cue = [_host_cue(bundle, options, owned) for _ in range(cameras)]
+            cue = [open_host_cue(owned) for _ in range(cameras)]
         # The path owns all of them from here on, also when it fails.
         owned.pop_all()
         return DevicePath(segment, cue, bundle.manifest.cue, options)
@@ -80,26 +85,6 @@ def _engine(
         )
     opened[file] = engine
     return engine
-
-
-def _host_cue(bundle: Bundle, options: DeviceOptions, owned: ExitStack) -> Cue:
-    manifest, backend = bundle.manifest, None
-    if "cue" in manifest.networks:
-        backend = _cue_backend(bundle, options)
-        owned.callback(backend.close)
-    cue = open_cue(manifest.cue, manifest.size, backend)
-    owned.callback(cue.close)
-    return cue
-
-
-def _cue_backend(bundle: Bundle, options: DeviceOptions) -> Backend:
-    """For a cue that asks its network now and then, with arrays of the host."""
-    facts = bundle.manifest.networks["cue"]
-    if facts.is_plan:
-        return TensorRTBackend(bundle.file("cue"), module=facts.backend, options=options)
-    from edgebs.backends import open_backend
-
-    return open_backend(facts.backend, bundle.file("cue"), compute=facts.compute)
 
 
 def _of(spec: TensorSpec, cameras: int) -> TensorSpec:

@@ -23,9 +23,8 @@ import numpy as np
 from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.cue import Cue
 from edgebs.errors import BackendError
-from edgebs.nvidia import cuda
+from edgebs.nvidia import DeviceOptions, cuda
 from edgebs.nvidia.cues import Frames, HostCues, NetworkCues, Times
-from edgebs.nvidia.options import DeviceOptions
 from edgebs.nvidia.stage import SLOTS, CueWatch, DeviceEngine, DeviceStage, GraphCount, Slot, open_slots
 from edgebs.pipeline import Begun
 from edgebs.tensors import Array, Frame

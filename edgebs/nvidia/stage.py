@@ -10,8 +10,7 @@ from typing import Protocol
 
 from edgebs.errors import CaptureFailed
 from edgebs.image import CUE_REPAIR, require_finite
-from edgebs.nvidia import cuda
-from edgebs.nvidia.options import Graphs
+from edgebs.nvidia import Graphs, cuda
 from edgebs.tensors import TensorSpec
 
 SLOTS = 3

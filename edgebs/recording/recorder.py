@@ -22,9 +22,9 @@ from edgebs.machine.interrupts import StopRequest
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import latency_percentiles
 from edgebs.text import source_name
+from edgebs.video import Source
 from edgebs.video.open import local_path
 from edgebs.video.sink import Sink, open_mask_sink, open_overlay_sink
-from edgebs.video.source import Source
 from edgebs.workers import Counters, Result
 
 logger = logging.getLogger(__name__)

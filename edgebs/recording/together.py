@@ -13,11 +13,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from edgebs.bundle.manifest import Manifest
+from edgebs.cameras import Cameras
 from edgebs.errors import EdgebsError, StageError
 from edgebs.loading import load_cameras
 from edgebs.machine.interrupts import StopRequest, ask_first
-from edgebs.nvidia.options import DeviceOptions
-from edgebs.recording.cameras import Cameras
+from edgebs.nvidia import DeviceOptions
 from edgebs.recording.recorder import (
     Recorder,
     Recording,
@@ -27,8 +27,8 @@ from edgebs.recording.recorder import (
     report_failure,
     summary_of_all,
 )
+from edgebs.video import Source, SourceFrame
 from edgebs.video.open import open_source
-from edgebs.video.source import Source, SourceFrame
 from edgebs.workers import LEAVE_S, Counters, Result
 
 

@@ -15,8 +15,8 @@ from edgebs.errors import SourceError
 from edgebs.image import check_frame
 from edgebs.machine.interruptible import interruptible
 from edgebs.tensors import Frame
+from edgebs.video import Gap, Losses, Source, SourceFrame
 from edgebs.video.film.decode import StreamBroken, StreamStalled
-from edgebs.video.source import Gap, Losses, Source, SourceFrame
 
 
 @dataclass(frozen=True, slots=True)

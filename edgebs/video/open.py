@@ -17,7 +17,9 @@ from edgebs.errors import SourceError
 from edgebs.image import check_frame
 from edgebs.tensors import Frame
 from edgebs.text import source_name
+from edgebs.video import Source, SourceFrame
 from edgebs.video.bit_depth import EightBits, ValueRange
+from edgebs.video.film import Film, film_source
 from edgebs.video.film.container import (
     NotOpened,
     address_film,
@@ -27,10 +29,8 @@ from edgebs.video.film.container import (
     open_file,
     open_pipe,
 )
-from edgebs.video.film.film import Film, film_source
 from edgebs.video.live import Capture, Feed, LiveClock, LiveFrame, has_backend, has_own_times, live_source
-from edgebs.video.pictures.folder import PICTURES, picture_folder
-from edgebs.video.source import Source, SourceFrame
+from edgebs.video.picture_folder import PICTURES, picture_folder
 
 TEXT = (".txt", ".nfo", ".asc", ".ans", ".diz", ".vt")
 """FFmpeg reads these as films of a terminal, letter by letter."""

@@ -30,7 +30,7 @@ from calib.int8.rewrites import remove_unread
 from edgebs.errors import ExportError, in_one_line
 from edgebs.files import work_folder
 from edgebs.tensors import Array
-from export.convert.to_onnx import open_session
+from export.convert import open_session
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from calib.graph import load
 from edgebs.errors import ExportError
 from edgebs.files import work_folder
 from edgebs.tensors import Array
-from export.convert.to_onnx import open_session
+from export.convert import open_session
 
 FREE = "N"
 """Name of the first dimension."""

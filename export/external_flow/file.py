@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, version_converter
 
 from edgebs.errors import ExportError, in_one_line
 from edgebs.files import library_path
+from export.convert import OPSET
 from export.convert.lint import STANDARD_DOMAINS
-from export.convert.to_onnx import OPSET
 
 OLDEST_OPSET, NEWEST_OPSET = 13, 19
 """Kept as they are: what HOP adds means the same in all of them, and GridSample has its old modes."""

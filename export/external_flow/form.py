@@ -14,8 +14,8 @@ from onnx import TensorProto
 
 from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import Array
+from export.convert import TOLERANCE, open_session
 from export.convert.lint import type_name
-from export.convert.to_onnx import TOLERANCE, open_session
 from export.external_flow.sidecar import FlowSidecar
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from calib.graph import constants_as_initializers
 from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import TensorSpec
-from export.convert.to_onnx import cast_inputs_first
+from export.convert import cast_inputs_first
 from export.external_flow.file import opset_of, require_flat
 from export.external_flow.form import CHANNELS, FlowForm
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 from edgebs.tensors import Array, TensorSpec
-from export.convert.to_onnx import open_session
+from export.convert import open_session
 from export.external_flow.form import FlowForm
 from export.external_flow.graph import specs
 

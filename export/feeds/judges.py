@@ -23,8 +23,8 @@ from edgebs.image import mask_from_probability, network_frame
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import ValueRange
+from export.feeds import scene_cue
 from export.feeds.background import scene_samples
-from export.feeds.samples import scene_cue
 from export.training.stream.rendering import picture_bank
 
 Feed = Mapping[str, Array]
@@ -146,7 +146,7 @@ def scored_cases(
 def scene_cases(manifest: Manifest, count: int) -> list[Case]:
     """Frames of rendered scenes, one of each, for networks that were trained on such; the flow is DIS's."""
     from bench.scenes.scene import PictureBank
-    from export.feeds.samples import scene_cue
+    from export.feeds import scene_cue
     from export.training.samples.scenes import sequence_samples
 
     bank = PictureBank.open()

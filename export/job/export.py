@@ -11,26 +11,25 @@ from typing import Any
 
 from bench.parity import UNPROVED, ReferenceFrame, require_passed
 from bench.scored import find_sequences
-from bench.speed.interleaved import interleaved_ms
+from bench.speed import interleaved_ms
 from bench.stream import parity_stream
 from bench.tables import verdict
+from calib.frames import CalibrationSet, load_calibration_set
 from calib.frames.content import require_usable
-from calib.frames.stored import CalibrationSet, load_calibration_set
 from calib.int8.accuracy import AccuracyControl, layers_in_floating_point
 from edgebs.backends import Backend, open_backend
 from edgebs.backends.openvino import require_compute
-from edgebs.backends.tensorrt import check_plan_fits_here
-from edgebs.bundle.folder import Bundle, require_replaceable, write_bundle
+from edgebs.bundle import Bundle, require_replaceable, write_bundle
 from edgebs.errors import BackendError, EdgebsError, EngineMismatch, MissingDependency, ParityError
 from edgebs.nvidia.cuda import require_device
+from edgebs.nvidia.tensorrt import check_plan_fits_here, import_tensorrt
 from edgebs.nvidia.tensorrt.engine import module_of
-from edgebs.nvidia.tensorrt.module import import_tensorrt
 from edgebs.tensors import Array
+from engines import Target, target_named
 from engines.build import EngineFacts
-from engines.targets import Target, target_named
-from export.feeds.samples import spread_samples
+from export.feeds import spread_samples
+from export.job import CALIBRATION_SAMPLES, Bar, Job, Say, no_bar, spoken_networks, work_folder
 from export.job.files import engine_of, export_fp32, manifest_of, quantise
-from export.job.job import CALIBRATION_SAMPLES, Bar, Job, Say, no_bar, spoken_networks, work_folder
 from export.job.parity import control_of, parity_of, reference_of
 from export.job.precision import AUTO, Combination, choose_precisions
 from export.job.request import ExportRequest

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.stream import Stream
+from calib.int8 import weight_bits
 from calib.int8.accuracy import AccuracyControl
-from calib.int8.quantise import weight_bits
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle.manifest import Manifest, NetworkFacts
 from edgebs.machine.facts import installed_versions
+from engines import Target
 from engines.build import EngineFacts, build_engine
-from engines.targets import Target
-from export.feeds.samples import (
+from export.feeds import (
     Feed,
     Sample,
     cue_feeds,
@@ -27,7 +27,7 @@ from export.feeds.samples import (
     scene_feeds,
     segment_feeds,
 )
-from export.job.job import CALIBRATION_SAMPLES, CHECK_SAMPLES, SCENE_SAMPLES, Job, no_bar, spoken_size
+from export.job import CALIBRATION_SAMPLES, CHECK_SAMPLES, SCENE_SAMPLES, Job, no_bar, spoken_size
 from export.job.precision import AUTO, Combination
 from export.job.request import ExportRequest
 from export.models.build import build_networks, network_origins
@@ -92,7 +92,7 @@ def _export_one(job: Job, name: str, graph: Any) -> None:
 
 
 def _onnx_from_graph(job: Job, name: str, graph: Graph, feeds: Sequence[Feed], file: Path) -> None:
-    from export.convert.to_onnx import onnx_from_module
+    from export.convert import onnx_from_module
     from export.networks.graphs import deployed
 
     origin = job.origins[name]
@@ -127,7 +127,7 @@ def engine_of(job: Job, name: str, precision: str) -> EngineFacts:
 
 def _require_finite(job: Job, name: str, precision: str, file: Path) -> None:
     """Every network in every precision, on pictures of an even colour and the like."""
-    from export.feeds.hard_pictures import require_finite
+    from export.convert.hard_pictures import require_finite
 
     what, repair = f"network '{name}' in {precision.upper()}", "Use other weights or another precision."
     with job.bar(f"{name} {precision}: black, white and even pictures"):
@@ -160,7 +160,7 @@ def _onnx_in(job: Job, name: str, precision: str) -> Path:
 
 def quantise(job: Job, name: str, file: Path, control: AccuracyControl | None) -> None:
     """Write a network as INT8 ONNX to `file`; with `control`, its worst layers stay in floating point."""
-    from calib.int8.quantise import int8_from_fp32
+    from calib.int8 import int8_from_fp32
 
     title = "to INT8, samples" if control is None else "INT8 layers back to floating point"
     with job.bar(f"{name}: {title}") as progress:

@@ -15,8 +15,8 @@ from edgebs.backends import Backend, open_backend
 from edgebs.bundle.manifest import Manifest
 from edgebs.cues import open_cue
 from edgebs.pipeline import Pipeline
+from export.job import Job
 from export.job.files import manifest_of
-from export.job.job import Job
 from export.models.reference import torch_modules, torch_pipeline
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from calib.frames.stored import FACTS
+from calib.frames import FACTS
 from edgebs.bundle.manifest import CleanupSettings
 from edgebs.errors import CalibrationError, OptionError
+from engines import target_named
 from engines.options import BuildOptions
-from engines.targets import target_named
 from export.job.precision import AUTO
 from export.models.request import PRECISIONS, ModelRequest
 

@@ -1,1 +1,244 @@
 """Which models there are, their weights and descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgebs.bundle import read_manifest
+from edgebs.bundle.shipped import WEIGHTS_PREFIX, shipped_models, weights_file
+
+HOP: Mapping[str, Any] = {"intervals": (1, 5, 10), "max_magnitude": 20.0, "nominal_fps": 25.0}
+"""Of cues with flow, where weights do not say what they were trained with."""
+
+
+HOLD = 0.6
+"""Foreground probability from which edge's background is held (docs/decisions/0011)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkForm:
+    """Where a network's description comes from, beside what its weights say of themselves."""
+
+    network: str
+    """One of export.models.build.NETWORKS."""
+    of_cue: tuple[str, ...] = ()
+    """Settings of the cue that belong to it."""
+    of_request: tuple[str, ...] = ()
+    """Options of the request that belong to it, where they are given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What differs between models. What `edgebs models` says of it, a test compares with what is built."""
+
+    what: str
+    parameters: int
+    """Of all its own networks, at the published width."""
+    gflop: float
+    """A frame at `size`, a multiply-add counted as two; a background that is kept is not counted."""
+    size: tuple[int, int]
+    """(H, W) at which the networks run, unless another is asked for."""
+    side_multiple: int
+    """Both sides must be multiples of it."""
+    cue: Mapping[str, Any]
+    """Settings of the cue, by the names of CueSettings, where neither weights nor options say another."""
+    networks: Mapping[str, NetworkForm]
+    """`segment`, and `cue` where a network of the model's own computes it."""
+    flows: tuple[str, ...] = ()
+    """Of `FLOWS`: what may compute the flow, beside a network that the user brings; none where the cue holds
+    no flow."""
+    takes_vectors: bool = False
+    """Whether the cue network gives flow vectors, not magnitudes: the camera's shake is taken out of them."""
+    threshold: float = 0.5
+    """Foreground probability of a mask's pixel."""
+    is_trained_on_scenes: bool = False
+    """Whether its training sees rendered scenes alone: such scenes may then calibrate and judge it."""
+    quantised: tuple[str, ...] = ("segment", "cue")
+    """Networks that INT8 narrows; the others stay FP32, where INT8 costs F or is no faster. Empty: none."""
+    trained_as: str = ""
+    """Of export.models.build.NETWORKS: the network that is trained where it is not `segment` alone."""
+
+    @property
+    def history_frames(self) -> int:
+        """Frames before the first full answer."""
+        longest, references = max(self.cue["intervals"], default=0), self.cue.get("references", 0)
+        return int(max(longest + 1, references))
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "what": self.what,
+            "parameters": self.parameters,
+            "gflop": self.gflop,
+            "size": list(self.size),
+            "history_frames": self.history_frames,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowFacts:
+    """What may compute flow."""
+
+    what: str
+    network: str = ""
+    """One of export.models.build.NETWORKS; "" for none."""
+    parameters: int = 0
+    gflop: float = 0.0
+    """Three flows at 256x256."""
+    options: tuple[str, ...] = ()
+    """Options of the request that belong to it."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """Further keys of its description."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "what": self.what,
+            "parameters": self.parameters,
+            "gflop": self.gflop,
+            "size": [256, 256],
+            "history_frames": max(HOP["intervals"]) + 1,
+        }
+
+
+MODELS: Mapping[str, ModelFacts] = {
+    "crossnet": ModelFacts(
+        what="HOFAM's CrossNet: two encoders (frame, HOP) and a CmDFF decoder, width 64",
+        parameters=173_173_697,
+        gflop=84.5,
+        size=(256, 256),
+        side_multiple=256,
+        cue={"kind": "hop", "preset": "fast", **HOP},
+        networks={
+            "segment": NetworkForm(
+                network="crossnet", of_cue=("intervals", "max_magnitude"), of_request=("width", "norm")
+            )
+        },
+        flows=("dis", "selflow", "net"),
+    ),
+    "edge": ModelFacts(
+        what="the shipped model: small, for HOP and a median background, trained on rendered scenes",
+        parameters=2_256_740,
+        gflop=4.00,
+        size=(256, 256),
+        side_multiple=64,
+        cue={"kind": "hop-background", "preset": "fine", "hold": HOLD, **HOP},
+        networks={"segment": NetworkForm(network="edge", of_cue=("intervals", "max_magnitude"))},
+        flows=("dis", "net"),
+        takes_vectors=True,
+        is_trained_on_scenes=True,
+    ),
+    "bmn-bsn": ModelFacts(
+        what="BMN-BSN: a U-Net makes maps of the background, another compares a frame with them; width 64",
+        parameters=62_097_102,
+        gflop=113.96,
+        size=(240, 320),
+        side_multiple=16,
+        cue={
+            "kind": "background-maps",
+            "provider": "bmn",
+            "intervals": (),
+            "max_magnitude": 1.0,
+            "nominal_fps": 25.0,
+            "references": 16,
+            "maps": 12,
+            "spacing_s": 11.25,
+            "refresh_s": 10.0,
+        },
+        networks={
+            "segment": NetworkForm(network="bsn", of_cue=("maps",), of_request=("width", "depth")),
+            "cue": NetworkForm(network="bmn", of_cue=("references", "maps"), of_request=("width", "depth")),
+        },
+        is_trained_on_scenes=True,
+        trained_as="bmn-bsn",
+        # Maps in INT8 change F by up to .028 (pedestrians); they are computed once in ten seconds.
+        quantised=("segment",),
+    ),
+    "cdn-medal": ModelFacts(
+        what="CDN-MEDAL-net: CDN-GM makes a background image of 245 frames, MEDAL-net compares it with one",
+        parameters=3_510,
+        gflop=0.26,
+        size=(240, 320),
+        side_multiple=4,
+        cue={
+            "kind": "background-image",
+            "provider": "cdn-gm",
+            "intervals": (),
+            "max_magnitude": 255.0,
+            "nominal_fps": 25.0,
+            "references": 245,
+            "maps": 3,
+        },
+        networks={"segment": NetworkForm(network="medal-net"), "cue": NetworkForm(network="cdn-gm")},
+        threshold=0.3,
+        is_trained_on_scenes=True,
+        trained_as="cdn-medal",
+        # INT8 loses .03 of F (pedestrians), gains an eighth of the time with VNNI and loses a fifth without.
+        quantised=(),
+    ),
+}
+
+
+FLOWS: Mapping[str, FlowFacts] = {
+    "dis": FlowFacts(what="OpenCV's DIS flow on the CPU, no network"),
+    "selflow": FlowFacts(
+        what="SelFlow, the paper's flow network, three gaps in one graph",
+        network="selflow",
+        parameters=4_790_876,
+        gflop=45.0,
+        options=("warp",),
+    ),
+    "net": FlowFacts(
+        what="our own small flow network, trained on rendered scenes, three gaps in one graph",
+        network="flow-net",
+        parameters=483_052,
+        gflop=4.18,
+        form={"output": "magnitude"},
+    ),
+}
+
+
+def models_listing() -> dict[str, Any]:
+    """JSON values by name under `models`, `flows` and `shipped`.
+
+    `trained` says whether the package holds trained weights; it is null where there is no network. Raises
+    BundleError for a shipped bundle that cannot be read.
+    """
+    is_trained = {name: weights_file(WEIGHTS_PREFIX + name).is_file() for name in MODELS}
+    flow_weights = {"dis": None, "net": weights_file(FLOW_NET).is_file()}
+    return {
+        "models": {name: {**facts.to_json(), "trained": is_trained[name]} for name, facts in MODELS.items()},
+        "flows": {
+            name: {**facts.to_json(), "trained": flow_weights.get(name, False)}
+            for name, facts in FLOWS.items()
+        },
+        "shipped": {name: _shipped(path) for name, path in shipped_models().items()},
+    }
+
+
+def _shipped(path: Path) -> dict[str, Any]:
+    manifest = read_manifest(path)
+    networks = manifest.networks
+    # A background that is kept costs nothing with most frames.
+    each_frame = [
+        facts for name, facts in networks.items() if name == "segment" or not manifest.cue.refresh_s
+    ]
+    return {
+        "path": str(path),
+        "model": manifest.model,
+        "target": manifest.target,
+        "precision": manifest.precision,
+        "size": list(manifest.size),
+        "parameters": sum(facts.parameters for facts in networks.values()),
+        "gflop": round(sum(facts.gflop for facts in each_frame), 2),
+        "history_frames": manifest.cue.history_frames,
+        "trained": manifest.trained,
+        "bytes": sum(int(entry["bytes"]) for entry in manifest.files.values()),
+    }
+
+
+FLOW_NET = WEIGHTS_PREFIX + "flow-net.safetensors"
+"""Where the weights of `--flow net` come from, unless others are named."""

@@ -24,7 +24,7 @@ from edgebs.errors import WeightsError
 from edgebs.files import atomic_file, is_utf8, library_path
 from edgebs.machine.extras import require_tensorflow
 from edgebs.tensors import Array
-from export.models.description import description_of, module_from_description
+from export.models.build import description_of, module_from_description
 from export.models.weights import save_weights, weights_of
 from export.networks.crossnet import DECODER_KERNELS, ENCODER_KERNELS
 from export.networks.selflow import BOTTOM, CONTEXT_CHANNELS, ESTIMATOR_CHANNELS, FEATURE_CHANNELS, TOP

@@ -60,7 +60,7 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
     Raises ExportError where the weights found are not those that the bundle was made from.
     """
     try:
-        from export.models.description import module_from_description
+        from export.models.build import module_from_description
         from export.models.weights import init_weights, load_weights, weights_sha256
     except ImportError as cause:
         raise MissingDependency(
@@ -91,7 +91,7 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
 
 
 def _brought(manifest: Manifest, name: str) -> Any:
-    from export.external_flow.flow import user_flow_from_description
+    from export.external_flow import user_flow_from_description
 
     facts = manifest.networks[name]
     file = path_from_text(manifest.weights[name]["file"])

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgebs.bundle.folder import read_manifest
+from edgebs.bundle import read_manifest
 from edgebs.bundle.manifest import CueSettings, Manifest
 from edgebs.bundle.shipped import WEIGHTS_PREFIX, reference_bundle, weights_file
 from edgebs.cues.cue import PRESETS
 from edgebs.errors import ExportError, OptionError
 from export.external_flow.sidecar import FlowSidecar, read_sidecar
-from export.models.table import FLOWS, HOP, MODELS, ModelFacts
+from export.models import FLOW_NET, FLOWS, HOP, MODELS, ModelFacts
 
 PRECISIONS = ("fp32", "fp16", "int8")
 RANDOM = "random"
@@ -25,8 +25,6 @@ LONGEST_SIDE = 4096
 """Of the networks' frames, pixels: the width of 4K video. More ends in failed allocations."""
 NETWORK_OPTIONS = ("width", "depth", "norm", "warp")
 """Of a request, by field: they belong to some networks only."""
-FLOW_NET = WEIGHTS_PREFIX + "flow-net.safetensors"
-"""Where the weights of `--flow net` come from, unless others are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

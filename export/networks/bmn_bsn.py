@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edgebs.errors import ExportError
 from edgebs.tensors import TensorSpec
-from export.networks.blocks import ConvUnit, FoldableNet, fold, planes, static_shape
+from export.networks import ConvUnit, FoldableNet, fold, planes, static_shape
 
 WIDTH, DEPTH = 64, 4
 REFERENCES, MAPS = 16, 12

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from edgebs.cues.background_image import band_rows
 from edgebs.tensors import TensorSpec
-from export.networks.blocks import planes
+from export.networks import planes
 
 COLOURS, FEATURES, COMPONENTS = 3, 7, 3
 BLOCK = 7
@@ -163,7 +163,7 @@ class StepGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return {name: TensorSpec((1, count, rows, width), "float32") for name, count in channels}
 
     def description(self) -> dict[str, Any]:
-        """See `export.models.description.description_of`."""
+        """See `export.models.build.description_of`."""
         return {"network": "cdn-gm"}
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> StepGraph:  # noqa: ARG002

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgebs.errors import ExportError
-from export.networks.blocks import Conv2dSame, ConvTranspose2dSame
+from export.networks import Conv2dSame, ConvTranspose2dSame
 
 SIDE_MULTIPLE = 256
 """Eight halvings, and decoder maps that must meet the encoder's at every size in between."""

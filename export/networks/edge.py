@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgebs.errors import ExportError
-from export.networks.blocks import ConvUnit, FoldableNet, fold, planes
+from export.networks import ConvUnit, FoldableNet, fold, planes
 
 WIDTHS = (32, 48, 64, 80, 96, 96)
 DIFFERENCE_RANGE = 64.0

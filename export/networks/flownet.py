@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from edgebs.errors import ExportError
 from edgebs.tensors import TensorSpec
-from export.networks.blocks import ConvUnit, FoldableNet, fold, planes, static_shape, static_size
+from export.networks import ConvUnit, FoldableNet, fold, planes, static_shape, static_size
 from export.networks.selflow import correlate, correlate_by_rows, unit_length, warp
 
 WIDTHS = (16, 32, 64, 64)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgebs.tensors import TensorSpec
-from export.networks.blocks import planes, static_shape, static_size
+from export.networks import planes, static_shape, static_size
 from export.networks.crossnet import SIDE_MULTIPLE, CrossNet, fit_kernels, fold_norms, shuffle_head
 from export.networks.selflow import BOTTOM, TOP, SelFlow, correlate_by_rows, resize_flow, unit_length, warp
 from export.networks.selflow import correlate as correlate_by_slices
@@ -32,7 +32,7 @@ class Graph(Protocol):
     """What holds the weights, in float32."""
 
     def description(self) -> dict[str, Any]:
-        """See `export.models.description.description_of`."""
+        """See `export.models.build.description_of`."""
         ...
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> Any:

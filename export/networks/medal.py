@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.networks.blocks import planes
+from export.networks import planes
 from export.networks.cdn_gm import CdnGm, hard_sigmoid
 
 CHANNELS = 16
@@ -136,7 +136,7 @@ class MedalGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return hard_sigmoid(self.network(self.pair(frame, cue)))[:, 0]
 
     def description(self) -> dict[str, Any]:
-        """See `export.models.description.description_of`."""
+        """See `export.models.build.description_of`."""
         return {"network": "medal-net"}
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> MedalGraph:  # noqa: ARG002
@@ -178,7 +178,7 @@ class CdnMedalGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return MedalGraph(self.network.segment)(frame, cue)
 
     def description(self) -> dict[str, Any]:
-        """See `export.models.description.description_of`."""
+        """See `export.models.build.description_of`."""
         parts = {"segment": {"network": "medal-net"}, "cue": {"network": "cdn-gm"}}
         return {"network": "cdn-medal", "parts": parts}
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgebs.errors import ExportError
-from export.networks.blocks import Conv2dSame, static_shape, static_size
+from export.networks import Conv2dSame, static_shape, static_size
 
 SIDE_MULTIPLE = 64
 SLOPE = 0.2

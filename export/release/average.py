@@ -15,7 +15,7 @@ import torch
 
 from edgebs.errors import WeightsError
 from edgebs.machine.console import errors_in_one_line
-from export.models.description import module_from_description
+from export.models.build import module_from_description
 from export.models.weights import load_weights, save_weights, weights_description, weights_of
 
 

@@ -134,10 +134,10 @@ def _onnx_files(
     weights: Path, size: tuple[int, int], gaps: Sequence[int], precisions: Sequence[str], folder: Path
 ) -> dict[str, Path]:
     """The network as ONNX files by precision: the flow of one pair, or what a frame's gaps cost together."""
-    from calib.int8.quantise import int8_from_fp32
+    from calib.int8 import int8_from_fp32
+    from export.convert import onnx_from_module
     from export.convert.fp16 import fp16_from_fp32
-    from export.convert.to_onnx import onnx_from_module
-    from export.models.description import module_for_weights
+    from export.models.build import module_for_weights
     from export.models.weights import form_of_weights, load_weights
     from export.networks.graphs import deployed
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench.scored import FOREGROUND, UNKNOWN
-from edgebs.bundle.folder import Bundle, rewrite_manifest, verify_files
+from edgebs.bundle import Bundle, rewrite_manifest, verify_files
 from edgebs.bundle.manifest import CueSettings
 from edgebs.bundle.shipped import SHIPPED, WEIGHTS_PREFIX
 from edgebs.errors import ExportError
@@ -31,8 +31,8 @@ from edgebs.machine.console import errors_in_one_line, note, progress_bar
 from edgebs.tensors import Array
 from export.job.export import export_bundles
 from export.job.request import ExportRequest
+from export.models import MODELS
 from export.models.request import ModelRequest
-from export.models.table import MODELS
 
 THRESHOLD_SEQUENCES = 200
 """Rendered sequences on which the threshold is chosen."""
@@ -61,7 +61,7 @@ def ship(
     given. data: scored sequences, for parity of F. Raises EdgebsError where a gate fails; nothing is
     replaced then.
     """
-    from export.models.description import description_of, module_from_description
+    from export.models.build import description_of, module_from_description
     from export.models.weights import load_weights, save_weights, weights_description
     from export.networks.graphs import deployed
 

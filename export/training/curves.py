@@ -14,7 +14,7 @@ import numpy as np
 from edgebs.errors import SinkError, WeightsError
 from edgebs.files import atomic_file
 from edgebs.tensors import Frame
-from edgebs.video.pictures.read import write_picture
+from edgebs.video.picture_file import write_picture
 
 Row = dict[str, float]
 

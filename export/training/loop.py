@@ -16,13 +16,21 @@ import torch
 from edgebs.errors import SinkError, WeightsError
 from edgebs.machine.interrupts import StopRequest
 from export.models.weights import save_weights
-from export.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from export.training import LoopOptions
 from export.training.curves import Row, Stretch, draw_curves, read_rows, write_rows
 from export.training.optimiser import MovingAverage, adamw
-from export.training.record import new_record, read_record, resumed_record, stop_on_signals, write_record
-from export.training.request import LoopOptions
-from export.training.stream.feed import Ahead
-from export.training.tasks.task import Batch, Task, tensors_from
+from export.training.record import (
+    Checkpoint,
+    load_checkpoint,
+    new_record,
+    read_record,
+    resumed_record,
+    save_checkpoint,
+    stop_on_signals,
+    write_record,
+)
+from export.training.stream import Ahead
+from export.training.tasks import Batch, Task, tensors_from
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import pytest
 from fakes.networks.small_bundle import small_bundle
 
 import edgebs.loading
-from edgebs.bundle.folder import Bundle, rewrite_manifest
+from edgebs.bundle import Bundle, rewrite_manifest
 from edgebs.loading import load
 from edgebs.machine.cpu import cpu_from_text
 

@@ -12,8 +12,7 @@ from fakes.gpu.fake_builder import FakeBuilder, Layer
 from fakes.networks.toy_onnx import conv_net
 
 from edgebs.errors import ExportError
-from edgebs.nvidia import cuda
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions, cuda
 from engines import plan_builder
 from engines.build import EngineFacts, build_engine
 from engines.memory import FreeMemory

@@ -1,4 +1,4 @@
-"""engines/targets.py: what follows from the word after --target."""
+"""engines/__init__.py: what follows from the word after --target."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from edgebs.bundle.kinds import Runtime
 from edgebs.bundle.plan import AHEAD_OF_TIME
 from edgebs.errors import ExportError
-from engines.targets import Target, target_named
+from engines import Target, target_named
 
 
 def test_every_target_has_a_known_backend_and_a_description() -> None:

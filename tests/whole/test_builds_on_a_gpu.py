@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fakes.networks.toy_onnx import conv_net, free_batch
 
-from bench.gpu.bench import open_reader
+from bench.gpu import open_reader
 from edgebs.backends import open_backend
 from edgebs.errors import ExportError
 from edgebs.nvidia import cuda

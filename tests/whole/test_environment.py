@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from edgebs.cli import TARGET_NAMES
-from engines.targets import Target
+from engines import Target
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,12 @@ def test_help_loads_no_heavy_package_and_few_modules(arguments):
     assert len(ours) <= 12, sorted(ours)
 
 
+def test_a_cpu_box_never_loads_the_nvidia_wing():
+    frame = "numpy.zeros((90, 160, 3), numpy.uint8)"
+    names = imported_by(f"import edgebs, numpy; edgebs.load('edge').process({frame})")
+    assert {name for name in names if name.startswith("edgebs.nvidia")} == {"edgebs.nvidia"}
+
+
 def test_the_count_of_modules_sees_a_heavy_one():
     assert packages_of(imported_by("import edgebs, numpy")) & HEAVY == {"numpy"}
 

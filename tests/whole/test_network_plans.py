@@ -16,10 +16,10 @@ pytest.importorskip("tensorrt_rtx")
 pytest.importorskip("torch")
 pytest.importorskip("nncf")
 
-from calib.int8.quantise import int8_from_fp32
+from calib.int8 import int8_from_fp32
+from export.convert import onnx_from_module
 from export.convert.fp16 import fp16_from_fp32
 from export.convert.lint import require_clean
-from export.convert.to_onnx import onnx_from_module
 from export.models.weights import init_weights
 from export.networks.crossnet import CrossNet
 from export.networks.graphs import HopGraph, SegmentGraph, deployed

@@ -29,8 +29,7 @@ from edgebs.backends import open_backend
 from edgebs.bundle.plan import AHEAD_OF_TIME
 from edgebs.cues.cue import CueOutput
 from edgebs.errors import CaptureFailed, OutOfDeviceMemory
-from edgebs.nvidia import cuda
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions, cuda
 from edgebs.nvidia.runner import DevicePath
 from edgebs.nvidia.tensorrt.engine import TensorRTEngine
 from edgebs.tensors import Array, Frame, TensorSpec

@@ -17,7 +17,7 @@ import edgebs
 from edgebs.errors import NotFinite, SourceError, StageError
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array
-from edgebs.video.source import SourceFrame
+from edgebs.video import SourceFrame
 
 KINDS = pytest.mark.parametrize("kind", CUES)
 BAD_TIMES = (math.nan, math.inf, -math.inf, 1e300, 1.7e12, True, "0.2", 1j)

@@ -20,7 +20,7 @@ from fakes.networks.cues import CUES, KEEP_BACKGROUNDS, scene, toy_pipeline
 import edgebs
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array
-from edgebs.video.source import SourceFrame
+from edgebs.video import SourceFrame
 
 COUNT = 250
 Times = Sequence[float | None]

@@ -12,8 +12,8 @@ pytest.importorskip("tensorrt_rtx")
 import bench.parity
 import export.feeds.judges
 import export.job.files
+from engines import Target
 from engines.build import EngineFacts, build_engine
-from engines.targets import Target
 from export.job.export import export_bundles
 from export.job.request import ExportRequest
 from export.models.request import ModelRequest

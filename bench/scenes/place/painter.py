@@ -12,7 +12,7 @@ import numpy as np
 from bench.scenes.actors.sprites import Actor
 from bench.scenes.bank import PictureBank
 from bench.scenes.draw import Patch, lay, mip_for, mip_matrix, stand_matrix, warped
-from bench.scenes.place.textures import TILE
+from bench.scenes.textures import TILE
 from edgebs.tensors import Array
 
 Point = tuple[float, float]

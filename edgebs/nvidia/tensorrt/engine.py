@@ -10,9 +10,8 @@ from typing import Any
 from edgebs.bundle.plan import PlanFacts, check_plan_fits
 from edgebs.errors import BackendError, CaptureFailed, EnqueueRefused
 from edgebs.files import library_path
-from edgebs.nvidia import cuda
-from edgebs.nvidia.options import DeviceOptions
-from edgebs.nvidia.tensorrt.module import (
+from edgebs.nvidia import DeviceOptions, cuda
+from edgebs.nvidia.tensorrt import (
     create_context,
     give_scratch,
     import_tensorrt,

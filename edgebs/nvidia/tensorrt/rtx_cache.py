@@ -17,7 +17,7 @@ from edgebs.bundle.plan import platform_name
 from edgebs.errors import SinkError
 from edgebs.files.cache import file_digest, kept_folder, key_of, prune, read_sealed, seal_of, write_sealed
 from edgebs.nvidia import cuda
-from edgebs.nvidia.tensorrt.module import create_runtime_cache, last_error
+from edgebs.nvidia.tensorrt import create_runtime_cache, last_error
 
 log = logging.getLogger(__name__)
 

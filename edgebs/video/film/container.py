@@ -10,8 +10,8 @@ from typing import Any
 import av
 
 from edgebs.machine.interruptible import interruptible
+from edgebs.video.film import Film
 from edgebs.video.film.decode import Decoder
-from edgebs.video.film.film import Film
 from edgebs.video.film.pipe import Pipe
 from edgebs.video.film.survey import (
     Slots,

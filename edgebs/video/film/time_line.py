@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edgebs.video import Gap, Losses
 from edgebs.video.film.decode import Picture
-from edgebs.video.source import Gap, Losses
 
 JUMP_S = 10.0
 """A longer gap that the length of the file does not explain is a new start of its time stamps, no loss."""

@@ -15,7 +15,7 @@ from edgebs.cues.background import WINDOW_S
 from edgebs.cues.hop_background import HopBackground
 from edgebs.errors import ExportError
 from edgebs.tensors import Array, Frame
-from export.training.corpus.format import FACTS, FRAMES, OF_STATE, PICTURES, RUN, Clip, coded, coded_flow
+from export.training.corpus import FACTS, FRAMES, OF_STATE, PICTURES, RUN, Clip, coded, coded_flow
 from export.training.samples.masks import FaultyMasks
 from export.training.samples.scenes import (
     COUNTED_SHARE,

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgebs.machine.console import errors_in_one_line, print_line, progress_bar
+from export.models import HOLD
 from export.models.request import ModelRequest
-from export.models.table import HOLD
 from export.training.corpus.clip import ClipOptions
 from export.training.corpus.render import CorpusOptions, render_corpus
 

@@ -15,8 +15,7 @@ from typing import Any
 from edgebs.errors import ExportError, SinkError
 from edgebs.files import atomic_file
 from edgebs.version import __version__
-from export.training.corpus.clip import ClipOptions, render_clip
-from export.training.corpus.format import (
+from export.training.corpus import (
     FACTS,
     FILE,
     FORMAT,
@@ -28,6 +27,7 @@ from export.training.corpus.format import (
     shard_file,
     write_shard,
 )
+from export.training.corpus.clip import ClipOptions, render_clip
 from export.training.stream.rendering import picture_bank
 
 Progress = Callable[[int, int], None]

@@ -14,16 +14,7 @@ from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.camera_shift import moved
 from edgebs.errors import SourceError
 from edgebs.tensors import Array, Frame
-from export.training.corpus.format import (
-    FACTS,
-    RUN,
-    SHARD_CLIPS,
-    Shard,
-    flow_of,
-    open_shard,
-    read_facts,
-    shards_in,
-)
+from export.training.corpus import FACTS, RUN, SHARD_CLIPS, Shard, flow_of, open_shard, read_facts, shards_in
 from export.training.stream.workers import Sample
 
 RECOLOURED, GREY, MISPLACED, RELIT = 0.5, 0.12, 0.25, 0.2

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.scenes.flying_shapes import flying_pair
-from bench.scenes.pairs import MOMENTS, FlowPair, flow_pairs
+from bench.scenes.pairs import MOMENTS, FlowPair, flow_pairs, flying_pair
 from bench.scenes.scene import VariedScene
 from edgebs.tensors import Array
 from export.training.stream.rendering import picture_bank

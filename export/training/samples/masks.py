@@ -1,8 +1,4 @@
-"""What a network might have said of past frames: the truth, with faults that stay and faults that pass.
-
-A background that holds what a mask shows must be learned from with such masks: with true ones it would be
-better than it ever is at run time.
-"""
+"""Masks of past frames with the faults of a network: some stay, some pass."""
 
 from __future__ import annotations
 

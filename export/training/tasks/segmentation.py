@@ -13,17 +13,16 @@ from torch import Tensor
 
 from edgebs.bundle.shipped import weights_file
 from edgebs.tensors import Array
-from export.models.build import built, network_form
-from export.models.description import description_of
+from export.models.build import built, description_of, network_form
 from export.models.request import RANDOM, ModelRequest
 from export.models.weights import init_weights, load_weights
-from export.networks.blocks import ConvUnit
+from export.networks import ConvUnit
 from export.networks.bmn_bsn import COLOURS, MapsGraph, MapsSegmentGraph, UNet
 from export.training.losses import DICE_OF_BETA, CsFocalOptions, bce_dice, cs_focal_l1, target_and_valid
 from export.training.samples.mixture import all_samples
-from export.training.stream.feed import Augment, Feed, batches, stacked
+from export.training.stream import Augment, Feed, batches, stacked
 from export.training.stream.workers import Render, Sample, rendered
-from export.training.tasks.task import Batch, tensors_from
+from export.training.tasks import Batch, tensors_from
 
 VALIDATION_SEED = 2_000_000_011
 """No training run may have it: `--seed` stops below."""

@@ -13,16 +13,16 @@ from edgebs.errors import OptionError
 from export.models.build import build_networks
 from export.models.request import RANDOM
 from export.networks.bmn_bsn import BmnBsnGraph
+from export.training import FLOW, FlowTrainRequest, TrainRequest
 from export.training.loop import Bar, no_bar, require_free
-from export.training.request import FLOW, FlowTrainRequest, TrainRequest
 from export.training.samples.corpus import SAMPLES_OF_CLIP, corpus_clips
 from export.training.samples.mixture import Mixture, StoredSequences, build_store
 from export.training.stream.rendering import RenderedSequences, as_it_is, flipped_and_tinted, mirrored_only
 from export.training.stream.workers import Render
+from export.training.tasks import Task
 from export.training.tasks.flow import flow_task
 from export.training.tasks.medal import cdn_medal_task
 from export.training.tasks.segmentation import SegmentationTask, joint_graph, start_from_mean
-from export.training.tasks.task import Task
 
 
 def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Task:

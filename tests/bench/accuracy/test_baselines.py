@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.accuracy.baselines import PEERS, Peer
+from bench.accuracy import PEERS, Peer
 from edgebs.errors import EdgebsError
 
 

@@ -6,7 +6,7 @@ import pytest
 from fakes.networks.backends import fake_pipeline
 from fakes.video.scored import write_cdnet, write_picture
 
-from bench.accuracy.evaluate import BundleContestant, contestant_record, evaluate, score_contestants
+from bench.accuracy import BundleContestant, contestant_record, evaluate, score_contestants
 from bench.scored import find_sequences
 from edgebs.errors import BundleError, SourceError
 

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 import pytest
 from fakes.video.scored import write_cdnet
 
-from bench.accuracy.evaluate import evaluate
+from bench.accuracy import evaluate
 from bench.accuracy.page import Report
 from edgebs.errors import SinkError
 

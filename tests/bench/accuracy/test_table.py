@@ -1,6 +1,6 @@
 from fakes.video.scored import write_cdnet
 
-from bench.accuracy.evaluate import evaluate
+from bench.accuracy import evaluate
 from bench.accuracy.table import eval_table, figure
 from edgebs.machine.console import print_table
 

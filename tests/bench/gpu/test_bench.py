@@ -1,4 +1,4 @@
-"""bench/gpu/bench.py, and what of it `edgebs bench` keeps; over fakes of the card and its tools."""
+"""bench/gpu/__init__.py, and what of it `edgebs bench` keeps; over fakes of the card and its tools."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from fakes.networks.backends import SIZE, fake_manifest
 
-from bench.gpu import bench as gpu_bench
-from bench.gpu.bench import open_reader, runs_on_gpu, trtexec_times, watched_gpu
+from bench import gpu as gpu_bench
+from bench.gpu import open_reader, runs_on_gpu, trtexec_times, watched_gpu
 from bench.gpu.sample import GpuSample
 from bench.speed import fps
-from edgebs.bundle.folder import Bundle
+from edgebs.bundle import Bundle
 from edgebs.bundle.manifest import Manifest
 from edgebs.errors import BackendError
 from edgebs.workers import Result

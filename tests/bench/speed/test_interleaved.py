@@ -1,4 +1,4 @@
-"""bench/speed/interleaved.py: engines in turns."""
+"""bench/speed/__init__.py: engines in turns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from bench.speed.interleaved import WARM_UP, interleaved_ms
+from bench.speed import WARM_UP, interleaved_ms
 from edgebs.tensors import Array
 
 
@@ -24,7 +24,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("bench.speed.interleaved.time", made)
+    monkeypatch.setattr("bench.speed.time", made)
     return made
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.speed.memory import device_from_json, json_from_device
-from edgebs.nvidia.options import DeviceOptions, Graphs
+from edgebs.nvidia import DeviceOptions, Graphs
 
 
 @pytest.mark.parametrize(

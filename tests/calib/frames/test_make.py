@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
+from calib.frames import CalibrationSample, set_hash
 from calib.frames import survey as survey_module
 from calib.frames.content import require_usable
 from calib.frames.make import load_calibration_set, make_calibration_set
-from calib.frames.stored import CalibrationSample, set_hash
 from calib.frames.write import contact_sheet, thumbnail
 from edgebs.errors import CalibrationError, SourceError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from fakes.networks import onnx_toys
 
+from calib.int8 import int8_from_fp32
 from calib.int8.accuracy import AccuracyControl, layers_in_floating_point
-from calib.int8.quantise import int8_from_fp32
 from edgebs.errors import ExportError
 from edgebs.tensors import Array
 

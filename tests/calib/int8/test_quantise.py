@@ -1,4 +1,4 @@
-"""calib/int8/quantise.py and calib/int8/rewrites.py."""
+"""calib/int8/__init__.py and calib/int8/rewrites.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fakes.networks import onnx_toys
 from onnx import TensorProto
 
 from calib.graph import FLOAT, view
-from calib.int8.quantise import int8_from_fp32, weight_bits
+from calib.int8 import int8_from_fp32, weight_bits
 from edgebs.errors import CalibrationError, ExportError
 from edgebs.machine.cpu import this_cpu
 from edgebs.tensors import Array

@@ -15,7 +15,7 @@ from fakes.gpu.fake_cuda import FakeCuda, Status, install
 from fakes.gpu.fake_tensorrt import SCRATCH_BYTES, FakeTensorRT, batched, plan
 
 from edgebs.backends import open_backend
-from edgebs.backends.tensorrt import TensorRTBackend, check_plan_fits_here
+from edgebs.backends.tensorrt import TensorRTBackend
 from edgebs.bundle.plan import PlanFacts, check_plan_fits, platform_name
 from edgebs.errors import (
     BackendError,
@@ -26,10 +26,15 @@ from edgebs.errors import (
     EnqueueRefused,
     MissingDependency,
 )
-from edgebs.nvidia import cuda
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions, cuda
+from edgebs.nvidia.tensorrt import (
+    check_plan_fits_here,
+    import_tensorrt,
+    last_error,
+    make_logger,
+    plan_facts_here,
+)
 from edgebs.nvidia.tensorrt.engine import TensorRTContext, TensorRTEngine
-from edgebs.nvidia.tensorrt.module import import_tensorrt, last_error, make_logger, plan_facts_here
 from edgebs.tensors import Array, TensorSpec
 
 FEED: dict[str, Array] = {

@@ -3,12 +3,12 @@ import json
 import pytest
 from fakes.networks.backends import fake_manifest
 
-from edgebs.bundle.folder import load_bundle, rewrite_manifest, write_bundle
+from edgebs.bundle import rewrite_manifest, write_bundle
 from edgebs.bundle.manifest import Manifest
 from edgebs.bundle.shipped import bundle_path
 from edgebs.errors import BundleError, EngineMismatch
-from edgebs.loading import load, verified_bundle
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.loading import load, load_bundle, verified_bundle
+from edgebs.nvidia import DeviceOptions
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from fakes.process import cpu_texts
 from fakes.process.command import Command
 from fakes.video.scored import write_cdnet
 
-from edgebs.bundle.folder import load_bundle, rewrite_manifest
+from edgebs.bundle import rewrite_manifest
 from edgebs.bundle.manifest import CleanupSettings
+from edgebs.loading import load_bundle
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from fakes.process.command import Command
 from fakes.video.scored import write_cdnet
 
 from edgebs.errors import BackendError
+from edgebs.nvidia import DeviceOptions, Graphs
 from edgebs.nvidia import load as device_loading
-from edgebs.nvidia.options import DeviceOptions, Graphs
 
 CHOSEN = ("--device", "1", "--no-overlap", "--graphs", "off", "--host-code")
 COMMANDS = [("run", "--source", "x"), ("eval", "--data", "x"), ("bench", "--fps"), ("parity",)]
@@ -103,7 +103,7 @@ def test_bench_measures_watches_and_weighs_the_gpu_that_it_was_told(
         weighed.append(arguments[-1])
         return 1.0
 
-    monkeypatch.setattr("bench.gpu.bench.NvmlReader", no_reader)
+    monkeypatch.setattr("bench.gpu.NvmlReader", no_reader)
     monkeypatch.setattr("bench.speed.fps.peak_rss_mb", no_process)
     options = ("--fps", "--source", street_video, "--frames", "5", "--repeats", "1", "--baseline", "none")
     code, _out, err = run("bench", bundle, *options, *CHOSEN)

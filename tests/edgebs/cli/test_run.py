@@ -11,7 +11,7 @@ from fakes.gpu.device_scenarios import World
 from fakes.process.command import Command
 from fakes.video.picture_folders import broken_folder, masks_of, moving_bar, picture_folder
 
-from edgebs.bundle.folder import Bundle
+from edgebs.bundle import Bundle
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from bench.scenes import bank as varied_bank
 from bench.scenes.street.street import SceneOptions, StreetScene
 from edgebs.cli import app, main
 from edgebs.cues import open_cue
-from export.models.description import module_from_description
+from export.models.build import module_from_description
 from export.models.request import ModelRequest
 from export.models.weights import load_weights, weights_description
 from export.training.stream import rendering

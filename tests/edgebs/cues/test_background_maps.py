@@ -15,7 +15,7 @@ from edgebs.cues import open_cue
 from edgebs.cues.background_maps import BackgroundMaps
 from edgebs.errors import BundleError, SinkError
 from edgebs.pipeline import Pipeline
-from edgebs.recording.to_files import run_to_files
+from edgebs.recording import run_to_files
 from edgebs.tensors import Array, Frame, TensorSpec
 
 SIZE = (8, 16)
@@ -256,7 +256,7 @@ def test_what_cannot_be_kept_is_said(tmp_path: Path) -> None:
 @pytest.fixture
 def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of pictures, and `run` with the pipeline of this file."""
-    monkeypatch.setattr("edgebs.recording.to_files.load", lambda *_, **__: pipeline())
+    monkeypatch.setattr("edgebs.recording.load", lambda *_, **__: pipeline())
     folder = tmp_path / "yard"
     folder.mkdir()
     for index in range(6):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from fakes.networks.backends import FakeCue, FakeSegment, fake_manifest
 
-from edgebs.bundle.folder import load_bundle, rewrite_manifest
+from edgebs.bundle import rewrite_manifest
 from edgebs.bundle.manifest import CleanupSettings, Manifest
 from edgebs.image import clean
-from edgebs.loading import load
+from edgebs.loading import load, load_bundle
 from edgebs.pipeline import Pipeline
 
 

@@ -23,7 +23,7 @@ from edgebs.errors import (
     OutOfDeviceMemory,
     StageError,
 )
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Pipeline
 
 FRAMES = [grey_frame(level, (4, 6)) for level in LEVELS]
@@ -226,7 +226,7 @@ def test_leaving_a_run_leaves_nothing_on_the_device(world: World, bundle: Path) 
 def test_a_plan_that_differs_from_its_manifest_is_refused(world: World, tmp_path: Path) -> None:
     bundle = plan_bundle(tmp_path / "made", network=True, size=(4, 4)).path
     other = plan_bundle(tmp_path / "other", network=True).path
-    from edgebs.bundle.folder import Bundle, verify_files
+    from edgebs.bundle import Bundle, verify_files
 
     mixed = Bundle(other, verify_files(bundle).manifest)
     with pytest.raises(

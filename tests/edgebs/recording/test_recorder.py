@@ -14,8 +14,8 @@ from fakes.video.picture_folders import moving_bar, picture_folder
 
 from edgebs.errors import BundleError, SinkError
 from edgebs.recording.recorder import Recorder, Recording, begin_with_background, refuse_same_files
+from edgebs.video import Gap, Losses, Source
 from edgebs.video.open import open_source
-from edgebs.video.source import Gap, Losses, Source
 from edgebs.workers import Counters, Result
 
 

@@ -12,7 +12,7 @@ from fakes.video.picture_folders import masks_of, moving_bar, picture_folder
 from edgebs.errors import SinkError, SourceError, StageError
 from edgebs.machine.interrupts import StopRequest
 from edgebs.pipeline import Pipeline
-from edgebs.recording.to_files import run_to_files
+from edgebs.recording import run_to_files
 from edgebs.video.open import open_source
 
 
@@ -102,7 +102,7 @@ def test_a_source_is_never_replaced_by_its_masks(tiny_bundle, street_video, tmp_
 def test_a_run_that_is_stopped_keeps_its_masks_and_says_so(tiny_bundle, street_video, tmp_path, stop):
     masks = tmp_path / "masks"
     code = (
-        "import sys, edgebs.recording.to_files as r; from edgebs.video.open import open_source; "
+        "import sys, edgebs.recording as r; from edgebs.video.open import open_source; "
         "r.open_source = lambda source: open_source(source, loop=True); "
         "from edgebs.cli import main; main()"
     )
@@ -124,7 +124,7 @@ def test_a_run_that_is_stopped_before_its_first_mask_claims_none(
 ):
     stop = StopRequest()
     stop.ask()
-    monkeypatch.setattr("edgebs.recording.to_files.ask_first", lambda: stop)
+    monkeypatch.setattr("edgebs.recording.ask_first", lambda: stop)
     summary = run_to_files(tiny_bundle.path, street_video, mask=tmp_path / "m.avi")
     assert (summary["frames_out"], summary["interrupted"]) == (0, True)
     assert "kept" not in caplog.text

@@ -17,13 +17,13 @@ from fakes.video.picture_folders import broken_folder, masks_of, moving_bar, pic
 
 from edgebs.errors import BackendError, CamerasFailed, SinkError
 from edgebs.machine.interrupts import StopRequest
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions
+from edgebs.recording import run_to_files
 from edgebs.recording.recorder import Recording, require_none_failed
-from edgebs.recording.to_files import run_to_files
 from edgebs.recording.together import run_together_to_files
+from edgebs.video import Source, SourceFrame
 from edgebs.video.open import open_source
 from edgebs.video.sink import MaskFolder
-from edgebs.video.source import Source, SourceFrame
 
 
 @pytest.fixture

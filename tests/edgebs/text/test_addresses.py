@@ -4,7 +4,7 @@ import pytest
 
 from edgebs.errors import SourceError
 from edgebs.text import reason_without_secrets, source_name, without_secrets
-from edgebs.video.source import Source
+from edgebs.video import Source
 
 CANARY = "hunter2"
 

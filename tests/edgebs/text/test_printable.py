@@ -17,7 +17,7 @@ from edgebs import text as printable
 from edgebs.errors import SinkError
 from edgebs.files import is_utf8, library_path
 from edgebs.text import json_text, make_printable, path_from_text
-from edgebs.video.pictures.read import write_picture
+from edgebs.video.picture_file import write_picture
 
 LATIN = os.fsdecode(b"caf\xe9")
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -87,7 +87,7 @@ def test_pictures_are_written_under_any_name(tmp_path):
 
 def test_weights_and_networks_are_read_under_any_name(tmp_path):
     torch = pytest.importorskip("torch")
-    from export.convert.to_onnx import open_session
+    from export.convert import open_session
     from export.models.weights import load_weights, save_weights, weights_description
 
     folder = tmp_path / LATIN
@@ -107,7 +107,7 @@ def test_weights_and_networks_are_read_under_any_name(tmp_path):
 def test_external_weights_are_read_under_any_name(tmp_path):
     onnx = pytest.importorskip("onnx")
     from edgebs.files import work_folder
-    from export.convert.to_onnx import open_session
+    from export.convert import open_session
     from export.external_flow.file import load_flow_file
 
     bundle = small_bundle(tmp_path / "b")

@@ -22,11 +22,11 @@ import edgebs
 from bench.scored.masks import mask_values, region_values
 from bench.stream import parity_stream
 from calib.frames.make import make_calibration_set
-from edgebs.bundle.folder import Bundle
+from edgebs.bundle import Bundle
 from edgebs.errors import SourceError
 from edgebs.video.bit_depth import EightBits
 from edgebs.video.open import open_source
-from edgebs.video.pictures.read import read_frame
+from edgebs.video.picture_file import read_frame
 
 COUNTS = np.array([[6000, 7000, 7300], [8500, 9000, 7750]], np.uint16)
 SCALED = [[0, 0, 51], [255, 255, 128]]

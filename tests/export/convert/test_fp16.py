@@ -14,9 +14,9 @@ from onnx import TensorProto, numpy_helper
 from calib.graph import FLOAT, FLOAT16, view
 from edgebs.errors import ExportError
 from edgebs.tensors import TensorSpec
+from export.convert import onnx_from_module
 from export.convert.fp16 import fp16_from_fp32
 from export.convert.lint import lint
-from export.convert.to_onnx import onnx_from_module
 
 
 def halved(name: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""export/convert/to_onnx.py and export/convert/fp16.py."""
+"""export/convert/__init__.py and export/convert/fp16.py."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fakes.networks import onnx_toys
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-import export.convert.to_onnx
+import export.convert
 from edgebs.errors import ExportError
 from edgebs.tensors import TensorSpec
-from export.convert.to_onnx import cast_inputs_first, onnx_from_module
+from export.convert import cast_inputs_first, onnx_from_module
 
 ROW = {"x": TensorSpec((1, 4), "float32")}
 ROWS = [{"x": np.array([[1, 2, 3, 4]], np.float32)}]
@@ -58,22 +58,22 @@ def test_a_difference_names_the_step_the_output_and_both_values(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[str] = []
-    honest = export.convert.to_onnx._compare
+    honest = export.convert._compare
 
     def compare(what: str, expected: np.ndarray, result: np.ndarray, _original: str) -> None:
         compared.append(what)
         honest(what, expected, result + (0.5 if f"'{step}'" in what else 0))
 
-    monkeypatch.setattr(export.convert.to_onnx, "_compare", compare)
+    monkeypatch.setattr(export.convert, "_compare", compare)
     with pytest.raises(ExportError, match=rf"step '{step}', sample 0, output 'y': .* 2.5 at .* gives 2 "):
         onnx_from_module(Double(), ROW, ["y"], ROWS, tmp_path / "toy.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_large_outputs_may_differ_in_proportion() -> None:
-    export.convert.to_onnx._compare("flow", np.float32([100]), np.float32([100.009]))
+    export.convert._compare("flow", np.float32([100]), np.float32([100.009]))
     with pytest.raises(ExportError, match=r"allowed 0\.01"):
-        export.convert.to_onnx._compare("flow", np.float32([100]), np.float32([100.02]))
+        export.convert._compare("flow", np.float32([100]), np.float32([100.02]))
 
 
 def test_nan_from_pytorch_is_said_to_be_pytorchs(tmp_path: Path) -> None:

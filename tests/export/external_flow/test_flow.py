@@ -1,4 +1,4 @@
-"""export/external_flow/flow.py: HOP around flow networks whose flow is known."""
+"""export/external_flow/__init__.py: HOP around flow networks whose flow is known."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fakes.networks.flow import SIDE, expected, flow_toy, frames
 from onnx import TensorProto, helper, numpy_helper
 
 import edgebs.backends.onnxruntime
-from calib.int8.quantise import int8_from_fp32
+from calib.int8 import int8_from_fp32
 from edgebs.errors import ExportError
 from edgebs.machine.cpu import cpu_from_text
 from edgebs.tensors import Array
+from export.convert import open_session
 from export.convert.fp16 import fp16_from_fp32
 from export.convert.lint import require_clean
-from export.convert.to_onnx import open_session
-from export.external_flow.flow import UserFlow, user_flow_from_description
+from export.external_flow import UserFlow, user_flow_from_description
 from export.external_flow.sidecar import sidecar_from_json
 
 GAPS = (1, 5, 10)

@@ -1,4 +1,4 @@
-"""export/feeds/samples.py: what calibrates the networks of edge when its flow is a network's."""
+"""export/feeds/__init__.py: what calibrates the networks of edge when its flow is a network's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from edgebs.bundle.manifest import CueSettings
 from edgebs.tensors import Array, Frame, TensorSpec
-from export.feeds.samples import Sample, scene_cue, scene_cue_feeds, scene_feeds, segment_feeds
+from export.feeds import Sample, scene_cue, scene_cue_feeds, scene_feeds, segment_feeds
 
 SIZE = (64, 64)
 BY_NET = CueSettings(

@@ -10,7 +10,6 @@ import pytest
 import edgebs
 from bench.parity import bundle_parity
 from calib.frames.make import make_calibration_set
-from edgebs.bundle.folder import load_bundle
 from edgebs.errors import (
     BundleError,
     CalibrationError,
@@ -20,6 +19,7 @@ from edgebs.errors import (
     ParityError,
     WeightsError,
 )
+from edgebs.loading import load_bundle
 from engines.options import BuildOptions, LeanRuntime
 from export.job import export as deploy
 from export.job.export import export_bundles
@@ -312,7 +312,7 @@ def test_what_models_says_is_what_is_built():
     import torch
 
     from export.convert.cost import parameters
-    from export.models.description import module_from_description
+    from export.models.build import module_from_description
 
     with torch.device("meta"):
         crossnet = module_from_description({"network": "crossnet"})

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import edgebs.bundle.shipped
-from edgebs.bundle.folder import Bundle
-from export.models.listing import models_listing
+from edgebs.bundle import Bundle
+from export.models import models_listing
 
 
 @pytest.fixture

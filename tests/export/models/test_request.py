@@ -11,8 +11,7 @@ import edgebs.bundle.shipped
 from edgebs.bundle.manifest import CleanupSettings, CueSettings
 from edgebs.errors import CalibrationError, ExportError, OptionError
 from export.job.request import ExportRequest
-from export.models.build import build_networks
-from export.models.description import description_of
+from export.models.build import build_networks, description_of
 from export.models.request import ModelRequest
 from export.models.weights import save_weights
 from export.networks.edge import EdgeGraph, EdgeNet

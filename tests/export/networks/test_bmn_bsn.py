@@ -9,15 +9,14 @@ import pytest
 import torch
 
 from edgebs.errors import ExportError, WeightsError
+from export.convert import onnx_from_module
 from export.convert.cost import gflop, parameters
-from export.convert.to_onnx import onnx_from_module
-from export.feeds.samples import Sample, cue_feeds
-from export.models.build import build_networks, network_origins
-from export.models.description import description_of, module_from_description
+from export.feeds import Sample, cue_feeds
+from export.models import MODELS
+from export.models.build import build_networks, description_of, module_from_description, network_origins
 from export.models.request import ModelRequest
-from export.models.table import MODELS
 from export.models.weights import init_weights, save_weights, weights_sha256
-from export.networks.blocks import fold
+from export.networks import fold
 from export.networks.bmn_bsn import MapsGraph, MapsSegmentGraph, UNet
 from export.networks.graphs import deployed
 from export.training.samples.scenes import frames_of, planes_of

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from edgebs.tensors import TensorSpec
+from export.convert import onnx_from_module, open_session
 from export.convert.cost import parameters
-from export.convert.to_onnx import onnx_from_module, open_session
 from export.models.weights import init_weights
 from export.networks.cdn_gm import (
     BLOCK,

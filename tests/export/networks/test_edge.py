@@ -9,13 +9,12 @@ import torch
 
 from edgebs.errors import ExportError, WeightsError
 from edgebs.tensors import TensorSpec
+from export.convert import onnx_from_module
 from export.convert.cost import gflop, parameters
-from export.convert.to_onnx import onnx_from_module
-from export.models.build import build_networks
-from export.models.description import description_of, module_from_description
+from export.models.build import build_networks, description_of, module_from_description
 from export.models.request import MODELS, ModelRequest
 from export.models.weights import init_weights, load_weights, save_weights, weights_sha256
-from export.networks.blocks import fold
+from export.networks import fold
 from export.networks.edge import EdgeGraph, EdgeNet, check_edge_size
 from export.networks.graphs import deployed
 

@@ -10,11 +10,11 @@ import torch
 from edgebs.bundle.shipped import weights_file
 from edgebs.errors import ExportError
 from export.convert.cost import gflop, parameters
-from export.models.build import build_networks, network_origins
-from export.models.description import description_of, module_from_description
-from export.models.request import FLOW_NET, FLOWS, ModelRequest
+from export.models import FLOW_NET
+from export.models.build import build_networks, description_of, module_from_description, network_origins
+from export.models.request import FLOWS, ModelRequest
 from export.models.weights import init_weights, save_weights
-from export.networks.blocks import fold
+from export.networks import fold
 from export.networks.flownet import FlowGraph, FlowNet, check_flow_size, match
 from export.networks.graphs import deployed
 

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
-from export.models.description import description_of, module_from_description
+from export.models.build import description_of, module_from_description
 from export.models.weights import init_weights
 from export.networks.crossnet import CrossNet
 from export.networks.graphs import HopGraph, SegmentGraph, deployed, standardised

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from edgebs.tensors import TensorSpec
+from export.convert import onnx_from_module, open_session
 from export.convert.cost import parameters
-from export.convert.to_onnx import onnx_from_module, open_session
 from export.models.weights import init_weights
 from export.networks.medal import MedalGraph, MedalNet
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgebs.errors import WeightsError
-from export.models.description import description_of, module_from_description
+from export.models.build import description_of, module_from_description
 from export.models.weights import init_weights, load_weights, save_weights, weights_description, weights_of
 from export.networks.edge import EdgeGraph, EdgeNet
 from export.release.average import average

@@ -49,7 +49,7 @@ def test_dis_follows_scenes_better_than_saying_that_nothing_moves() -> None:
 
 def test_the_network_is_measured_beside_them_in_one_record(tmp_path, capsys) -> None:
     pytest.importorskip("torch")
-    from export.models.description import description_of
+    from export.models.build import description_of
     from export.models.weights import init_weights, save_weights
     from export.networks.flownet import FlowGraph, FlowNet
 

@@ -13,12 +13,11 @@ import bench.parity
 import edgebs.bundle.shipped
 import export.job.files
 import export.release.ship
-from edgebs.bundle.folder import load_bundle, verify_files
+from edgebs.bundle import verify_files
 from edgebs.bundle.shipped import bundle_path
 from edgebs.errors import ExportError
-from edgebs.loading import load
-from export.models.build import build_networks
-from export.models.description import description_of
+from edgebs.loading import load, load_bundle
+from export.models.build import build_networks, description_of
 from export.models.reference import torch_modules
 from export.models.request import ModelRequest
 from export.models.weights import init_weights, save_weights, weights_sha256

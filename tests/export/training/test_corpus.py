@@ -17,11 +17,8 @@ from edgebs.cues.cue import CueOutput
 from edgebs.errors import ExportError, SourceError
 from edgebs.tensors import Array, Frame
 from export.models.request import ModelRequest
-from export.training.corpus import clip as corpus_clip
-from export.training.corpus import render as corpus_render
-from export.training.corpus.clip import ClipOptions, render_clip
-from export.training.corpus.command import main
-from export.training.corpus.format import (
+from export.training import LoopOptions, TrainRequest
+from export.training.corpus import (
     FRAMES,
     OF_FRAME,
     PICTURES,
@@ -34,13 +31,16 @@ from export.training.corpus.format import (
     shard_file,
     write_shard,
 )
+from export.training.corpus import clip as corpus_clip
+from export.training.corpus import render as corpus_render
+from export.training.corpus.clip import ClipOptions, render_clip
+from export.training.corpus.command import main
 from export.training.corpus.render import CorpusOptions, render_corpus
 from export.training.optimiser import Schedule
-from export.training.request import LoopOptions, TrainRequest
 from export.training.samples import corpus as corpus_samples
 from export.training.samples.corpus import Look, corpus_clips, sample_of
 from export.training.samples.masks import FaultyMasks
-from export.training.stream.feed import Feed
+from export.training.stream import Feed
 from export.training.tasks.table import task_for
 
 SIZE = (64, 64)

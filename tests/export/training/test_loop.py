@@ -19,9 +19,9 @@ from fakes.process.waiting import WATCHDOG_S, wait_until
 
 from edgebs.errors import ExportError, SinkError, WeightsError
 from export.models.weights import load_weights, weights_description, weights_sha256
-from export.training.checkpoint import load_checkpoint
 from export.training.loop import train
 from export.training.optimiser import Schedule
+from export.training.record import load_checkpoint
 
 ROOT = Path(__file__).parents[3]
 HERE = ROOT / "tests"

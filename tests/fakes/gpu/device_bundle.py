@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebs.bundle.folder import Bundle, write_bundle
+from edgebs.bundle import Bundle, write_bundle
 from edgebs.bundle.manifest import CueSettings, NetworkFacts
 from edgebs.bundle.plan import PlanFacts, platform_name
 from edgebs.tensors import TensorSpec

@@ -17,7 +17,7 @@ import pytest
 from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.cue import CueOutput
 from edgebs.errors import EnqueueRefused
-from edgebs.nvidia.options import DeviceOptions
+from edgebs.nvidia import DeviceOptions
 from edgebs.nvidia.runner import DevicePath
 from edgebs.nvidia.tensorrt.engine import TensorRTEngine
 from edgebs.tensors import Array, Frame

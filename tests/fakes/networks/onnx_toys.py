@@ -104,7 +104,7 @@ def _smooth(generator: np.random.Generator, spec: TensorSpec) -> Array:
 
 def export(name: str, file: Path) -> Path:
     """Its FP32 ONNX file."""
-    from export.convert.to_onnx import onnx_from_module
+    from export.convert import onnx_from_module
 
     _, inputs, output = TOYS[name]
     onnx_from_module(toy(name), inputs, [output], feeds(name), file)
@@ -113,7 +113,7 @@ def export(name: str, file: Path) -> Path:
 
 def run(file: Path, feed: dict[str, Array]) -> Array:
     """The first output in ONNX Runtime."""
-    from export.convert.to_onnx import open_session
+    from export.convert import open_session
 
     result: Any = open_session(file).run(None, feed)[0]
     return np.asarray(result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebs.bundle.folder import Bundle, write_bundle
+from edgebs.bundle import Bundle, write_bundle
 from edgebs.bundle.manifest import CueSettings, Manifest, NetworkFacts
 from edgebs.tensors import TensorSpec
 from fakes.networks.small_onnx import scaled_sum

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgebs.bundle.folder import Bundle
+    from edgebs.bundle import Bundle
 
 
 def export_tiny_bundle(out: Path) -> Bundle:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.training.stream.feed import Feed
+from export.training.stream import Feed
 from export.training.stream.workers import Sample
 
 SIDE = 16
@@ -88,8 +88,8 @@ def toy_task(render=draw, **feed):
 
 def toy_options(out: Path, steps: int = 60, **changes):
     """Options of a run of a second."""
+    from export.training import LoopOptions
     from export.training.optimiser import Schedule
-    from export.training.request import LoopOptions
 
     options = {"save_every": 10, "validate_every": 20, "log_every": 5, "threads": 1, "batch": 8, **changes}
     return LoopOptions(out=out, schedule=Schedule(steps=steps, warm_up_steps=10), **options)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgebs.video import Gap, Losses
 from edgebs.video.film.decode import Picture
 from edgebs.video.film.survey import Chunk, Slots, avi_index
 from edgebs.video.film.time_line import TimeLine
 from edgebs.video.live import LiveClock, has_own_times
-from edgebs.video.source import Gap, Losses
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 

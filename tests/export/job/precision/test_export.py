@@ -12,8 +12,9 @@ import export.job.files
 import export.job.parity
 from bench.parity import judge
 from calib.frames.make import make_calibration_set
-from edgebs.bundle.folder import load_bundle, verify_files
+from edgebs.bundle import verify_files
 from edgebs.errors import CalibrationError, ExportError, ParityError
+from edgebs.loading import load_bundle
 from export.job.export import export_bundles
 from export.job.request import ExportRequest
 from export.models.request import ModelRequest

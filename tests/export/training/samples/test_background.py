@@ -11,8 +11,7 @@ from edgebs.bundle.manifest import CueSettings
 from export.networks.cdn_gm import FRAMES
 from export.training.samples import background as background_samples
 from export.training.samples.background import COLD_SAMPLES, WARM_SAMPLES, BackgroundScenes
-from export.training.tasks.cdn import start_at_the_mean
-from export.training.tasks.medal import step_file
+from export.training.tasks.medal import start_at_the_mean, step_file
 
 SIZE = (32, 36)
 CUE = CueSettings(

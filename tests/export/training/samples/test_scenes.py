@@ -9,7 +9,7 @@ import pytest
 
 from bench.scenes.scene import PictureBank, VariedScene
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, MedianBackground
-from export.feeds.samples import SCENE_SEED, Sample, scene_feeds, segment_feeds
+from export.feeds import SCENE_SEED, Sample, scene_feeds, segment_feeds
 from export.models.request import ModelRequest
 from export.training.samples.scenes import (
     COLD_SAMPLES,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes.networks.toy_task import draw
 
-from export.training.stream.feed import Ahead, Feed, batches
+from export.training.stream import Ahead, Feed, batches
 from export.training.stream.rendering import as_it_is, flipped_and_tinted
 
 

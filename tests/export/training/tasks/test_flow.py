@@ -11,10 +11,10 @@ import torch
 from edgebs.errors import ExportError, WeightsError
 from export.models.weights import init_weights, save_weights
 from export.networks.flownet import FlowGraph, FlowNet
+from export.training import FlowTrainRequest, LoopOptions
 from export.training.loop import train
 from export.training.optimiser import Schedule
-from export.training.request import FlowTrainRequest, LoopOptions
-from export.training.stream.feed import Feed
+from export.training.stream import Feed
 from export.training.stream.rendering import as_it_is
 from export.training.tasks.flow import (
     EPSILON_PX,

@@ -3,8 +3,8 @@ import pytest
 import torch
 from fakes.networks.toy_task import toy_task
 
+from export.training.tasks import tensors_from
 from export.training.tasks.segmentation import BINS, scores
-from export.training.tasks.task import tensors_from
 
 
 def test_the_logit_is_what_the_graph_puts_into_its_sigmoid():

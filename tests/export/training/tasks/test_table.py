@@ -4,10 +4,10 @@ import torch
 from edgebs.errors import ExportError, WeightsError
 from export.models.request import ModelRequest
 from export.models.weights import save_weights
+from export.training import LoopOptions, TrainRequest
 from export.training.optimiser import Schedule
-from export.training.request import LoopOptions, TrainRequest
 from export.training.samples.mixture import DataOptions
-from export.training.stream.feed import Feed
+from export.training.stream import Feed
 from export.training.stream.rendering import as_it_is, flipped_and_tinted, mirrored_only
 from export.training.tasks.flow import flow_graph
 from export.training.tasks.table import task_for

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from export.models.request import ModelRequest
+from export.training import LoopOptions, TrainRequest
 from export.training.optimiser import Schedule
-from export.training.request import LoopOptions, TrainRequest
-from export.training.stream.feed import Feed
+from export.training.stream import Feed
 from export.training.tasks.table import task_for
 
 

@@ -1,1 +1,0 @@
-"""Picture files and folders of pictures."""
