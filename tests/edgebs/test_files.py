@@ -86,7 +86,7 @@ def test_a_parent_that_is_a_file_is_a_clear_error(tmp_path):
 WRITER = """
 import sys, time
 from pathlib import Path
-from edgebs.files.atomic import Partial
+from edgebs.files import Partial
 target, kind = sys.argv[1:]
 partial = Partial(Path(target), kind)
 Path(partial.path, "000000.png").touch() if kind == "folder" else partial.path.touch()
@@ -172,7 +172,7 @@ def test_all_that_is_open_is_removed_before_a_process_ends_at_once(tmp_path):
 ENDING = """
 import os, sys
 from pathlib import Path
-from edgebs.files.atomic import Partial, discard_all, scratch_folder
+from edgebs.files import Partial, discard_all, scratch_folder
 from edgebs.errors import SinkError
 folder = Path(sys.argv[1])
 open_file, open_folder = Partial(folder / "a.mkv"), Partial(folder / "b", "folder")
@@ -247,7 +247,7 @@ def test_a_new_folder_into_which_nothing_came_is_removed_with_its_parents(tmp_pa
 
 
 def test_a_process_that_is_ended_at_once_leaves_no_new_empty_folder(tmp_path):
-    code = "import os; from edgebs.files import atomic\nfrom pathlib import Path\n"
+    code = "import os; import edgebs.files as atomic\nfrom pathlib import Path\n"
     code += "with atomic.kept_if_filled(Path('a/b')):\n    atomic.discard_all(); os._exit(0)"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert not leftovers(tmp_path)

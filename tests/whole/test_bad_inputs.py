@@ -19,12 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgebs
-from edgebs import text as printable
 from edgebs.bundle.manifest import Manifest
 from edgebs.cues.kept import load_background
 from edgebs.errors import BundleError, EdgebsError
 from edgebs.pipeline import Pipeline
-from edgebs.text import reason_without_secrets, source_name, without_secrets
+from edgebs.text import printable, reason_without_secrets, source_name, without_secrets
 
 WATCHDOG_S = 240
 ALL = cases()

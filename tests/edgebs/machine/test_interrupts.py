@@ -40,7 +40,7 @@ def ended(
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_a_command_at_once_and_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     code = """
-from edgebs.files.atomic import Partial, scratch_folder
+from edgebs.files import Partial, scratch_folder
 partial, scratch = Partial(Path(sys.argv[1]) / "a.mkv"), scratch_folder(Path(sys.argv[1]) / "b")
 partial.path.touch()
 (scratch.__enter__() / "big").touch()
@@ -80,7 +80,7 @@ interrupts.exit_if_asked()
 def test_a_command_that_does_not_finish_is_ended(tmp_path: Path) -> None:
     code = """
 interrupts.GRACE_S = 0.2
-from edgebs.files.atomic import Partial
+from edgebs.files import Partial
 Partial(Path(sys.argv[1]) / "masks", "folder")
 interrupts.ask_first()
 said("ready")

@@ -209,7 +209,7 @@ def test_on_a_gpu_cameras_share_the_engines(tmp_path: Path, monkeypatch: pytest.
 SCRIPT = """
 import threading
 import edgebs.recording as several
-from edgebs.video.source import Source
+from edgebs.video import Source
 from edgebs.video.open import open_source
 
 def opened(source):

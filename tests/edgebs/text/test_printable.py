@@ -13,10 +13,9 @@ import pytest
 from fakes.networks.small_bundle import small_bundle
 from fakes.video.picture_folders import moving_bar
 
-from edgebs import text as printable
 from edgebs.errors import SinkError
 from edgebs.files import is_utf8, library_path
-from edgebs.text import json_text, make_printable, path_from_text
+from edgebs.text import json_text, make_printable, path_from_text, printable
 from edgebs.video.picture_file import write_picture
 
 LATIN = os.fsdecode(b"caf\xe9")
