@@ -17,6 +17,7 @@ from bench.scored import Counts, find_sequences, log_notes, scored_frames
 from edgebs.bundle.manifest import Manifest
 from edgebs.errors import ParityError
 from edgebs.image import mask_from_probability, network_frame
+from edgebs.machine.console import Progress
 from edgebs.machine.cpu import this_cpu
 from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Pipeline
@@ -39,8 +40,6 @@ UNPROVED: Mapping[str, Any] = {
 }
 """The parity result of a bundle that could not be compared; `reason` is added."""
 
-Progress = Callable[[int, int], None]
-"""Told (done, total)."""
 Count = Callable[[Pipeline, Progress | None], Counts]
 """Runs a pipeline over frames whose truth is known."""
 

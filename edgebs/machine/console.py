@@ -7,7 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,13 @@ from edgebs.text import json_text, make_printable, without_secrets
 if TYPE_CHECKING:
     from rich.table import Table
 
+
+Log = Callable[[str], None]
+"""Receives one line per step of a long job."""
+Progress = Callable[[int, int], None]
+"""Receives (done, total); total is 0 if it is unknown."""
+ProgressBar = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a progress bar with a title."""
 
 _CONTROL = re.compile(
     r"\n(?!  - )|[^\S \n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
@@ -106,10 +113,17 @@ def print_table(table: Table) -> None:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def no_bar(_title: str) -> Iterator[Progress]:
+    """A `ProgressBar` that draws nothing."""
+    yield lambda _done, _total: None
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Progress]:
     """Yield a callback (done, total) that draws a bar on stderr; silent where stderr is no terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -118,6 +132,6 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
     )
     console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with RichProgress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(without_secrets(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.parity import INT8_DELTA_F, INT8_MASK_IOU, Count, Progress
+from bench.parity import INT8_DELTA_F, INT8_MASK_IOU, Count
 from bench.scored import UNKNOWN, Counts, find_sequences
 from bench.scored.sequence import frame_at, scored_frame, scored_region
 from calib.int8.accuracy import AccuracyControl
@@ -20,6 +20,7 @@ from edgebs.backends import open_backend
 from edgebs.bundle.manifest import Manifest
 from edgebs.cues.background_image import BackgroundImage
 from edgebs.image import mask_from_probability, network_frame
+from edgebs.machine.console import Progress
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import ValueRange

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from bench.parity import TaskLevel
 from calib.frames import CalibrationSet
 from edgebs.errors import ExportError
 from edgebs.files import kept_if_filled, scratch_folder
+from edgebs.machine.console import Log, ProgressBar
 from engines import Target
 from engines.build import EngineFacts
 from export.feeds import Feed
@@ -33,13 +34,6 @@ SCENE_SAMPLES = 128
 """Rendered scenes that calibrate INT8. With 64 the error of edge is a third larger (decision 10)."""
 
 
-Say = Callable[[str], None]
-
-
-Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""Opens a progress bar with a title; what it yields is told (done, total), total 0 for unknown."""
-
-
 @dataclass(slots=True)
 class Job:
     """What the steps of one export share."""
@@ -47,8 +41,8 @@ class Job:
     request: ExportRequest
     target: Target
     folder: Path
-    say: Say
-    bar: Bar
+    say: Log
+    bar: ProgressBar
     origins: dict[str, NetworkOrigin] = field(default_factory=dict)
     onnx: dict[tuple[str, str], Path] = field(default_factory=dict)
     """By network and precision."""
@@ -58,17 +52,6 @@ class Job:
     calibration: CalibrationSet | None = None
     task: TaskLevel | None = None
     """F by PyTorch, once a bundle was judged by it."""
-
-
-def _unheard(done: int, total: int) -> None:
-    """Progress that nobody asked for."""
-
-
-@contextmanager
-def no_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that nobody sees."""
-    logger.debug(title)
-    yield _unheard
 
 
 @contextmanager

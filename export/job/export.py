@@ -21,6 +21,7 @@ from edgebs.backends import Backend, open_backend
 from edgebs.backends.openvino import require_compute
 from edgebs.bundle import Bundle, require_replaceable, write_bundle
 from edgebs.errors import BackendError, EdgebsError, EngineMismatch, MissingDependency, ParityError
+from edgebs.machine.console import Log, ProgressBar, no_bar
 from edgebs.nvidia.cuda import require_device
 from edgebs.nvidia.tensorrt import check_plan_fits_here, import_tensorrt
 from edgebs.nvidia.tensorrt.engine import module_of
@@ -28,7 +29,7 @@ from edgebs.tensors import Array
 from engines import Target, target_named
 from engines.build import EngineFacts
 from export.feeds import spread_samples
-from export.job import CALIBRATION_SAMPLES, Bar, Job, Say, no_bar, spoken_networks, work_folder
+from export.job import CALIBRATION_SAMPLES, Job, spoken_networks, work_folder
 from export.job.files import engine_of, export_fp32, manifest_of, quantise
 from export.job.parity import control_of, parity_of, reference_of
 from export.job.precision import AUTO, Combination, choose_precisions
@@ -38,7 +39,7 @@ from export.models.build import build_networks, network_origins
 logger = logging.getLogger(__name__)
 
 
-def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no_bar) -> list[Bundle]:
+def export_bundles(request: ExportRequest, say: Log = logger.info, bar: ProgressBar = no_bar) -> list[Bundle]:
     """Export every requested precision; `say` hears one line a step, `bar` draws the steps that take long.
 
     A bundle is checked against PyTorch before it appears under its name: an export that is stopped leaves the
@@ -84,7 +85,7 @@ def export_bundles(request: ExportRequest, say: Say = logger.info, bar: Bar = no
     return bundles
 
 
-def _require_usable(calibration: CalibrationSet, request: ExportRequest, say: Say) -> None:
+def _require_usable(calibration: CalibrationSet, request: ExportRequest, say: Log) -> None:
     """Refuse pictures on which no range can be measured, before any network is built."""
     samples = spread_samples(calibration, CALIBRATION_SAMPLES)
     where = f"calibration set {calibration.folder}"

@@ -13,6 +13,7 @@ from calib.int8 import weight_bits
 from calib.int8.accuracy import AccuracyControl
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle.manifest import Manifest, NetworkFacts
+from edgebs.machine.console import no_bar
 from edgebs.machine.facts import installed_versions
 from engines import Target
 from engines.build import EngineFacts, build_engine
@@ -27,7 +28,7 @@ from export.feeds import (
     scene_feeds,
     segment_feeds,
 )
-from export.job import CALIBRATION_SAMPLES, CHECK_SAMPLES, SCENE_SAMPLES, Job, no_bar, spoken_size
+from export.job import CALIBRATION_SAMPLES, CHECK_SAMPLES, SCENE_SAMPLES, Job, spoken_size
 from export.job.precision import AUTO, Combination
 from export.job.request import ExportRequest
 from export.models.build import build_networks, network_origins

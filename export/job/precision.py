@@ -7,12 +7,13 @@ says that it was made by parity alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Protocol
 
 from edgebs.errors import ExportError
+from edgebs.machine.console import Log
 
 AUTO = "auto"
 FASTER = 1.03
@@ -21,7 +22,6 @@ UNMEASURED_COST = {"int8": 0.5, "fp16": 1.0, "fp32": 2.0}
 """Of the same arithmetic, to rank what cannot be timed: NVIDIA's peak rates double with each step."""
 Combination = Mapping[str, str]
 """Network to precision."""
-Say = Callable[[str], object]
 
 
 class Workshop(Protocol):
@@ -88,7 +88,7 @@ class Choice:
 
 
 def choose_precisions(
-    gflop: Mapping[str, float], workshop: Workshop, say: Say, *, unquantised: Collection[str] = ()
+    gflop: Mapping[str, float], workshop: Workshop, say: Log, *, unquantised: Collection[str] = ()
 ) -> Choice:
     """The fastest combination of FP16 and INT8 whose parity gate holds; FP32 where not even FP16's does.
 
@@ -106,7 +106,7 @@ def choose_precisions(
     return Choice(chosen, _why(networks, chosen, tried))
 
 
-def _build(name: str, network: _Network, workshop: Workshop, say: Say) -> None:
+def _build(name: str, network: _Network, workshop: Workshop, say: Log) -> None:
     for precision in list(network.choices):
         try:
             workshop.build(name, precision)
@@ -120,7 +120,7 @@ def _build(name: str, network: _Network, workshop: Workshop, say: Say) -> None:
         )
 
 
-def _time(name: str, network: _Network, workshop: Workshop, say: Say) -> None:
+def _time(name: str, network: _Network, workshop: Workshop, say: Log) -> None:
     """Time what is open, and drop an INT8 that is not faster."""
     times = workshop.times_ms(name, network.choices)
     if times is None:
@@ -133,7 +133,7 @@ def _time(name: str, network: _Network, workshop: Workshop, say: Say) -> None:
 
 
 def _first_that_holds(
-    networks: Mapping[str, _Network], workshop: Workshop, tried: list[dict[str, Any]], say: Say
+    networks: Mapping[str, _Network], workshop: Workshop, tried: list[dict[str, Any]], say: Log
 ) -> Combination:
     while True:
         done = [entry["precisions"] for entry in tried]
@@ -166,7 +166,7 @@ def _tried(
     networks: Mapping[str, _Network],
     workshop: Workshop,
     tried: list[dict[str, Any]],
-    say: Say,
+    say: Log,
 ) -> Mapping[str, Any]:
     result = workshop.parity(combination)
     times = [(networks[name].times_ms or {}).get(precision) for name, precision in combination.items()]
@@ -189,7 +189,7 @@ def _worst_int8(
     return min(able, key=lambda name: float(result["networks"][name]["cosine"]), default=None)
 
 
-def _given_back(name: str, network: _Network, workshop: Workshop, say: Say) -> bool:
+def _given_back(name: str, network: _Network, workshop: Workshop, say: Log) -> bool:
     """Whether an INT8 with layers in floating point is there, and still faster than FP16."""
     network.layers = list(workshop.give_back(name))
     if not network.layers:
@@ -201,7 +201,7 @@ def _given_back(name: str, network: _Network, workshop: Workshop, say: Say) -> b
 
 
 def _with_fp32(
-    networks: Mapping[str, _Network], workshop: Workshop, tried: list[dict[str, Any]], say: Say
+    networks: Mapping[str, _Network], workshop: Workshop, tried: list[dict[str, Any]], say: Log
 ) -> Combination:
     """All in FP32, for nothing narrower held. Raises ExportError where that cannot be built either."""
     for name, network in networks.items():

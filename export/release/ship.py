@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from edgebs.bundle.manifest import CueSettings
 from edgebs.bundle.shipped import SHIPPED, WEIGHTS_PREFIX
 from edgebs.errors import ExportError
 from edgebs.files import atomic_file, atomic_folder, scratch_folder
-from edgebs.machine.console import errors_in_one_line, note, progress_bar
+from edgebs.machine.console import ProgressBar, errors_in_one_line, note, progress_bar
 from edgebs.tensors import Array
 from export.job.export import export_bundles
 from export.job.request import ExportRequest
@@ -43,7 +42,6 @@ THRESHOLD_SEED = 2_000_000_039
 """Of those sequences: no training run may have it."""
 LARGEST_BYTES = 12_000_000
 """Of both bundles together."""
-Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 def ship(
@@ -53,7 +51,7 @@ def ship(
     threshold: float | None = None,
     sequences: int | None = None,
     data: Path | None = None,
-    bar: Bar = progress_bar,
+    bar: ProgressBar = progress_bar,
 ) -> list[Bundle]:
     """Write `out`/MODEL (INT8, where there is one) and `out`/MODEL-fp32 from a training's safetensors file.
 
@@ -111,7 +109,7 @@ def shipped_names(model: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def ship_again(
-    model: str, out: Path = SHIPPED, *, data: Path | None = None, bar: Bar = progress_bar
+    model: str, out: Path = SHIPPED, *, data: Path | None = None, bar: ProgressBar = progress_bar
 ) -> Bundle:
     """Replace `out`/MODEL by a bundle from the shipped weights; threshold and clean-up stay.
 
@@ -139,7 +137,9 @@ def ship_again(
         return _placed(rewrite_manifest(bundle, name=model, weights=facts.weights), out)
 
 
-def best_threshold(graph: Any, cue: CueSettings, size: tuple[int, int], bar: Bar, sequences: int) -> float:
+def best_threshold(
+    graph: Any, cue: CueSettings, size: tuple[int, int], bar: ProgressBar, sequences: int
+) -> float:
     """The largest probability, in steps of 0.05, whose mean F on rendered scenes is as good as the best.
 
     That is: below it by no more than one standard error of the difference (Breiman et al., "Classification

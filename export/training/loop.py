@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from edgebs.errors import SinkError, WeightsError
+from edgebs.machine.console import Log, ProgressBar
 from edgebs.machine.interrupts import StopRequest
 from export.models.weights import save_weights
 from export.training import LoopOptions
@@ -37,19 +37,10 @@ logger = logging.getLogger(__name__)
 LAST, BEST, FINAL = "last.pt", "best.safetensors", "final.safetensors"
 CURVES, PICTURE, RECORD = "curves.csv", "curves.png", "training.json"
 FILES = (LAST, BEST, FINAL, CURVES, PICTURE, RECORD)
-Say = Callable[[str], None]
-Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""Opens a progress bar with a title; what it yields is told (done, total)."""
-
-
-@contextmanager
-def no_bar(_title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that nobody sees."""
-    yield lambda _done, _total: None
 
 
 def train(
-    task: Task, options: LoopOptions, *, say: Say, bar: Bar, facts: Mapping[str, Any] | None = None
+    task: Task, options: LoopOptions, *, say: Log, bar: ProgressBar, facts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Train `task` until its schedule ends or somebody asks to stop; returns what there is to say of it.
 
@@ -85,7 +76,7 @@ class _Run:
     validation: Any = ()
     has_ended = False
 
-    def __init__(self, task: Task, options: LoopOptions, say: Say, facts: Mapping[str, Any]) -> None:
+    def __init__(self, task: Task, options: LoopOptions, say: Log, facts: Mapping[str, Any]) -> None:
         self.task, self.options, self.say, self.facts = task, options, say, facts
         if options.threads > 0:
             torch.set_num_threads(options.threads)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from edgebs.bundle.shipped import weights_file
 from edgebs.errors import ExportError
+from edgebs.machine.console import ProgressBar
 from edgebs.tensors import Array, TensorSpec
 from export.convert import onnx_from_module
 from export.models.request import RANDOM
@@ -20,7 +21,7 @@ from export.models.weights import init_weights, load_weights
 from export.networks.cdn_gm import COLOURS, GROUPS, CdnGm, PixelMixture, SeriesGraph, StepGraph
 from export.networks.medal import CdnMedal, CdnMedalGraph, MedalNet
 from export.training import LoopOptions, TrainRequest
-from export.training.loop import BEST, Bar, require_free, train
+from export.training.loop import BEST, require_free, train
 from export.training.optimiser import Schedule
 from export.training.samples.background import SAMPLES, BackgroundScenes, RenderedSeries
 from export.training.stream import Feed, batches, stacked
@@ -161,7 +162,7 @@ CUE_VALIDATION = 16
 """Scenes held back, at most: each is eight samples of 128 pixels."""
 
 
-def cdn_medal_task(request: TrainRequest, bar: Bar) -> SegmentationTask:
+def cdn_medal_task(request: TrainRequest, bar: ProgressBar) -> SegmentationTask:
     """The task of MEDAL-net, after CDN-GM was trained, or taken from `request.model.weights`.
 
     Raises ExportError with --data, or when stopped meanwhile; WeightsError for weights of another model.
@@ -195,7 +196,7 @@ def cdn_medal_task(request: TrainRequest, bar: Bar) -> SegmentationTask:
     )
 
 
-def _train_cue(request: TrainRequest, network: CdnGm, bar: Bar) -> None:
+def _train_cue(request: TrainRequest, network: CdnGm, bar: ProgressBar) -> None:
     """Train CDN-GM in a folder of its own, or go on with that, and load its best weights into `network`."""
     loop = request.loop
     steps = min(CUE_STEPS, max(int(loop.schedule.steps * CUE_SHARE), 1)) if loop.schedule.steps else CUE_STEPS

@@ -10,11 +10,12 @@ from typing import Any
 from torch import nn
 
 from edgebs.errors import OptionError
+from edgebs.machine.console import ProgressBar, no_bar
 from export.models.build import build_networks
 from export.models.request import RANDOM
 from export.networks.bmn_bsn import BmnBsnGraph
 from export.training import FLOW, FlowTrainRequest, TrainRequest
-from export.training.loop import Bar, no_bar, require_free
+from export.training.loop import require_free
 from export.training.samples.corpus import SAMPLES_OF_CLIP, corpus_clips
 from export.training.samples.mixture import Mixture, StoredSequences, build_store
 from export.training.stream.rendering import RenderedSequences, as_it_is, flipped_and_tinted, mirrored_only
@@ -25,7 +26,7 @@ from export.training.tasks.medal import cdn_medal_task
 from export.training.tasks.segmentation import SegmentationTask, joint_graph, start_from_mean
 
 
-def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Task:
+def task_for(request: TrainRequest | FlowTrainRequest, bar: ProgressBar = no_bar) -> Task:
     """The task of `request.model`; with `request.data`, its samples are computed first, where they are not.
 
     bar: opens a progress bar for that. Raises ExportError for a model that cannot be trained, SourceError for
@@ -39,7 +40,7 @@ def task_for(request: TrainRequest | FlowTrainRequest, bar: Bar = no_bar) -> Tas
     return TASKS[request.model.model](request, bar)
 
 
-def segmentation_task(request: TrainRequest, bar: Bar) -> Task:
+def segmentation_task(request: TrainRequest, bar: ProgressBar) -> Task:
     """A segmenter that learns from frames beside the cue that OpenCV computes."""
     model = request.model
     if model.facts.trained_as and request.data is not None:
@@ -104,7 +105,7 @@ def _corpus_task(request: TrainRequest, scenes: RenderedSequences) -> Task:
     )
 
 
-def _store(request: TrainRequest, bar: Bar) -> Path | None:
+def _store(request: TrainRequest, bar: ProgressBar) -> Path | None:
     if request.data is None:
         return None
     require_free(request.loop)  # before the minutes that follow
@@ -130,7 +131,7 @@ def _graph(request: TrainRequest) -> Any:
     return graph
 
 
-TASKS: Mapping[str, Callable[[TrainRequest, Bar], Task]] = {
+TASKS: Mapping[str, Callable[[TrainRequest, ProgressBar], Task]] = {
     "bmn-bsn": segmentation_task,
     "cdn-medal": cdn_medal_task,
     "crossnet": segmentation_task,

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from bench.scenes.bank import PictureBank
+from edgebs.machine.console import no_bar
 from export.networks.cdn_gm import FRAMES
 from export.training import LoopOptions
-from export.training.loop import no_bar, train
+from export.training.loop import train
 from export.training.optimiser import Schedule
 from export.training.samples.background import PIXELS, SAMPLES, RenderedSeries, chosen_pixels, repeated_blocks
 from export.training.stream import Feed
