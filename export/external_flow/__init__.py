@@ -1,4 +1,4 @@
-"""Flow networks that users bring as ONNX files (docs/bring-your-own-flow.md)."""
+"""An external flow network (an ONNX file of the user) with HOP around it: docs/bring-your-own-flow.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from export.external_flow.check import FlowCheck, check_flow
 from export.external_flow.file import flow_file_sha256, load_flow_file, portable, require_full_precision
 from export.external_flow.form import FlowForm, decide
 from export.external_flow.graph import hop_graph, simplified, specs
-from export.external_flow.reference import UserFlowReference
+from export.external_flow.reference import ExternalFlowReference
 from export.external_flow.sidecar import FlowSidecar, sidecar_from_json
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ NETWORK = "user-flow"
 FINITE = "Add a small constant (1e-6) to what it divides by or takes the root of, and export it again."
 
 
-class UserFlow:
+class ExternalFlow:
     """One file for one bundle: HOP over its flows, the reference of parity, what a manifest says of it."""
 
     def __init__(
@@ -68,7 +68,7 @@ class UserFlow:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What `user_flow_from_description` needs beside the file; plain JSON values."""
+        """What `external_flow_from_description` needs beside the file; plain JSON values."""
         return {
             "network": NETWORK,
             "name": self.sidecar.name,
@@ -91,11 +91,11 @@ class UserFlow:
 
     def reference(self) -> Backend:
         """What the cue network is compared with."""
-        return UserFlowReference(self.file, self.form, self.intervals, self.output)
+        return ExternalFlowReference(self.file, self.form, self.intervals, self.output)
 
     def check(self) -> FlowCheck:
         """How far it is off the exact flow of rendered scenes."""
-        return check_flow(UserFlowReference(self.file, self.form, (1,), "flow"), self.form)
+        return check_flow(ExternalFlowReference(self.file, self.form, (1,), "flow"), self.form)
 
     def write(self, file: Path, feeds: Sequence[Mapping[str, Array]]) -> None:
         """The cue network as a simplified FP32 ONNX file that gives what the user's own gives on `feeds`.
@@ -121,7 +121,7 @@ class UserFlow:
         logger.info("wrote %s (%.1f MB)", file, file.stat().st_size / 1e6)
 
 
-def user_flow_from_description(description: Mapping[str, Any], file: Path, sha256: str) -> UserFlow:
+def external_flow_from_description(description: Mapping[str, Any], file: Path, sha256: str) -> ExternalFlow:
     """The flow that a manifest describes, again. Raises ExportError unless `file` is that of the bundle."""
     if not file.is_file():
         raise ExportError(
@@ -135,4 +135,4 @@ def user_flow_from_description(description: Mapping[str, Any], file: Path, sha25
         )
     sidecar = sidecar_from_json(description["sidecar"], "the manifest's sidecar", description["name"])
     height, width = description["size"]
-    return UserFlow(file, sidecar, (height, width), description["intervals"], description["output"])
+    return ExternalFlow(file, sidecar, (height, width), description["intervals"], description["output"])

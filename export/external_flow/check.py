@@ -1,6 +1,6 @@
-"""Whether a sidecar may be true: the flow of a network that the user brings, on scenes of exact flow.
+"""The error of an external flow network on rendered scenes, whose flow is exact: it shows a wrong sidecar.
 
-Parity compares a bundle with the file through the same sidecar, and cannot see a wrong one.
+Parity cannot show it: it compares the bundle with the file through the same sidecar.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bench.scenes.bank import PictureBank
 from bench.scenes.pairs import FlowPair, flow_pairs
 from bench.scenes.scene import VariedScene
 from export.external_flow.form import FlowForm
-from export.external_flow.reference import UserFlowReference
+from export.external_flow.reference import ExternalFlowReference
 
 SEED = 2_000_000_089
 """Of the scenes."""
@@ -48,7 +48,7 @@ class FlowCheck:
         )
 
 
-def check_flow(reference: UserFlowReference, form: FlowForm) -> FlowCheck:
+def check_flow(reference: ExternalFlowReference, form: FlowForm) -> FlowCheck:
     """Compare on rendered scenes at the size of the bundle. reference: with output `flow`, one interval."""
     bank = PictureBank.open(images=None)
     errors, still = [], []
@@ -63,7 +63,7 @@ def check_flow(reference: UserFlowReference, form: FlowForm) -> FlowCheck:
     )
 
 
-def _on_what_moves(reference: UserFlowReference, pair: FlowPair) -> tuple[np.ndarray, np.ndarray]:
+def _on_what_moves(reference: ExternalFlowReference, pair: FlowPair) -> tuple[np.ndarray, np.ndarray]:
     """Error and speed of each pixel that moves and is seen in both frames."""
     (past,) = [name for name in reference.inputs if name != "frame"]
     found = reference.infer({"frame": pair.frame[np.newaxis], past: pair.past[np.newaxis]})["flow"][0]

@@ -1,4 +1,4 @@
-"""The ONNX file of a flow network that somebody else exported: read, hashed, and brought to our opsets."""
+"""The ONNX file of an external flow network: read, hashed, and converted to our opsets."""
 
 from __future__ import annotations
 

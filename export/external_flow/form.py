@@ -1,4 +1,4 @@
-"""How a flow network that the user brought is fed and read, everything decided: its sidecar and its file."""
+"""Layouts, sizes and value ranges of an external flow network, decided from its sidecar and its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HOP around a flow network that the user brought: one ONNX graph from uint8 BGR frames to a cue."""
+"""HOP around an external flow network: one ONNX graph from uint8 BGR frames to a cue."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The user's flow network as it came, in ONNX Runtime, fed and read in NumPy: the reference of parity.
+"""An external flow network in ONNX Runtime, prepared and read in NumPy: the reference of parity.
 
-Nothing of it is shared with user_flow_graph.py but the form: a mistake in one of the two shows.
+It shares only the form with external_flow/graph.py, so that parity finds a mistake in either.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from export.external_flow.form import FlowForm
 from export.external_flow.graph import specs
 
 
-class UserFlowReference:
+class ExternalFlowReference:
     """A `Backend` with the inputs and the output of `hop_graph`; one run of the file for each interval."""
 
     def __init__(self, file: Path, form: FlowForm, intervals: Sequence[int], output: str) -> None:

@@ -70,9 +70,9 @@ def export_bundles(request: ExportRequest, say: Log = logger.info, bar: Progress
             graphs = build_networks(request.model)
             job.origins = network_origins(request.model, graphs)
         say(f"built {spoken_networks(job.origins)}")
-        if request.model.foreign_flow:
-            say(f"note: {request.model.foreign_flow}")
-        if request.model.brings_flow and job.origins["cue"].origin["trained"]:
+        if request.model.untrained_flow_note:
+            say(f"note: {request.model.untrained_flow_note}")
+        if request.model.has_external_flow and job.origins["cue"].origin["trained"]:
             _check_flow(job, graphs["cue"])
         export_fp32(job, graphs, stream)
         reference = reference_of(job, graphs, stream)
@@ -94,7 +94,7 @@ def _require_usable(calibration: CalibrationSet, request: ExportRequest, say: Lo
 
 
 def _check_flow(job: Job, flow: Any) -> None:
-    """Say, and keep in the manifest, how true the flow is that the user brings: parity would not see it."""
+    """Log the error of an external flow on rendered scenes, and keep it in the manifest."""
     with job.bar("flow on rendered scenes"):
         check = flow.check()
     job.say(f"flow {flow.sidecar.name}: {check}")

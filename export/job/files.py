@@ -32,7 +32,6 @@ from export.job import CALIBRATION_SAMPLES, CHECK_SAMPLES, SCENE_SAMPLES, Job, s
 from export.job.precision import AUTO, Combination
 from export.job.request import ExportRequest
 from export.models.build import build_networks, network_origins
-from export.models.reference import BROUGHT
 from export.models.request import ModelRequest
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def _export_one(job: Job, name: str, graph: Any) -> None:
     file = job.folder / f"{name}.fp32.onnx"
     origin = job.origins[name]
     feeds = job.feeds[name][:CHECK_SAMPLES]
-    if origin.description["network"] == BROUGHT:
+    if name == "cue" and job.request.model.has_external_flow:
         with job.bar(f"{name}: HOP around {origin.description['name']}"):
             graph.write(file, feeds)
         original = "the file itself"

@@ -118,7 +118,7 @@ class ExportRequest:
     def needs_int8(self) -> bool:
         """Whether a network is quantised, if only to see what it gains."""
         asked = {"int8", AUTO}.intersection({*self.precisions, self.flow_precision})
-        return bool(asked and (self.model.facts.quantised or self.model.brings_flow))
+        return bool(asked and (self.model.facts.quantised or self.model.has_external_flow))
 
     @property
     def calibrates_on_scenes(self) -> bool:

@@ -48,7 +48,7 @@ class ModelFacts:
     networks: Mapping[str, NetworkForm]
     """`segment`, and `cue` where a network of the model's own computes it."""
     flows: tuple[str, ...] = ()
-    """Of `FLOWS`: what may compute the flow, beside a network that the user brings; none where the cue holds
+    """Of `FLOWS`: what may compute the flow, beside an external flow network; none where the cue holds
     no flow."""
     takes_vectors: bool = False
     """Whether the cue network gives flow vectors, not magnitudes: the camera's shake is taken out of them."""

@@ -71,24 +71,24 @@ class NetworkOrigin:
 def build_networks(request: ModelRequest) -> dict[str, Graph]:
     """The request's networks in PyTorch, weights loaded: `segment`, then `cue` where a network computes it.
 
-    A flow network that the user brings is a UserFlow, and stays ONNX. Raises ExportError for a size or
+    An external flow network is an ExternalFlow, and stays ONNX. Raises ExportError for a size or
     setting that a network cannot have, WeightsError for unfit weights.
     """
     graphs: dict[str, Any] = {}
     for name in request.network_names:
-        if request.brings_flow and name not in request.facts.networks:
-            graphs[name] = _user_flow(request)
+        if request.has_external_flow and name not in request.facts.networks:
+            graphs[name] = _external_flow(request)
             continue
         graphs[name] = built(network_form(request, name), request.origin_of(name))
         load_or_seed(graphs[name], request.origin_of(name), request.seed, part=name)
     return graphs
 
 
-def _user_flow(request: ModelRequest) -> Any:
-    from export.external_flow import UserFlow
+def _external_flow(request: ModelRequest) -> Any:
+    from export.external_flow import ExternalFlow
 
     output = "flow" if request.facts.takes_vectors else "cue"
-    return UserFlow(Path(request.flow), request.sidecar, request.size, request.cue.intervals, output)
+    return ExternalFlow(Path(request.flow), request.sidecar, request.size, request.cue.intervals, output)
 
 
 def built(form: Mapping[str, Any], origin: str) -> Any:
@@ -101,14 +101,14 @@ def built(form: Mapping[str, Any], origin: str) -> Any:
 
 def network_origins(request: ModelRequest, graphs: Mapping[str, Graph]) -> dict[str, NetworkOrigin]:
     """What there is to say of each network that `build_networks` built."""
-    is_brought = {"cue"} if request.brings_flow else set()
+    external = {"cue"} if request.has_external_flow else set()
     return {
-        name: _brought_origin(graph) if name in is_brought else _origin(request, name, graph)
+        name: _external_origin(graph) if name in external else _origin(request, name, graph)
         for name, graph in graphs.items()
     }
 
 
-def _brought_origin(flow: Any) -> NetworkOrigin:
+def _external_origin(flow: Any) -> NetworkOrigin:
     inputs, outputs = flow.specs
     return NetworkOrigin(
         inputs=inputs,
@@ -128,7 +128,7 @@ def _origin(request: ModelRequest, name: str, graph: Graph) -> NetworkOrigin:
     weights = request.origin_of(name)
     is_random = weights == RANDOM
     is_shipped = weights.startswith(WEIGHTS_PREFIX)
-    note = {"note": request.foreign_flow} if name == "segment" and request.foreign_flow else {}
+    note = {"note": request.untrained_flow_note} if name == "segment" and request.untrained_flow_note else {}
     return NetworkOrigin(
         inputs=inputs,
         outputs=outputs,

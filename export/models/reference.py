@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BROUGHT = "user-flow"
-"""What the description of a network says that the user brought as ONNX: there is none in PyTorch."""
-
 
 class TorchBackend:
     """Runs a PyTorch module behind the same seam as an engine, so that one pipeline measures both."""
@@ -56,7 +53,7 @@ class TorchBackend:
 def torch_modules(manifest: Manifest) -> dict[str, Any]:
     """Every network of a manifest built again in PyTorch with its weights, verified by their hash.
 
-    A network that the user brought is read again from its file, and stays ONNX.
+    An external flow network is read again from its file, and stays ONNX.
     Raises ExportError where the weights found are not those that the bundle was made from.
     """
     try:
@@ -69,8 +66,8 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
 
     modules: dict[str, Any] = {}
     for name, facts in manifest.networks.items():
-        if facts.description["network"] == BROUGHT:
-            modules[name] = _brought(manifest, name)
+        if _is_external(facts):
+            modules[name] = _external_flow(manifest, name)
             continue
         module = module_from_description(facts.description)
         origin = manifest.weights[name]
@@ -90,17 +87,21 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
     return modules
 
 
-def _brought(manifest: Manifest, name: str) -> Any:
-    from export.external_flow import user_flow_from_description
+def _is_external(facts: NetworkFacts) -> bool:
+    """Whether the network is an ONNX file with a sidecar, without a form in PyTorch."""
+    return "sidecar" in facts.description
+
+
+def _external_flow(manifest: Manifest, name: str) -> Any:
+    from export.external_flow import external_flow_from_description
 
     facts = manifest.networks[name]
     file = path_from_text(manifest.weights[name]["file"])
-    return user_flow_from_description(facts.description, file, facts.weights_sha256)
+    return external_flow_from_description(facts.description, file, facts.weights_sha256)
 
 
 def _reference(module: Any, facts: NetworkFacts) -> Backend:
-    """What came as ONNX is its own reference."""
-    return module.reference() if facts.description["network"] == BROUGHT else TorchBackend(module, facts)
+    return module.reference() if _is_external(facts) else TorchBackend(module, facts)
 
 
 class TorchReference:
@@ -275,7 +276,7 @@ def cuda_baselines(manifest: Manifest, device: int = 0) -> dict[str, Pipeline]:
         raise MissingDependency("the PyTorch baseline needs torch: pip install 'edgebs[export]'") from error
     if not torch.cuda.is_available():
         return {}
-    if any(facts.description["network"] == BROUGHT for facts in manifest.networks.values()):
+    if any(map(_is_external, manifest.networks.values())):
         logger.warning("no PyTorch beside %s: its flow network came as ONNX", manifest.name)
         return {}
     modules = torch_modules(manifest)  # of their own: they move to the device

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebs.bundle import read_manifest
 from edgebs.bundle.manifest import CueSettings, Manifest
 from edgebs.bundle.shipped import WEIGHTS_PREFIX, reference_bundle, weights_file
 from edgebs.cues.cue import PRESETS
 from edgebs.errors import ExportError, OptionError
-from export.external_flow.sidecar import FlowSidecar, read_sidecar
 from export.models import FLOW_NET, FLOWS, HOP, MODELS, ModelFacts
+
+if TYPE_CHECKING:
+    from export.external_flow.sidecar import FlowSidecar
 
 PRECISIONS = ("fp32", "fp16", "int8")
 RANDOM = "random"
@@ -75,7 +77,7 @@ class ModelRequest:
     def __post_init__(self) -> None:
         """Raise ExportError for what no network can be, before the first of 173 million weights is made."""
         _require_known("model", self.model, MODELS)
-        if not self.brings_flow:
+        if not self.has_external_flow:
             _require_known("flow", self.flow, FLOWS)
         from export.networks.crossnet import NORMS
         from export.networks.selflow import WARPS
@@ -124,8 +126,8 @@ class ModelRequest:
 
     def _require_flow(self) -> None:
         flows = self.facts.flows
-        if flows and self.brings_flow:
-            self._require_own_flow()
+        if flows and self.has_external_flow:
+            self._require_external_flow()
         elif self.flow_sidecar is not None:
             raise OptionError(f"--flow-sidecar {self.flow_sidecar} goes with --flow FILE.onnx.")
         elif flows and self.flow not in flows:
@@ -136,7 +138,7 @@ class ModelRequest:
         if not flows and self.flow != "dis":
             raise OptionError(f"{self.model} has no flow: leave --flow {self.flow} out.")
 
-    def _require_own_flow(self) -> None:
+    def _require_external_flow(self) -> None:
         if self.flow_weights:
             raise OptionError(f"{self.flow} holds its own weights: leave --flow-weights out.")
         if not Path(self.flow).is_file():
@@ -150,14 +152,14 @@ class ModelRequest:
     def _require_options_of_networks(self) -> None:
         """Refuse what no network of this request takes: it would do nothing."""
         taken = {option for form in self.facts.networks.values() for option in form.of_request}
-        flow = () if self.brings_flow else FLOWS[self.flow].options
+        flow = () if self.has_external_flow else FLOWS[self.flow].options
         for name in NETWORK_OPTIONS:
             if getattr(self, name) not in (None, "") and name not in (*taken, *flow):
                 option, takers = _option(name), ", ".join(_takers(name))
                 raise OptionError(
                     f"{self.model} does not take {option}, which is for {takers}: leave {option} out."
                 )
-        if self.flow_weights and not self.brings_flow and not FLOWS[self.flow].network:
+        if self.flow_weights and not self.has_external_flow and not FLOWS[self.flow].network:
             raise OptionError(
                 f"flow {self.flow} is no network: leave --flow-weights {self.flow_weights} out."
             )
@@ -179,26 +181,28 @@ class ModelRequest:
     @property
     def network_names(self) -> tuple[str, ...]:
         """Of the bundle: `segment`, then `cue` where a network computes it."""
-        flow = ("cue",) if self.brings_flow or FLOWS[self.flow].network else ()
+        flow = ("cue",) if self.has_external_flow or FLOWS[self.flow].network else ()
         return (*self.facts.networks, *flow)
 
     @property
-    def brings_flow(self) -> bool:
+    def has_external_flow(self) -> bool:
         """Whether `flow` is a file."""
         return self.flow.lower().endswith(".onnx")
 
     @property
     def sidecar(self) -> FlowSidecar:
-        """That of the file `flow`. Raises ExportError where it is missing or wrong."""
+        """That of the file `flow`. Raises ExportError if it is missing or wrong."""
+        from export.external_flow.sidecar import read_sidecar
+
         return read_sidecar(Path(self.flow), self.flow_sidecar)
 
     @property
     def provider(self) -> str:
         """The name of the flow in the manifest and in the bundle's."""
-        return self.sidecar.name if self.brings_flow else self.flow
+        return self.sidecar.name if self.has_external_flow else self.flow
 
     @property
-    def foreign_flow(self) -> str:
+    def untrained_flow_note(self) -> str:
         """What to know where the weights were trained on another flow; "" where they were not."""
         preset = self.trained_cue.get("preset")
         if not preset or self.provider == "dis":

@@ -14,7 +14,7 @@ from edgebs.bundle.shipped import reference_bundle
 from edgebs.errors import ExportError
 from export.convert import hard_pictures
 from export.convert.hard_pictures import require_finite
-from export.external_flow import UserFlow
+from export.external_flow import ExternalFlow
 from export.external_flow.sidecar import sidecar_from_json
 from export.job.export import export_bundles
 from export.job.request import ExportRequest
@@ -23,9 +23,9 @@ from export.models.request import ModelRequest
 SIDECAR = {"inputs": {"from": "image1", "to": "image2"}, "colour": "rgb", "range": [0, 1], "layout": "nchw"}
 
 
-def brought(folder: Path, undefined_on: str = "") -> UserFlow:
+def toy_flow(folder: Path, undefined_on: str = "") -> ExternalFlow:
     file = flow_toy(folder / "toy.onnx", undefined_on=undefined_on)
-    return UserFlow(file, sidecar_from_json(SIDECAR, "toy.json", "toy"), (64, 64), (1, 5, 10))
+    return ExternalFlow(file, sidecar_from_json(SIDECAR, "toy.json", "toy"), (64, 64), (1, 5, 10))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def brought(folder: Path, undefined_on: str = "") -> UserFlow:
 def test_the_kind_of_pictures_is_named(
     undefined_on: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow = brought(tmp_path, undefined_on)
+    flow = toy_flow(tmp_path, undefined_on)
     with pytest.raises(ExportError, match=r"toy\.onnx gives NaN or infinity on (black|white) frames"):
         flow.write(tmp_path / "cue.onnx", [frames()])
     monkeypatch.setattr(hard_pictures, "PICTURES", {kind: hard_pictures.PICTURES[kind]})
@@ -52,7 +52,7 @@ def test_the_kind_of_pictures_is_named(
 
 
 def test_a_network_that_is_defined_everywhere_passes(tmp_path: Path) -> None:
-    brought(tmp_path).write(tmp_path / "cue.onnx", [frames()])
+    toy_flow(tmp_path).write(tmp_path / "cue.onnx", [frames()])
     require_finite(tmp_path / "cue.onnx", frames(), "toy.onnx", "")
 
 

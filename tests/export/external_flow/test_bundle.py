@@ -1,4 +1,4 @@
-"""From a flow network that the user brings, and from our own, to bundles that run and prove themselves."""
+"""From an external flow network, and from our own, to bundles that run and pass parity."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_edge_takes_the_vectors_of_a_network(tmp_path: Path, flow: str, street_v
     """The street is still but for what moves: the shipped weights still find that."""
     given = str(toy(tmp_path)) if flow == "toy" else flow
     model = ModelRequest(model="edge", flow=given, size=(128, 128))
-    assert "on the flow of OpenCV's DIS (preset fine)" in model.foreign_flow
+    assert "on the flow of OpenCV's DIS (preset fine)" in model.untrained_flow_note
     request = ExportRequest(model=model, out=tmp_path / "out", source=street_video, parity_frames=4)
     (bundle,) = export_bundles(request)
     manifest = load_bundle(bundle.path).manifest

@@ -20,7 +20,7 @@ from edgebs.tensors import Array
 from export.convert import open_session
 from export.convert.fp16 import fp16_from_fp32
 from export.convert.lint import require_clean
-from export.external_flow import UserFlow, user_flow_from_description
+from export.external_flow import ExternalFlow, external_flow_from_description
 from export.external_flow.sidecar import sidecar_from_json
 
 GAPS = (1, 5, 10)
@@ -35,13 +35,13 @@ def opened(
     asked: str = "cue",
     without: tuple[str, ...] = (),
     **keys: Any,
-) -> UserFlow:
+) -> ExternalFlow:
     """With the sidecar that fits the plain toy, changed by `keys`."""
     told = {key: value for key, value in {**SIDECAR, **keys}.items() if key not in without}
-    return UserFlow(file, sidecar_from_json(told, "toy.json", "toy"), at, GAPS, asked)
+    return ExternalFlow(file, sidecar_from_json(told, "toy.json", "toy"), at, GAPS, asked)
 
 
-def cue_of(flow: UserFlow, feed: dict[str, Array], tmp_path: Path) -> Array:
+def cue_of(flow: ExternalFlow, feed: dict[str, Array], tmp_path: Path) -> Array:
     """What the written file gives."""
     file = tmp_path / "hop.onnx"
     flow.write(file, [feed])
@@ -162,7 +162,7 @@ def test_one_interval_is_enough(tmp_path: Path) -> None:
     sidecar = sidecar_from_json(SIDECAR, "toy.json", "toy")
     feed = frames(pasts=1)
     for output, shape in (("cue", (1, 1, SIDE, SIDE)), ("flow", (1, 2, SIDE, SIDE))):
-        flow = UserFlow(flow_toy(tmp_path / "toy.onnx"), sidecar, (SIDE, SIDE), (1,), output)
+        flow = ExternalFlow(flow_toy(tmp_path / "toy.onnx"), sidecar, (SIDE, SIDE), (1,), output)
         assert cue_of(flow, feed, tmp_path).shape == shape
 
 
@@ -193,14 +193,14 @@ def test_a_manifest_describes_it_again_and_refuses_another_file(tmp_path: Path) 
         if False
         else opened(file, (48, 80))
     )
-    again = user_flow_from_description(flow.description, file, flow.sha256)
+    again = external_flow_from_description(flow.description, file, flow.sha256)
     assert (again.form, again.sha256, again.intervals) == (flow.form, flow.sha256, flow.intervals)
     flow_toy(file, bias=(1, 1))
     with pytest.raises(ExportError, match=r"toy\.onnx is not the flow network that the bundle was made from"):
-        user_flow_from_description(flow.description, file, flow.sha256)
+        external_flow_from_description(flow.description, file, flow.sha256)
     file.unlink()
     with pytest.raises(ExportError, match="is not there any more"):
-        user_flow_from_description(flow.description, file, flow.sha256)
+        external_flow_from_description(flow.description, file, flow.sha256)
 
 
 @pytest.mark.parametrize(
