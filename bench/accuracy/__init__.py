@@ -38,7 +38,7 @@ class PeerKind:
     """Names of its getters, without `get`."""
 
 
-PEERS = {
+BASELINES = {
     "mog2": PeerKind(
         cv2.createBackgroundSubtractorMOG2, ("History", "NMixtures", "VarThreshold", "DetectShadows")
     ),
@@ -50,15 +50,15 @@ PEERS = {
 """By the word typed after --against."""
 
 
-class Peer:
-    """One of `PEERS` with OpenCV's default parameters and automatic learning rate."""
+class Baseline:
+    """One of `BASELINES` with OpenCV's default parameters and automatic learning rate."""
 
     def __init__(self, kind: str) -> None:
-        """kind: one of `PEERS`. Raises EdgebsError for another."""
-        if kind not in PEERS:
-            raise OptionError(f"--against: unknown baseline '{kind}'; known: {', '.join(PEERS)}.")
+        """kind: one of `BASELINES`. Raises EdgebsError for another."""
+        if kind not in BASELINES:
+            raise OptionError(f"--against: unknown baseline '{kind}'; known: {', '.join(BASELINES)}.")
         self.name = kind
-        self._kind = PEERS[kind]
+        self._kind = BASELINES[kind]
         self.reset()
 
     def reset(self) -> None:
@@ -168,10 +168,10 @@ def evaluate(
     each, `peers` that of OpenCV's subtractors named in `against`. threshold: of all bundles; None takes each
     one's own. value_range: of the frames, as of `open_source`. cleanup, device: as of `edgebs.load`.
     sequence_done: told each sequence with its scores and masks.
-    Raises EdgebsError where a bundle, a peer or a sequence cannot be used; ValueError for an unknown layout.
+    Raises EdgebsError for an unusable bundle, baseline or sequence; ValueError for an unknown layout.
     """
     paths = [bundle_path(bundle) for bundle in bundles]
-    peers = [Peer(kind) for kind in dict.fromkeys(against)]
+    baselines = [Baseline(kind) for kind in dict.fromkeys(against)]
     sequences = find_sequences(data, layout, value_range=value_range)
     with ExitStack() as stack:
         contestants: list[Contestant] = []
@@ -179,7 +179,7 @@ def evaluate(
             pipeline = load(path, threads=threads, threshold=threshold, cleanup=cleanup, device=device)
             contestants.append(BundleContestant(name, pipeline))
             stack.callback(contestants[-1].close)
-        contestants += peers
+        contestants += baselines
         scores = score_contestants(contestants, sequences, progress=progress, sequence_done=sequence_done)
         records = {
             contestant.name: {**contestant.facts(), **contestant_record(scores[contestant.name])}
@@ -266,11 +266,11 @@ def _record(
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Folder names; whole paths where two folders, or a folder and a peer, have one name.
+    """Folder names; whole paths where two folders, or a folder and a baseline, have one name.
 
     Raises BundleError where one bundle is named twice.
     """
     if len({path.resolve() for path in paths}) < len(paths):
         raise BundleError(f"a bundle is named twice: {', '.join(map(str, paths))}. Name each once.")
-    uses = Counter([*(path.name for path in paths), *PEERS])
+    uses = Counter([*(path.name for path in paths), *BASELINES])
     return [path.name if uses[path.name] == 1 else str(path) for path in paths]

@@ -142,7 +142,7 @@ def evaluate(
     plans: RunningOptions,
     bundles: Annotated[list[str], typer.Argument(help="Bundle folders or shipped models.")],
     data: Annotated[Path, option("Scored sequences: a folder that holds them at any depth.")],
-    against: Annotated[str, option("Peers on the same frames, comma-separated: mog2, knn.")] = "",
+    against: Annotated[str, option("Baselines on the same frames, comma-separated: mog2, knn.")] = "",
     layout: Annotated[
         Layout, option("How sequences lie on disk; auto looks at what there is.")
     ] = Layout.AUTO,

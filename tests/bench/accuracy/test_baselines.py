@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.accuracy import PEERS, Peer
+from bench.accuracy import BASELINES, Baseline
 from edgebs.errors import EdgebsError
 
 
@@ -15,39 +15,39 @@ def noisy_frames(count=40, seed=3):
         yield frame
 
 
-@pytest.mark.parametrize("kind", list(PEERS))
+@pytest.mark.parametrize("kind", list(BASELINES))
 def test_a_new_object_is_foreground_and_masks_are_of_two_values(kind):
-    peer = Peer(kind)
+    baseline = Baseline(kind)
     for frame in noisy_frames():
-        mask, probability = peer.segment(frame)
+        mask, probability = baseline.segment(frame)
         assert set(np.unique(mask)) <= {0, 255}
         assert probability is None
     assert (mask[5:11, 7:13] == 255).all()
     assert (mask[16:] == 255).mean() < 0.2
 
 
-@pytest.mark.parametrize("kind", list(PEERS))
+@pytest.mark.parametrize("kind", list(BASELINES))
 def test_the_same_frames_give_the_same_masks_after_a_reset(kind):
-    peer = Peer(kind)
-    first = [peer.segment(frame)[0] for frame in noisy_frames()]
-    peer.reset()
-    again = [peer.segment(frame)[0] for frame in noisy_frames()]
+    baseline = Baseline(kind)
+    first = [baseline.segment(frame)[0] for frame in noisy_frames()]
+    baseline.reset()
+    again = [baseline.segment(frame)[0] for frame in noisy_frames()]
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
 
 
 def test_a_shadow_is_background():
-    peer = Peer("mog2")
+    baseline = Baseline("mog2")
     shade = np.full((24, 32, 3), 120, np.uint8)
     for _ in range(30):
-        peer.segment(shade)
+        baseline.segment(shade)
     shade[8:16, 8:16] = 80
-    assert not peer.segment(shade)[0].any()
+    assert not baseline.segment(shade)[0].any()
     # The subtractor itself says that it saw the change: as a shadow.
-    assert 127 in peer._model.apply(shade)
+    assert 127 in baseline._model.apply(shade)
 
 
 def test_parameters_are_reported():
-    facts = Peer("knn").facts()
+    facts = Baseline("knn").facts()
     assert facts["parameters"]["Dist2Threshold"] == 400.0
     assert facts["parameters"]["DetectShadows"] is True
     assert cv2.__version__ in facts["what"]
@@ -55,4 +55,4 @@ def test_parameters_are_reported():
 
 def test_an_unknown_peer_is_refused_with_the_known_ones():
     with pytest.raises(EdgebsError, match="unknown baseline 'vibe'; known: mog2, knn"):
-        Peer("vibe")
+        Baseline("vibe")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fakes.networks.cues import CUES, SIZE, scene, toy_pipeline
 
-from bench.accuracy import BundleContestant, Contestant, Peer, score_contestants
+from bench.accuracy import Baseline, BundleContestant, Contestant, score_contestants
 from bench.scored import Sequence, find_sequences
 from bench.scored.counts import Counts
 
@@ -49,7 +49,7 @@ def counts(contestants: list[Contestant], sequences: list[Sequence]) -> Scores:
 
 def contestants(*names: str) -> list[Contestant]:
     return [
-        Peer(name) if name in ("mog2", "knn") else BundleContestant(name, toy_pipeline(name))
+        Baseline(name) if name in ("mog2", "knn") else BundleContestant(name, toy_pipeline(name))
         for name in names
     ]
 
