@@ -200,7 +200,7 @@ def export(
     request = ExportRequest(
         model=networks.request(model), out=out, build=plans.options(), force=force, **bundle.values()
     )
-    bundles = export_bundles(request, say=note, bar=progress_bar)
+    bundles = export_bundles(request, log=note, bar=progress_bar)
     if json:
         print_json({"bundles": [{"path": str(b.path), **b.manifest.to_json()} for b in bundles]})
         return

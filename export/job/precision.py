@@ -1,8 +1,7 @@
 """`--precision auto`: the fastest combination of FP16 and INT8 whose parity gate holds, and why.
 
-The networks of a bundle run one after the other, so the combinations are ranked by the sum of their times.
-Without the device that runs them there are no times: then the networks' arithmetic ranks them, and the choice
-says that it was made by parity alone.
+The networks of a bundle run one after the other, so combinations are ranked by the sum of their times. If the
+device that runs them is not here, the arithmetic of the networks ranks them, and the manifest says so.
 """
 
 from __future__ import annotations
@@ -12,35 +11,66 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Protocol
 
+from bench.tables import verdict
 from edgebs.errors import ExportError
 from edgebs.machine.console import Log
 
 AUTO = "auto"
 FASTER = 1.03
-"""INT8 must beat FP16 by that factor: less is noise, and it costs accuracy for nothing."""
+"""INT8 must beat FP16 by this factor: less is noise, and INT8 costs accuracy."""
 UNMEASURED_COST = {"int8": 0.5, "fp16": 1.0, "fp32": 2.0}
-"""Of the same arithmetic, to rank what cannot be timed: NVIDIA's peak rates double with each step."""
+"""Per unit of arithmetic, to rank what cannot be timed: NVIDIA's peak rates double with each step."""
 Combination = Mapping[str, str]
 """Network to precision."""
 
 
-class Workshop(Protocol):
-    """What builds, times and judges combinations."""
+class Trials(Protocol):
+    """Builds, times and judges combinations: export.job.Job."""
 
-    def build(self, network: str, precision: str) -> None:
-        """Make the network's engine. Raises ExportError where its builder refuses."""
+    def engine(self, name: str, precision: str, /) -> object:
+        """Build the engine of a network. Raises ExportError if its builder refuses the network."""
 
-    def times_ms(self, network: str, precisions: Sequence[str]) -> Mapping[str, float] | None:
-        """One call of each, measured in turns; None where the engines cannot run here."""
+    def times_ms(self, name: str, precisions: Sequence[str], /) -> Mapping[str, float] | None:
+        """Milliseconds of one call of each engine, measured in turns; None if they cannot run here."""
 
-    def parity(self, combination: Combination) -> Mapping[str, Any]:
-        """The parity result of bench.parity.judge for the whole pipeline."""
+    def try_combination(self, combination: Combination, /) -> Mapping[str, Any]:
+        """The result of bench.parity.judge for the whole pipeline."""
 
-    def give_back(self, network: str) -> Sequence[str]:
-        """Make the network's INT8 again with its worst layers in floating point, and name them.
+    def restore_float_layers(self, name: str, /) -> Sequence[str]:
+        """Make the network's INT8 again with its worst layers in floating point, and return their names.
 
-        None are named where nothing was gained; then the file is as it was.
+        Returns none if that gains nothing; the file is then unchanged.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen, and why."""
+
+    precisions: Combination
+    why: Mapping[str, Any]
+    """For the manifest: per network its times and why precisions were dropped; the combinations tried."""
+    parity: Mapping[str, Any]
+    """Result of `Trials.try_combination` for `precisions`."""
+
+
+def choose_precisions(
+    gflop: Mapping[str, float], trials: Trials, log: Log, *, unquantised: Collection[str] = ()
+) -> Choice:
+    """The fastest combination of FP16 and INT8 whose parity gate holds; FP32 if that of FP16 fails too.
+
+    gflop: of each network. log: receives one line per decision. unquantised: networks without INT8.
+    Raises ExportError if no precision of a network can be built.
+    """
+    networks = {name: _Network(cost, ["int8", "fp16"]) for name, cost in gflop.items()}
+    for name in unquantised:
+        networks[name].drop("int8", "this network is not quantised: its model says so")
+    search = _Search(networks, trials, log)
+    for name in networks:
+        search.build(name)
+        search.time(name)
+    chosen, parity = search.first_that_holds()
+    return Choice(chosen, search.why(chosen), parity)
 
 
 @dataclass(slots=True)
@@ -52,24 +82,22 @@ class _Network:
     """Precisions that are still open."""
     times_ms: dict[str, float] | None = None
     layers: list[str] | None = None
-    """Given back to floating point in INT8; None before that was tried."""
+    """Restored to floating point in INT8; None before that was tried."""
     dropped: dict[str, str] = field(default_factory=dict)
-    """Precision to why it is out."""
+    """Precision to the reason why it is out."""
 
     def rank(self, precision: str) -> float:
-        """Milliseconds, or GFLOP weighed where there are none."""
+        """Milliseconds, or weighted GFLOP if nothing was timed."""
         if self.times_ms is not None:
             return self.times_ms[precision]
         return self.gflop * UNMEASURED_COST[precision]
 
     def drop(self, precision: str, why: str) -> None:
-        """Do not choose it."""
         if precision in self.choices:
             self.choices.remove(precision)
         self.dropped[precision] = why
 
     def to_json(self, chosen: str) -> dict[str, Any]:
-        """For the manifest."""
         return {
             "chosen": chosen,
             "times_ms": self.times_ms,
@@ -78,160 +106,115 @@ class _Network:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What was chosen, and why."""
+@dataclass(slots=True)
+class _Search:
+    networks: Mapping[str, _Network]
+    trials: Trials
+    log: Log
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    """Combinations with their parity, as the manifest keeps them."""
 
-    precisions: Combination
-    why: Mapping[str, Any]
-    """For the manifest: per network times, what was dropped and why; the combinations tried."""
+    def build(self, name: str) -> None:
+        network = self.networks[name]
+        for precision in list(network.choices):
+            try:
+                self.trials.engine(name, precision)
+            except ExportError as error:
+                network.drop(precision, f"it cannot be built: {error}")
+                self.log(f"{name}: no {precision}: {error}")
+        if not network.choices:
+            raise ExportError(
+                f"network '{name}' can be built neither in FP16 nor in INT8: {network.dropped['fp16']}. "
+                "Export it with --precision fp32."
+            )
 
+    def time(self, name: str) -> None:
+        """Time the open precisions, and drop an INT8 that is not faster."""
+        network = self.networks[name]
+        times = self.trials.times_ms(name, network.choices)
+        if times is None:
+            return
+        network.times_ms = dict(times)
+        if {"int8", "fp16"} <= times.keys() and times["int8"] * FASTER > times["fp16"]:
+            why = f"not faster than FP16: {times['int8']:.3g} ms against {times['fp16']:.3g} ms"
+            network.drop("int8", why)
+            self.log(f"{name}: INT8 is {why}")
 
-def choose_precisions(
-    gflop: Mapping[str, float], workshop: Workshop, say: Log, *, unquantised: Collection[str] = ()
-) -> Choice:
-    """The fastest combination of FP16 and INT8 whose parity gate holds; FP32 where not even FP16's does.
+    def first_that_holds(self) -> tuple[Combination, Mapping[str, Any]]:
+        """The cheapest combination that passes, and its parity; FP32 if none passes."""
+        while True:
+            done = [entry["precisions"] for entry in self.tried]
+            combination = next((each for each in self._ranked() if each not in done), None)
+            if combination is None:
+                return self._fp32()
+            result = self._try(combination)
+            if result["passed"]:
+                return combination, result
+            worst = self._worst_int8(combination, result)
+            # With layers in floating point the same combination is tried again.
+            if worst is not None and self._restore_layers(worst):
+                for entry in self.tried:
+                    if entry["precisions"][worst] == "int8":
+                        entry["precisions"][worst] = "int8, every layer"
 
-    gflop: of each network. say: hears one line a decision. unquantised: networks that INT8 is not for.
-    Raises ExportError where no precision of a network can be built.
-    """
-    networks = {name: _Network(cost, ["int8", "fp16"]) for name, cost in gflop.items()}
-    for name in unquantised:
-        networks[name].drop("int8", "this network is not quantised: its model says so")
-    for name, network in networks.items():
-        _build(name, network, workshop, say)
-        _time(name, network, workshop, say)
-    tried: list[dict[str, Any]] = []
-    chosen = _first_that_holds(networks, workshop, tried, say)
-    return Choice(chosen, _why(networks, chosen, tried))
-
-
-def _build(name: str, network: _Network, workshop: Workshop, say: Log) -> None:
-    for precision in list(network.choices):
-        try:
-            workshop.build(name, precision)
-        except ExportError as error:
-            network.drop(precision, f"it cannot be built: {error}")
-            say(f"{name}: no {precision}: {error}")
-    if not network.choices:
-        raise ExportError(
-            f"network '{name}' can be built neither in FP16 nor in INT8: {network.dropped['fp16']}. "
-            "Export it with --precision fp32."
+    def _ranked(self) -> list[dict[str, str]]:
+        """Every open combination, cheapest first."""
+        combinations = [
+            dict(zip(self.networks, precisions, strict=True))
+            for precisions in product(*(network.choices for network in self.networks.values()))
+        ]
+        return sorted(
+            combinations, key=lambda each: sum(self.networks[name].rank(each[name]) for name in each)
         )
 
+    def _try(self, combination: Combination) -> Mapping[str, Any]:
+        result = self.trials.try_combination(combination)
+        times = [(self.networks[name].times_ms or {}).get(each) for name, each in combination.items()]
+        self.tried.append(
+            {
+                "precisions": dict(combination),
+                "ms": None if None in times else sum(filter(None, times)),
+                **{key: result[key] for key in ("gate", "value", "enforced", "passed")},
+            }
+        )
+        spelled = ", ".join(f"{name} {precision}" for name, precision in combination.items())
+        self.log(f"{spelled}: {result['gate']}: {result['value']:.3g}, {verdict(result)}")
+        return result
 
-def _time(name: str, network: _Network, workshop: Workshop, say: Log) -> None:
-    """Time what is open, and drop an INT8 that is not faster."""
-    times = workshop.times_ms(name, network.choices)
-    if times is None:
-        return
-    network.times_ms = dict(times)
-    if {"int8", "fp16"} <= times.keys() and times["int8"] * FASTER > times["fp16"]:
-        why = f"not faster than FP16: {times['int8']:.3g} ms against {times['fp16']:.3g} ms"
-        network.drop("int8", why)
-        say(f"{name}: INT8 is {why}")
+    def _worst_int8(self, combination: Combination, result: Mapping[str, Any]) -> str | None:
+        """The INT8 network least like its original, among those whose layers were not yet restored."""
+        able = [
+            name
+            for name, each in combination.items()
+            if each == "int8" and self.networks[name].layers is None
+        ]
+        return min(able, key=lambda name: float(result["networks"][name]["cosine"]), default=None)
 
+    def _restore_layers(self, name: str) -> bool:
+        """Whether layers were restored to floating point, and INT8 is still faster than FP16."""
+        layers = self.networks[name].layers = list(self.trials.restore_float_layers(name))
+        if not layers:
+            self.log(f"{name}: no layer of INT8 could be restored to floating point")
+            return False
+        self.log(f"{name}: INT8 with {len(layers)} layers in floating point: {', '.join(layers)}")
+        self.time(name)
+        return "int8" in self.networks[name].choices
 
-def _first_that_holds(
-    networks: Mapping[str, _Network], workshop: Workshop, tried: list[dict[str, Any]], say: Log
-) -> Combination:
-    while True:
-        done = [entry["precisions"] for entry in tried]
-        open_ones = [each for each in _ranked(networks) if each not in done]
-        if not open_ones:
-            return _with_fp32(networks, workshop, tried, say)
-        combination = open_ones[0]
-        result = _tried(combination, networks, workshop, tried, say)
-        if result["passed"]:
-            return combination
-        worst = _worst_int8(combination, networks, result)
-        # The same combination is tried again with the layers given back.
-        if worst is not None and _given_back(worst, networks[worst], workshop, say):
-            for entry in tried:
-                if entry["precisions"][worst] == "int8":
-                    entry["precisions"][worst] = "int8, every layer"
+    def _fp32(self) -> tuple[Combination, Mapping[str, Any]]:
+        """All networks in FP32. Raises ExportError if that cannot be built either."""
+        for name, network in self.networks.items():
+            self.trials.engine(name, "fp32")
+            for precision in list(network.choices):
+                network.drop(precision, "its parity gate failed")
+        combination = dict.fromkeys(self.networks, "fp32")
+        return combination, self._try(combination)
 
-
-def _ranked(networks: Mapping[str, _Network]) -> list[dict[str, str]]:
-    """Every combination that is open, cheapest first."""
-    combinations = [
-        dict(zip(networks, precisions, strict=True))
-        for precisions in product(*(network.choices for network in networks.values()))
-    ]
-    return sorted(combinations, key=lambda each: sum(networks[name].rank(each[name]) for name in each))
-
-
-def _tried(
-    combination: Combination,
-    networks: Mapping[str, _Network],
-    workshop: Workshop,
-    tried: list[dict[str, Any]],
-    say: Log,
-) -> Mapping[str, Any]:
-    result = workshop.parity(combination)
-    times = [(networks[name].times_ms or {}).get(precision) for name, precision in combination.items()]
-    tried.append(
-        {
-            "precisions": dict(combination),
-            "ms": None if None in times else sum(filter(None, times)),
-            **{key: result[key] for key in ("gate", "value", "enforced", "passed")},
+    def why(self, chosen: Combination) -> dict[str, Any]:
+        is_measured = all(network.times_ms is not None for network in self.networks.values())
+        unmeasured = "parity alone: nothing could be timed, for the device is not here or not all can run"
+        return {
+            "asked": AUTO,
+            "by": "times measured in turns, and parity" if is_measured else unmeasured,
+            "networks": {name: network.to_json(chosen[name]) for name, network in self.networks.items()},
+            "tried": self.tried,
         }
-    )
-    say(f"{_spoken(combination)}: {result['gate']}: {result['value']:.3g}, {_verdict(result)}")
-    return result
-
-
-def _worst_int8(
-    combination: Combination, networks: Mapping[str, _Network], result: Mapping[str, Any]
-) -> str | None:
-    """The INT8 network that is least like its original, unless its layers were given back before."""
-    able = [name for name, each in combination.items() if each == "int8" and networks[name].layers is None]
-    return min(able, key=lambda name: float(result["networks"][name]["cosine"]), default=None)
-
-
-def _given_back(name: str, network: _Network, workshop: Workshop, say: Log) -> bool:
-    """Whether an INT8 with layers in floating point is there, and still faster than FP16."""
-    network.layers = list(workshop.give_back(name))
-    if not network.layers:
-        say(f"{name}: no layer of INT8 could be given back")
-        return False
-    say(f"{name}: INT8 with {len(network.layers)} layers in floating point: {', '.join(network.layers)}")
-    _time(name, network, workshop, say)
-    return "int8" in network.choices
-
-
-def _with_fp32(
-    networks: Mapping[str, _Network], workshop: Workshop, tried: list[dict[str, Any]], say: Log
-) -> Combination:
-    """All in FP32, for nothing narrower held. Raises ExportError where that cannot be built either."""
-    for name, network in networks.items():
-        workshop.build(name, "fp32")
-        for precision in list(network.choices):
-            network.drop(precision, "its parity gate failed")
-    combination = dict.fromkeys(networks, "fp32")
-    _tried(combination, networks, workshop, tried, say)
-    return combination
-
-
-def _why(
-    networks: Mapping[str, _Network], chosen: Combination, tried: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    is_measured = all(network.times_ms is not None for network in networks.values())
-    return {
-        "asked": AUTO,
-        "by": "times measured in turns, and parity"
-        if is_measured
-        else "parity alone: nothing could be timed, for the device is not here or not all can run",
-        "networks": {name: network.to_json(chosen[name]) for name, network in networks.items()},
-        "tried": list(tried),
-    }
-
-
-def _spoken(combination: Combination) -> str:
-    return ", ".join(f"{name} {precision}" for name, precision in combination.items())
-
-
-def _verdict(result: Mapping[str, Any]) -> str:
-    if not result["enforced"]:
-        return "not judged (untrained)"
-    return "holds" if result["passed"] else "fails"

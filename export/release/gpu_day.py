@@ -33,8 +33,8 @@ from edgebs.machine.console import errors_in_one_line, note, progress_bar
 from edgebs.machine.facts import machine_facts
 from edgebs.nvidia import cuda
 from edgebs.pipeline import Pipeline
+from export.job import Job
 from export.job.export import export_bundles
-from export.job.files import manifest_in_fp32
 from export.job.request import ExportRequest
 from export.models.reference import TorchReference, cuda_baselines
 from export.models.request import ModelRequest
@@ -125,10 +125,16 @@ def figures_of_pytorch(
     found: dict[str, Any] = {}
     for name, (model, _) in models.items():
         try:
-            found[name] = _ways(manifest_in_fp32(model), video, frames, repeats)
+            found[name] = _ways(_fp32_manifest(model), video, frames, repeats)
         except FAILURES as error:
             found[name] = {"failure": str(error)}
     return found
+
+
+def _fp32_manifest(model: ModelRequest) -> Manifest:
+    job = Job(ExportRequest(model=model, out=Path()), Path())
+    job.build()
+    return job.fp32_manifest
 
 
 def _ways(manifest: Manifest, video: str | Path, frames: int, repeats: int) -> dict[str, Any]:

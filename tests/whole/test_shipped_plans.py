@@ -11,7 +11,7 @@ pytest.importorskip("tensorrt_rtx")
 
 import bench.parity
 import export.feeds.judges
-import export.job.files
+import export.job
 from engines import Target
 from engines.build import EngineFacts, build_engine
 from export.job.export import export_bundles
@@ -56,8 +56,8 @@ def test_every_shipped_network_builds_for_every_gpu(
     model: str, flow: str, networks: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everywhere = EverywhereBuilder(tmp_path)
-    monkeypatch.setattr(export.job.files, "build_engine", everywhere)
-    monkeypatch.setattr(export.job.files, "SCENE_SAMPLES", 8)
+    monkeypatch.setattr(export.job, "build_engine", everywhere)
+    monkeypatch.setattr(export.job, "SCENE_SAMPLES", 8)
     monkeypatch.setattr(export.feeds.judges, "SEQUENCES", 8)
     # So few scenes say little of F; that the plans build is what counts here.
     monkeypatch.setattr(bench.parity, "INT8_DELTA_F", 0.05)

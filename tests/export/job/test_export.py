@@ -21,7 +21,7 @@ from edgebs.errors import (
 )
 from edgebs.loading import load_bundle
 from engines.options import BuildOptions, LeanRuntime
-from export.job import export as deploy
+from export.job import Job
 from export.job.export import export_bundles
 from export.job.request import ExportRequest
 from export.models.reference import TorchReference
@@ -212,7 +212,7 @@ def test_a_network_that_cannot_be_compared_leaves_a_bundle_that_says_so(tmp_path
     def overflow(*_):
         raise ParityError("frame 0: the network gives NaN")
 
-    monkeypatch.setattr("export.job.parity.compare", overflow)
+    monkeypatch.setattr("export.job.compare", overflow)
     with pytest.raises(ParityError, match="NaN"):
         export_bundles(request(tmp_path))
     parity = load_bundle(tmp_path / "crossnet-dis-cpu-fp32").manifest.parity
@@ -224,14 +224,14 @@ def test_a_network_that_cannot_be_compared_leaves_a_bundle_that_says_so(tmp_path
 def test_an_export_stopped_in_its_parity_leaves_only_what_is_finished(
     tmp_path, monkeypatch, calibration, stop, asked
 ):
-    real = deploy.parity_of
+    real = Job.parity
 
-    def stopped(job, manifest, files, reference):
+    def stopped(job, manifest, files):
         if manifest.precision == "fp32":
-            return real(job, manifest, files, reference)
+            return real(job, manifest, files)
         raise stop
 
-    monkeypatch.setattr(deploy, "parity_of", stopped)
+    monkeypatch.setattr(Job, "parity", stopped)
     with pytest.raises(stop):
         export_bundles(request(tmp_path, precisions=("fp32", asked), calibration=calibration))
     assert [path.name for path in tmp_path.iterdir()] == ["crossnet-dis-cpu-fp32"]
@@ -244,7 +244,7 @@ def test_an_export_stopped_in_its_parity_keeps_the_bundle_that_it_was_to_replace
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deploy, "parity_of", stopped)
+    monkeypatch.setattr(Job, "parity", stopped)
     with pytest.raises(KeyboardInterrupt):
         export_bundles(request(tmp_path, force=True, model={"seed": 1}))
     assert load_bundle(first.path).manifest == first.manifest
@@ -252,8 +252,8 @@ def test_an_export_stopped_in_its_parity_keeps_the_bundle_that_it_was_to_replace
 
 def test_a_process_killed_in_its_parity_leaves_no_bundle(tmp_path):
     code = (
-        "import os, signal; import export.job.export as deploy\n"
-        "deploy.parity_of = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal; from export.job import Job\n"
+        "Job.parity = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from edgebs.cli import main; main()"
     )
     command = ["export", "crossnet", "--width", str(WIDTH), "--out", str(tmp_path)]
@@ -295,7 +295,7 @@ def test_a_plan_without_its_builder_is_refused_before_pytorch_runs(tmp_path, mon
     def built(_):
         raise AssertionError("PyTorch ran")
 
-    monkeypatch.setattr(deploy, "build_networks", built)
+    monkeypatch.setattr("export.job.build_networks", built)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     for target in ("sm75", "sm120", "rtx"):
         with pytest.raises(MissingDependency, match=r"needs TensorRT-RTX: pip install 'edgebs\[rtx\]'"):

@@ -11,7 +11,7 @@ import pytest
 
 import bench.parity
 import edgebs.bundle.shipped
-import export.job.files
+import export.job
 import export.release.ship
 from edgebs.bundle import verify_files
 from edgebs.bundle.shipped import bundle_path
@@ -43,7 +43,7 @@ def placed(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     out = tmp_path_factory.mktemp("package") / "models"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export.release.ship, "THRESHOLD_SEQUENCES", 2)
-        patch.setattr(export.job.files, "SCENE_SAMPLES", 8)
+        patch.setattr(export.job, "SCENE_SAMPLES", 8)
         patch.setattr(bench.parity, "INT8_DELTA_F", 1.0)  # random weights fail it
         assert [bundle.path for bundle in ship(weights, out)] == [out / "edge", out / "edge-fp32"]
     return out
@@ -81,7 +81,7 @@ def test_the_int8_bundle_is_made_anew_from_the_shipped_weights(
     shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench.parity, "INT8_DELTA_F", 1.0)
-    monkeypatch.setattr(export.job.files, "SCENE_SAMPLES", 2)
+    monkeypatch.setattr(export.job, "SCENE_SAMPLES", 2)
     copy = shutil.copytree(shipped, tmp_path / "models")
     before = load_bundle(copy / "edge").manifest
     after = ship_again("edge", copy).manifest

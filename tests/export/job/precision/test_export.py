@@ -8,8 +8,7 @@ import pytest
 
 import edgebs
 import export.feeds.judges
-import export.job.files
-import export.job.parity
+import export.job
 from bench.parity import judge
 from calib.frames.make import make_calibration_set
 from edgebs.bundle import verify_files
@@ -61,9 +60,9 @@ def test_a_plan_for_another_machine_is_chosen_by_parity_alone_and_layers_go_back
             raise ParityError("frame 0: the network gives NaN")
         return {**judge(manifest, levels, task), "passed": True, "enforced": True}
 
-    monkeypatch.setattr(export.job.parity, "judge", strict_once)
+    monkeypatch.setattr(export.job, "judge", strict_once)
     said = []
-    (bundle,) = export_bundles(request(tmp_path, calibration=calibration, target="sm75"), say=said.append)
+    (bundle,) = export_bundles(request(tmp_path, calibration=calibration, target="sm75"), log=said.append)
     manifest = verify_files(bundle.path).manifest
     why = manifest.choice["networks"]["segment"]
     assert manifest.choice["by"].startswith("parity alone")
@@ -88,7 +87,7 @@ def test_auto_needs_a_calibration_set_and_the_flows_precision_to_itself(tmp_path
 def test_where_int8_of_a_flow_network_costs_too_much_it_stays_in_fp16(tmp_path, monkeypatch):
     """The segmenter's layers are tried first; masks cannot judge flow vectors by themselves."""
     pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr(export.job.files, "SCENE_SAMPLES", 2)
+    monkeypatch.setattr(export.job, "SCENE_SAMPLES", 2)
     monkeypatch.setattr(export.feeds.judges, "SEQUENCES", 1)
     monkeypatch.setattr(export.feeds.judges, "CASES", 2)
 
@@ -96,7 +95,7 @@ def test_where_int8_of_a_flow_network_costs_too_much_it_stays_in_fp16(tmp_path, 
         passed = manifest.networks["cue"].precision == "fp16"
         return {**judge(manifest, levels, task), "passed": passed, "enforced": True}
 
-    monkeypatch.setattr(export.job.parity, "judge", strict)
+    monkeypatch.setattr(export.job, "judge", strict)
     model = ModelRequest(model="edge", flow="net")
     asked = ExportRequest(model=model, target="sm75", out=tmp_path, parity_frames=2, precisions=("auto",))
     (bundle,) = export_bundles(asked)
