@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.scenes import seeds
 from bench.scenes.bank import PictureBank
 from bench.scenes.pairs import FlowPair, flow_pairs
 from bench.scenes.scene import VariedScene
 from export.external_flow.form import FlowForm
 from export.external_flow.reference import ExternalFlowReference
 
-SEED = 2_000_000_089
-"""Of the scenes."""
 SCENES = 6
 GAP = 5
 MOVING_PX = 0.5
@@ -53,8 +52,8 @@ def check_flow(reference: ExternalFlowReference, form: FlowForm) -> FlowCheck:
     bank = PictureBank.open(images=None)
     errors, still = [], []
     for index in range(SCENES):
-        scene = VariedScene(seed=(SEED, index), size=form.frame_size, bank=bank)
-        for pair in flow_pairs(scene, np.random.default_rng((SEED, index)), (GAP,)):
+        scene = VariedScene(seed=(seeds.FLOW_CHECK, index), size=form.frame_size, bank=bank)
+        for pair in flow_pairs(scene, np.random.default_rng((seeds.FLOW_CHECK, index)), (GAP,)):
             error, motion = _on_what_moves(reference, pair)
             errors.append(error)
             still.append(motion)

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bench.scenes import seeds
 from calib.frames import CalibrationSample, CalibrationSet
 from edgebs.backends import Backend
 from edgebs.bundle.manifest import CueSettings
@@ -24,10 +25,6 @@ from export.feeds.background import scene_feeds as background_scene_feeds
 from export.feeds.background import step_feed, stream_feeds
 
 Feed = Mapping[str, Array]
-
-
-SCENE_SEED = 2_000_000_027
-"""Of the scenes that calibrate: no training run may have it."""
 
 
 SCENE_PRESET = "fine"
@@ -131,12 +128,12 @@ def scene_facts(cue: CueSettings, count: int) -> dict[str, Any]:
     """What a manifest keeps about `scene_feeds`, with the keys of `CalibrationSet.facts`."""
     return {
         "path": None,
-        "hash": f"rendered-{SCENE_SEED}",
+        "hash": f"rendered-{seeds.CALIBRATION}",
         "frames": count,
         "intervals": list(cue.intervals),
         "nominal_fps": cue.nominal_fps,
         "look_ahead": False,
-        "sources": [{"name": "rendered scenes", "seed": SCENE_SEED, "samples": count}],
+        "sources": [{"name": "rendered scenes", "seed": seeds.CALIBRATION, "samples": count}],
         "warnings": [],
     }
 
@@ -157,7 +154,7 @@ def scene_cue_feeds(
     bank = PictureBank.open(images=None)
     samples: list[Sample] = []
     for index in range(count):
-        scene = VariedScene(seed=(SCENE_SEED, index), size=size, bank=bank)
+        scene = VariedScene(seed=(seeds.CALIBRATION, index), size=size, bank=bank)
         seconds = {gap: SCENE_MOMENT_S - gap / cue.nominal_fps for gap in (0, *cue.intervals)}
         frames = {gap: scene.frame(moment).image for gap, moment in seconds.items()}
         samples.append(Sample(frames.pop(0), frames))
@@ -183,13 +180,13 @@ def scene_feeds(
     if cue.traits.reads_series and network is not None:
         return {
             "segment": background_scene_feeds(
-                BackgroundImage(cue, size, network), SCENE_SEED, size, count, progress
+                BackgroundImage(cue, size, network), seeds.CALIBRATION, size, count, progress
             )
         }
     bank = PictureBank.open(images=None)
     feeds: dict[str, list[Feed]] = {"segment": [], "cue": []}
     for index in range(count):
-        samples = sequence_samples(scene_cue(cue), SCENE_SEED, index, size, bank)
+        samples = sequence_samples(scene_cue(cue), seeds.CALIBRATION, index, size, bank)
         chosen = samples[index % len(samples)]
         seen = chosen.cue[np.newaxis].astype(np.float32)
         if network is not None and not cue.intervals:

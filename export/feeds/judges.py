@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.parity import INT8_DELTA_F, INT8_MASK_IOU, Count
+from bench.scenes import seeds
 from bench.scored import UNKNOWN, Counts, find_sequences
 from bench.scored.sequence import frame_at, scored_frame, scored_region
 from calib.int8.accuracy import AccuracyControl
@@ -33,10 +34,6 @@ Feed = Mapping[str, Array]
 
 CASES = 24
 """Each is run once per layer that is tried: seconds at full width."""
-
-
-SCENE_SEED = 2_000_000_089
-"""Of the scenes: no training, calibration or parity check may have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +150,7 @@ def scene_cases(manifest: Manifest, count: int) -> list[Case]:
     bank = PictureBank.open()
     cases = []
     for index in range(count):
-        samples = sequence_samples(scene_cue(manifest.cue), SCENE_SEED, index, manifest.size, bank)
+        samples = sequence_samples(scene_cue(manifest.cue), seeds.LAYERS, index, manifest.size, bank)
         sample = samples[index % len(samples)]
         cue: Array = sample.cue[np.newaxis].astype(np.float32)
         feed: dict[str, Array] = {"frame": sample.frame[np.newaxis], "cue": cue}
@@ -162,10 +159,6 @@ def scene_cases(manifest: Manifest, count: int) -> list[Case]:
 
 
 SEQUENCES = 40
-
-
-SEED = 2_000_000_063
-"""Of the scenes: no training run may have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +210,9 @@ def _count_with_own_flow(pipeline: Pipeline, progress: Progress | None) -> Count
     manifest, counts = pipeline.manifest, Counts()
     cue: Any = pipeline.require_background_cue()
     for index in range(SEQUENCES):
-        samples = sequence_samples(manifest.cue, SEED, index, manifest.size, picture_bank(None), cue=cue)
+        samples = sequence_samples(
+            manifest.cue, seeds.PARITY, index, manifest.size, picture_bank(None), cue=cue
+        )
         for sample in samples[::3]:
             given = {"cue": sample.cue[np.newaxis].astype(np.float32)}
             _add(counts, pipeline.segment(sample.frame, given), sample.labels, manifest)
@@ -236,10 +231,12 @@ def _scene(reference: Pipeline, index: int) -> list[_Frame]:
     if manifest.cue.traits.reads_series:
         cue: Any = reference.require_background_cue()
         assert isinstance(cue, BackgroundImage)
-        return [_Frame(*sample) for sample in scene_samples(cue, SEED, index, manifest.size)[::3]]
+        return [_Frame(*sample) for sample in scene_samples(cue, seeds.PARITY, index, manifest.size)[::3]]
     from export.training.samples.scenes import sequence_samples
 
-    samples = sequence_samples(scene_cue(manifest.cue), SEED, index, manifest.size, picture_bank(None))
+    samples = sequence_samples(
+        scene_cue(manifest.cue), seeds.PARITY, index, manifest.size, picture_bank(None)
+    )
     return [_Frame(sample.frame, sample.cue[np.newaxis], sample.labels) for sample in samples[::3]]
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bench.scenes import seeds
 from bench.scenes.bank import PictureBank
 from bench.scenes.pairs import FlowPair, flow_pairs
 from bench.scenes.scene import VariedScene
@@ -33,8 +34,6 @@ from edgebs.tensors import Array, Frame, TensorSpec
 from edgebs.text import json_text
 
 GAPS = (1, 5, 10)
-HELD_BACK_SEED = 2_000_000_033
-"""No training run may have it, and no validation has."""
 CALIBRATION_SEED = 0
 CALIBRATION_SCENES = 8
 MOVING_PX = 0.5
@@ -57,7 +56,7 @@ class Method:
     """Measures one frame with all its gaps where that costs less than a pair for each gap."""
 
 
-def held_back_pairs(scenes: int, size: tuple[int, int], seed: int = HELD_BACK_SEED) -> list[FlowPair]:
+def held_back_pairs(scenes: int, size: tuple[int, int], seed: int = seeds.FLOW_EVALUATION) -> list[FlowPair]:
     """Pairs at `size` (H, W) from so many scenes, with exact masks and flow."""
     bank = PictureBank.open(images=None)
     pairs = []
@@ -231,7 +230,7 @@ def evaluate(
         "size": f"{size[1]}x{size[0]}",
         "scenes": scenes,
         "pairs": len(pairs),
-        "seed": HELD_BACK_SEED,
+        "seed": seeds.FLOW_EVALUATION,
         "moving_px": MOVING_PX,
         "slow_px": SLOW_PX,
         "weights": None if weights is None else _facts_of(weights),

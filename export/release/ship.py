@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.scenes import seeds
 from bench.scored import FOREGROUND, UNKNOWN
 from edgebs.bundle import Bundle, rewrite_manifest, verify_files
 from edgebs.bundle.manifest import CueSettings
@@ -38,8 +39,6 @@ THRESHOLD_SEQUENCES = 200
 CLEANED_PX = 20
 """Area in the camera's image below which specks go and holes are filled: some three pixels of the network at
 640x360, where it can tell nothing."""
-THRESHOLD_SEED = 2_000_000_039
-"""Of those sequences: no training run may have it."""
 LARGEST_BYTES = 12_000_000
 """Of both bundles together."""
 
@@ -155,7 +154,7 @@ def best_threshold(
     curves = []
     with bar("rendered scenes for the threshold") as progress, torch.no_grad():
         for index in range(sequences):
-            frames, cues, labels = map(np.stack, zip(*render(THRESHOLD_SEED, index)[::3], strict=True))
+            frames, cues, labels = map(np.stack, zip(*render(seeds.THRESHOLD, index)[::3], strict=True))
             probability = graph.eval()(torch.from_numpy(frames), torch.from_numpy(cues).float()).numpy()
             is_scored, is_true = labels != UNKNOWN, labels == FOREGROUND
             said = [(probability > level) & is_scored for level in grid]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.scenes import seeds
 from edgebs.errors import ExportError, OptionError
 from export.models.request import RANDOM, ModelRequest
 from export.training.optimiser import Schedule
@@ -62,7 +63,9 @@ class LoopOptions:
         _require(self.device in DEVICES, "--device", self.device, " or ".join(DEVICES))
         _require(self.batch >= 1, "--batch", self.batch, "at least 1")
         _require(0 <= self.ema_decay < 1, "--ema", self.ema_decay, "in [0, 1)")
-        _require(0 <= self.seed < 2_000_000_000, "--seed", self.seed, "in [0, 2000000000)")
+        _require(
+            0 <= self.seed < seeds.FIRST_RESERVED, "--seed", self.seed, f"in [0, {seeds.FIRST_RESERVED})"
+        )
         _require(0 <= self.save_minutes < math.inf, "--save-minutes", self.save_minutes, "at least 0")
         for name in ("validate_every", "log_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")

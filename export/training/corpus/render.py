@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.scenes import seeds
 from edgebs.errors import ExportError, SinkError
 from edgebs.files import atomic_file
 from edgebs.version import __version__
@@ -32,8 +33,6 @@ from export.training.stream.rendering import picture_bank
 
 Progress = Callable[[int, int], None]
 """Told (done, total) in clips."""
-SEEDS = 2_000_000_000
-"""From here on are the seeds of validation, thresholds and parity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +55,10 @@ class CorpusOptions:
             if getattr(self, name) < least:
                 option = "clips" if name == "count" else name
                 raise ExportError(f"--{option} must be at least {least}, got {getattr(self, name)}.")
-        if self.seed >= SEEDS:
-            raise ExportError(f"--seed must be below {SEEDS}, got {self.seed}: those are of validations.")
+        if self.seed >= seeds.FIRST_RESERVED:
+            raise ExportError(
+                f"--seed must be below {seeds.FIRST_RESERVED}, got {self.seed}: those are of validations."
+            )
 
     @property
     def shards(self) -> int:

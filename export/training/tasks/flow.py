@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.scenes import seeds
 from edgebs.tensors import Array
 from export.models.build import description_of, module_for_weights, module_from_description
 from export.models.request import RANDOM
@@ -22,7 +23,6 @@ from export.training.stream import Augment, Feed, batches, stacked
 from export.training.stream.rendering import as_it_is
 from export.training.stream.workers import Render, rendered
 from export.training.tasks import Batch, tensors_from
-from export.training.tasks.segmentation import VALIDATION_SEED
 
 LEVEL_WEIGHTS = (0.25, 0.5, 1.0)
 """Of the loss at 1/16, 1/8 and 1/4 of the size."""
@@ -90,7 +90,7 @@ class FlowTask:
 
     def validation(self) -> Sequence[Batch]:
         """See `Task.validation`."""
-        sequences = rendered(self._validation_render, VALIDATION_SEED, 0, self._feed.workers)
+        sequences = rendered(self._validation_render, seeds.VALIDATION, 0, self._feed.workers)
         try:
             chosen = []
             for index, samples in sequences:

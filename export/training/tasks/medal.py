@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.scenes import seeds
 from edgebs.bundle.shipped import weights_file
 from edgebs.errors import ExportError
 from edgebs.machine.console import ProgressBar
@@ -28,7 +29,7 @@ from export.training.stream import Feed, batches, stacked
 from export.training.stream.rendering import as_it_is, mirrored_only
 from export.training.stream.workers import Render, rendered
 from export.training.tasks import Batch, tensors_from
-from export.training.tasks.segmentation import VALIDATION_SEED, SegmentationTask
+from export.training.tasks.segmentation import SegmentationTask
 
 START_NOISE = 0.05
 """Of the random weights that are added to the mean which the network starts from."""
@@ -62,7 +63,7 @@ class CdnTask:
 
     def validation(self) -> Sequence[Batch]:
         """See `Task.validation`."""
-        sequences = rendered(self._render, VALIDATION_SEED, 0, self._feed.workers)
+        sequences = rendered(self._render, seeds.VALIDATION, 0, self._feed.workers)
         try:
             return [stacked(next(sequences)[1]) for _ in range(self._validation_sequences)]
         finally:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.scenes import seeds
 from edgebs.bundle.shipped import weights_file
 from edgebs.tensors import Array
 from export.models.build import built, description_of, network_form
@@ -23,10 +24,6 @@ from export.training.samples.mixture import all_samples
 from export.training.stream import Augment, Feed, batches, stacked
 from export.training.stream.workers import Render, Sample, rendered
 from export.training.tasks import Batch, tensors_from
-
-VALIDATION_SEED = 2_000_000_011
-"""No training run may have it: `--seed` stops below."""
-
 
 OF_EACH = 2
 """Samples of a validation sequence."""
@@ -109,7 +106,7 @@ class SegmentationTask:
         return made
 
     def _rendered_for_validation(self) -> list[Sample]:
-        sequences = rendered(self._validation_render, VALIDATION_SEED, 0, self._feed.workers)
+        sequences = rendered(self._validation_render, seeds.VALIDATION, 0, self._feed.workers)
         chosen: list[Sample] = []
         try:
             for _ in range(self._validation_sequences):

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.scenes import seeds
 from bench.scenes.scene import PictureBank, VariedScene
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, MedianBackground
-from export.feeds import SCENE_SEED, Sample, scene_feeds, segment_feeds
+from export.feeds import Sample, scene_feeds, segment_feeds
 from export.models.request import ModelRequest
 from export.training.samples.scenes import (
     COLD_SAMPLES,
@@ -20,7 +21,6 @@ from export.training.samples.scenes import (
     older_times,
     sequence_samples,
 )
-from export.training.tasks.segmentation import VALIDATION_SEED
 
 SIZE = (64, 64)
 CUE = ModelRequest(model="edge", weights="random").cue
@@ -130,9 +130,8 @@ def test_calibration_takes_one_frame_of_each_of_its_own_scenes(bank: PictureBank
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert [feed["frame"].shape for feed in feeds] == [(1, *SIZE, 3)] * 3
     assert all(feed["cue"].shape == (1, 11, *SIZE) and feed["cue"].dtype == np.float32 for feed in feeds)
-    expected = sequence_samples(CUE, SCENE_SEED, 1, SIZE, bank)[1]
+    expected = sequence_samples(CUE, seeds.CALIBRATION, 1, SIZE, bank)[1]
     assert (feeds[1]["frame"][0] == expected.frame).all()
-    assert SCENE_SEED != VALIDATION_SEED
 
 
 def test_each_camera_of_a_calibration_set_has_its_own_background() -> None:
