@@ -18,4 +18,4 @@ PARITY = 2_000_000_063
 LAYERS = 2_000_000_089
 """Choice of the INT8 layers that are restored to floating point."""
 FLOW_CHECK = LAYERS
-"""Error of an external flow. It shares the scenes of LAYERS: that choice does not depend on the flow's error."""
+"""Error of an external flow. It shares the scenes of LAYERS, whose choice does not depend on that error."""
