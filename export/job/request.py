@@ -67,6 +67,11 @@ class ExportRequest:
                 f"{self.model.model} with flow {self.model.flow} has no network for its cue: leave "
                 "--flow-precision out."
             )
+        if self.flow_precision == "int8" and "cue" not in self.model.facts.quantised:
+            raise OptionError(
+                f"--flow-precision int8: {self.model.model} does not quantise the network of its cue, for it "
+                "would cost F. Use fp32 or fp16."
+            )
         if "int8" in wanted and not self.model.facts.quantised:
             raise OptionError(
                 f"{self.model.model} has no INT8: it would cost F and be no faster on a CPU. "

@@ -45,6 +45,8 @@ class ModelFacts:
     """Both sides must be multiples of it."""
     cue: Mapping[str, Any]
     """Settings of the cue, by the names of CueSettings, where neither weights nor options say another."""
+    fixed: tuple[str, ...] = ()
+    """Of `cue`: settings that no option changes, for its networks are built for them or do not use them."""
     networks: Mapping[str, NetworkForm]
     """`segment`, and `cue` where a network of the model's own computes it."""
     flows: tuple[str, ...] = ()
@@ -148,6 +150,7 @@ MODELS: Mapping[str, ModelFacts] = {
             "spacing_s": 11.25,
             "refresh_s": 10.0,
         },
+        fixed=("max_magnitude",),
         networks={
             "segment": NetworkForm(network="bsn", of_cue=("maps",), of_request=("width", "depth")),
             "cue": NetworkForm(network="bmn", of_cue=("references", "maps"), of_request=("width", "depth")),
@@ -172,6 +175,7 @@ MODELS: Mapping[str, ModelFacts] = {
             "references": 245,
             "maps": 3,
         },
+        fixed=("max_magnitude", "references", "maps"),
         networks={"segment": NetworkForm(network="medal-net"), "cue": NetworkForm(network="cdn-gm")},
         threshold=0.3,
         is_trained_on_scenes=True,

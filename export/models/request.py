@@ -165,13 +165,18 @@ class ModelRequest:
             )
 
     def _require_options_of_cue(self) -> None:
-        for name in self.given_cue:
+        for name, value in self.given_cue.items():
             if self.facts.cue.get(name) in (None, ()):
                 raise OptionError(f"{self.model} has no {name} in its cue: leave {_option(name)} out.")
+            if name in self.facts.fixed:
+                raise OptionError(
+                    f"{_option(name)} {_text(value)}: the cue of {self.model} has {name} "
+                    f"{self.facts.cue[name]:g}, which no option changes. Leave {_option(name)} out."
+                )
         if self.dis_preset and self.flow != "dis":
             raise OptionError(f"--dis-preset is for --flow dis, not {self.flow}: leave --dis-preset out.")
         if self.intervals is not None and len(set(self.intervals)) < len(self.intervals):
-            raise OptionError(f"--intervals {_spoken(self.intervals)} names one twice: each must differ.")
+            raise OptionError(f"--intervals {_text(self.intervals)} names one twice: each must differ.")
 
     @property
     def facts(self) -> ModelFacts:
@@ -284,8 +289,8 @@ class ModelRequest:
             if name in trained and trained[name] != value and (name != "preset" or self.flow == "dis"):
                 option = _option(name)
                 raise OptionError(
-                    f"{option} {_spoken(value)} contradicts the weights {self.weights_origin}, which were "
-                    f"trained with {_spoken(trained[name])}. Leave {option} out, or train weights for it."
+                    f"{option} {_text(value)} contradicts the weights {self.weights_origin}, which were "
+                    f"trained with {_text(trained[name])}. Leave {option} out, or train weights for it."
                 )
 
     @property
@@ -319,7 +324,7 @@ def _takers(option: str) -> list[str]:
     return models + [f"--flow {name}" for name, facts in FLOWS.items() if option in facts.options]
 
 
-def _spoken(value: Any) -> str:
+def _text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import edgebs.bundle.shipped
 from edgebs.bundle.manifest import CleanupSettings, CueSettings
 from edgebs.errors import CalibrationError, ExportError, OptionError
 from export.job.request import ExportRequest
-from export.models.build import build_networks, description_of
+from export.models import MODELS
+from export.models.build import build_networks, description_of, network_form
 from export.models.request import ModelRequest
 from export.models.weights import save_weights
 from export.networks.edge import EdgeGraph, EdgeNet
@@ -140,26 +142,74 @@ def test_a_calibration_set_in_a_folder_called_rendered_is_not_passed_over(
         assert not ExportRequest(model=model, out=tmp_path, calibration=folder).calibrates_on_scenes
 
 
+OPTIONS: dict[str, tuple[str, Any, str]] = {
+    "width": ("--width", 3, "crossnet bmn-bsn"),
+    "depth": ("--depth", 2, "bmn-bsn"),
+    "norm": ("--norm", "layer", "crossnet"),
+    "warp": ("--warp", "published", "selflow"),
+    "maps": ("--maps", 5, "bmn-bsn"),
+    "references": ("--references", 9, "bmn-bsn"),
+    "hold": ("--hold", 0.4, "edge"),
+    "refresh_s": ("--refresh", 3.0, "bmn-bsn"),
+    "intervals": ("--intervals", (2, 4), "crossnet edge"),
+    "max_magnitude": ("--max-magnitude", 7.0, "crossnet edge"),
+    "nominal_fps": ("--nominal-fps", 10.0, "crossnet edge bmn-bsn cdn-medal"),
+    "dis_preset": ("--dis-preset", "medium", "dis"),
+}
+"""Of each option a value, and the models or flows that take it."""
+NETWORKS = [(model, flow) for model, facts in MODELS.items() for flow in facts.flows or ("",)]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(("model", "flow"), NETWORKS)
+def test_an_option_changes_the_networks_or_the_cue_or_is_refused(model: str, flow: str, name: str) -> None:
+    option, value, takers = OPTIONS[name]
+    chosen = {"model": model, "weights": "random", **({"flow": flow} if flow else {})}
+
+    def built(**given: Any) -> tuple[CueSettings, list[dict[str, Any]]]:
+        request = ModelRequest(**chosen, **given)
+        return request.cue, [network_form(request, network) for network in request.network_names]
+
+    if {model, flow} & set(takers.split()):
+        assert built(**{name: value}) != built()
+    else:
+        with pytest.raises(OptionError, match=rf"(?i)leave {option} out") as caught:
+            built(**{name: value})
+        assert {model, flow} & set(re.findall(r"[\w-]+", str(caught.value)))
+
+
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"model": "edge", "width": 8}, r"edge does not take --width, which is for crossnet, bmn-bsn: leave"),
-        ({"model": "edge", "depth": 3}, r"edge does not take --depth, which is for bmn-bsn"),
-        ({"model": "edge", "norm": "layer"}, r"edge does not take --norm, which is for crossnet"),
-        ({"model": "cdn-medal", "width": 8}, "cdn-medal does not take --width"),
-        ({"model": "crossnet", "depth": 2}, "crossnet does not take --depth"),
-        ({"model": "bmn-bsn", "norm": "batch"}, "bmn-bsn does not take --norm"),
         ({"model": "edge", "warp": "published"}, "edge does not take --warp, which is for --flow selflow"),
-        ({"model": "edge", "flow": "net", "dis_preset": "fine"}, "--dis-preset is for --flow dis, not net"),
         ({"model": "bmn-bsn", "flow": "net"}, "bmn-bsn has no flow: leave --flow net out"),
-        ({"model": "bmn-bsn", "intervals": (1, 5)}, "bmn-bsn has no intervals in its cue"),
-        ({"model": "edge", "maps": 3}, "edge has no maps in its cue: leave --maps out"),
+        ({"model": "cdn-medal", "references": 9}, r"--references 9: the cue of cdn-medal has references 245"),
         ({"model": "edge", "flow_sidecar": Path("a.json")}, "goes with --flow FILE.onnx"),
     ],
 )
-def test_an_option_that_does_nothing_for_the_model_is_refused(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(OptionError, match=said):
+def test_a_refusal_names_what_is_allowed(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
         ModelRequest(**given)
+
+
+@pytest.mark.parametrize(("model", "flow"), NETWORKS)
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_flow_precision_is_that_of_the_cue_network_or_refused(
+    model: str, flow: str, precision: str, tmp_path: Path
+) -> None:
+    networks = ModelRequest(model=model, weights="random", **({"flow": flow} if flow else {}))
+    has_network = flow not in ("dis",)
+    if has_network and (precision == "fp16" or flow):
+        request = ExportRequest(
+            model=networks, flow_precision=precision, out=tmp_path, calibration=tmp_path / "set"
+        )
+        assert request.precision_of("cue", "fp32") == precision
+        return
+    message = "does not quantise the network of its cue" if has_network else "has no network for its cue"
+    with pytest.raises(OptionError, match=f"{model}.*{message}|{message}") as caught:
+        ExportRequest(model=networks, flow_precision=precision, out=tmp_path)
+    assert "--flow-precision" in str(caught.value)
 
 
 def test_options_of_what_a_request_has_not_are_refused(tmp_path: Path) -> None:
