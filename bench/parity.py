@@ -28,7 +28,6 @@ FP32_MAX_ABS = 1e-4
 FP16_FLIP_RATE = 1e-3
 INT8_DELTA_F = 0.01
 INT8_MASK_IOU = 0.95
-
 UNPROVED: Mapping[str, Any] = {
     "networks": {},
     "pipeline": None,
@@ -39,7 +38,6 @@ UNPROVED: Mapping[str, Any] = {
     "passed": False,
 }
 """The parity result of a bundle that could not be compared; `reason` is added."""
-
 Count = Callable[[Pipeline, Progress | None], Counts]
 """Runs a pipeline over frames whose truth is known."""
 

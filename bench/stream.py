@@ -17,7 +17,6 @@ from edgebs.video.open import open_source
 
 RENDERED_SIZE = (240, 320)
 RENDERED_SEED = 7
-
 Stream = list[tuple[Frame, float | None]]
 """Frames (H, W, 3) uint8 BGR with their capture times in seconds."""
 

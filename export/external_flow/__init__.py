@@ -24,11 +24,8 @@ from export.external_flow.sidecar import FlowSidecar, sidecar_from_json
 
 logger = logging.getLogger(__name__)
 
-
 NETWORK = "user-flow"
 """In a manifest's description."""
-
-
 FINITE = "Add a small constant (1e-6) to what it divides by or takes the root of, and export it again."
 
 

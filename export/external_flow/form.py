@@ -20,17 +20,10 @@ from export.external_flow.sidecar import FlowSidecar
 
 logger = logging.getLogger(__name__)
 
-
 CHANNELS = 3
-
-
 CHANNEL_AXIS = {"nchw": 1, "nhwc": 3}
-
-
 FATAL = 4
 """Severity from which ONNX Runtime writes to stderr: its errors are ours to tell."""
-
-
 Size = tuple[int, int]
 """(H, W)"""
 

@@ -25,12 +25,8 @@ from export.feeds.background import scene_feeds as background_scene_feeds
 from export.feeds.background import step_feed, stream_feeds
 
 Feed = Mapping[str, Array]
-
-
 SCENE_PRESET = "fine"
 """Of the DIS flow that `edge` is trained on."""
-
-
 SCENE_MOMENT_S = 2.0
 """Of a rendered scene, when flow is looked at: its people have begun to walk."""
 

@@ -30,8 +30,6 @@ from export.feeds.background import scene_samples
 from export.training.stream.rendering import picture_bank
 
 Feed = Mapping[str, Array]
-
-
 CASES = 24
 """Each is run once per layer that is tried: seconds at full width."""
 

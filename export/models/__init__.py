@@ -12,8 +12,6 @@ from edgebs.bundle.shipped import WEIGHTS_PREFIX, shipped_models, weights_file
 
 HOP: Mapping[str, Any] = {"intervals": (1, 5, 10), "max_magnitude": 20.0, "nominal_fps": 25.0}
 """Of cues with flow, where weights do not say what they were trained with."""
-
-
 HOLD = 0.6
 """Foreground probability from which edge's background is held (docs/decisions/0011)."""
 
@@ -184,8 +182,6 @@ MODELS: Mapping[str, ModelFacts] = {
         quantised=(),
     ),
 }
-
-
 FLOWS: Mapping[str, FlowFacts] = {
     "dis": FlowFacts(what="OpenCV's DIS flow on the CPU, no network"),
     "selflow": FlowFacts(

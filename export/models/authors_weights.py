@@ -1,6 +1,6 @@
 """The authors' TensorFlow checkpoints of CrossNet and SelFlow, as weights that `edgebs export` takes.
 
-Variable names and layouts: ../shared/design/networks.md sections 1 and 3. Every variable of a checkpoint is
+Variable names and layouts: docs/networks.md sections 1 and 3. Every variable of a checkpoint is
 one of the network's, or belongs to the training and is left out; anything else is an error that names it.
 """
 
@@ -30,15 +30,9 @@ from export.networks.crossnet import DECODER_KERNELS, ENCODER_KERNELS
 from export.networks.selflow import BOTTOM, CONTEXT_CHANNELS, ESTIMATOR_CHANNELS, FEATURE_CHANNELS, TOP
 
 SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})$")
-
-
 SIDE_FILES = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
-
-
 TABLE_END = bytes.fromhex("57fb808b247547db")
 """The last bytes of the tables that V1 checkpoints, and the index files of V2 ones, are."""
-
-
 REPAIR = "Copy or download the checkpoint again, all files of it."
 
 
@@ -145,21 +139,12 @@ def _no_index(prefix: Path, index: Path) -> str:
 
 logger = logging.getLogger(__name__)
 
-
 OF_TRAINING = re.compile(r"(^|/)(Adam(_1)?|beta[12]_power(_\d+)?|global_step|Variable(_\d+)?)$")
 """Adam's two slots of a variable, its powers, and counters of steps."""
-
-
 AXES = (3, 2, 0, 1)
 """[kh, kw, in, out] to (out, in, kh, kw); a transposed kernel's [kh, kw, out, in] to (in, out, kh, kw)."""
-
-
 FIRST_FRAME_KERNEL = "generator/g_e1_conv/w"
-
-
 FIRST_CUE_KERNEL = "generator/g_op1_conv/w"
-
-
 NAMED = 8
 """Variables that an error names of each kind; it counts the others."""
 

@@ -206,11 +206,7 @@ def _examples(inputs: Mapping[str, TensorSpec]) -> list[Any]:
 
 
 DEFAULT_INTERVALS = (1, 5, 10)
-
-
 DEFAULT_MAX_MAGNITUDE = 20.0
-
-
 Description = Mapping[str, Any]
 
 

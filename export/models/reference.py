@@ -132,12 +132,8 @@ def torch_pipeline(manifest: Manifest, modules: Mapping[str, Any], threads: int 
 
 Tensors = Any
 """What a module returns: a torch.Tensor, or a tuple of them."""
-
-
 WAYS = ("eager", "graphs", "compile")
 """Eager is the paper's way: a Python call a layer."""
-
-
 WARM_UP = 3
 """Calls before a graph is captured: cuDNN chooses its kernels in the first ones."""
 
