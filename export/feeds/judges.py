@@ -1,7 +1,4 @@
-"""What a quantised network is judged by while layers are given back: F where truth is known, else masks.
-
-Each case is an input of the network, real or rendered, with what its mask should be.
-"""
+"""Scores of a quantised network while layers are restored to float: F if the truth is known, else masks."""
 
 from __future__ import annotations
 
@@ -46,7 +43,7 @@ class Case:
 
 
 def control_by_truth(cases: Sequence[Case], threshold: float) -> AccuracyControl:
-    """Judge a segmenter by F over the pixels of all cases; half of what parity allows may be lost."""
+    """Judge a segmenter by F over the pixels of all cases; it may lose half of what parity allows."""
 
     def score(indices: Sequence[int], outputs: Sequence[Array]) -> float:
         counts = Counts()
@@ -54,10 +51,10 @@ def control_by_truth(cases: Sequence[Case], threshold: float) -> AccuracyControl
             case = cases[index]
             height, width = case.truth.shape
             counts.add(mask_from_probability(output[0], (height, width), threshold), case.truth, case.valid)
-        # Nothing to find and nothing said is right, though F of it is 0.
+        # An empty mask of an empty truth is right, though its F is 0.
         return counts.f_measure if counts.tp + counts.fp + counts.fn else 1.0
 
-    # Other cases than the gate's: a drop that just holds here may not hold there.
+    # These are not the cases of the gate: a drop that just passes here may fail there.
     return AccuracyControl(feeds=[case.feed for case in cases], score=score, max_drop=INT8_DELTA_F / 2)
 
 
@@ -114,10 +111,10 @@ def _mask(probability: Array, manifest: Manifest) -> Frame:
 def scored_cases(
     original: Pipeline, root: Path, count: int, value_range: ValueRange | None = None
 ) -> list[Case]:
-    """At most `count` labelled frames below `root`, spread over its sequences, with the original's cue.
+    """At most `count` labelled frames below `root`, spread over its sequences, with the cue of `original`.
 
-    original: the PyTorch pipeline. value_range: as of `open_source`.
-    Raises SourceError where there are no scored sequences.
+    original: the PyTorch pipeline. value_range: see `open_source`.
+    Raises SourceError if there are no scored sequences.
     """
     sequences = find_sequences(root, value_range=value_range)
     each = -(-count // len(sequences))
@@ -140,7 +137,7 @@ def scored_cases(
 
 
 def scene_cases(manifest: Manifest, count: int) -> list[Case]:
-    """Frames of rendered scenes, one of each, for networks that were trained on such; the flow is DIS's."""
+    """Frames of rendered scenes, one of each, for networks trained on them; the flow is that of DIS."""
     from bench.scenes.scene import PictureBank
     from export.feeds import scene_cue
     from export.training.samples.scenes import sequence_samples
@@ -165,16 +162,16 @@ class _Frame:
 
     image: Frame
     cue: Array
-    """What the segmenter sees beside it; or the frames that its cue network sees, see TrainingSample."""
+    """The segmenter's cue, or the frames that its cue network gets: see TrainingSample."""
     labels: Frame
 
 
 def count_on_scenes(reference: Pipeline, progress: Progress | None = None) -> Count:
-    """Over the pixels of two frames a rendered sequence; progress is told of the rendering.
+    """Count over the pixels of two frames per rendered sequence; `progress` follows the rendering.
 
-    Every pipeline that is counted is given the same cue, as in training: the reference's, where a network
-    computes a background image, else that of frames alone. Where a network computes maps or the flow from
-    frames of the scene, it is given those frames: it is judged too.
+    Every pipeline gets the same cue, as in training: that of the reference if a network computes a background
+    image, else the cue computed from frames alone. A network that computes maps or the flow from frames gets
+    those frames, so it is judged too.
     """
     manifest = reference.manifest
     if _has_own_flow(manifest):
@@ -202,7 +199,7 @@ def _has_own_flow(manifest: Manifest) -> bool:
 
 
 def _count_with_own_flow(pipeline: Pipeline, progress: Progress | None) -> Counts:
-    """Rendered anew for each pipeline: what each has seen of a scene would take gigabytes to keep."""
+    """Render again for each pipeline: to keep the history of every scene would take gigabytes."""
     from export.training.samples.scenes import sequence_samples
 
     manifest, counts = pipeline.manifest, Counts()
@@ -239,7 +236,7 @@ def _scene(reference: Pipeline, index: int) -> list[_Frame]:
 
 
 def _probabilities(pipeline: Pipeline, frames: Sequence[_Frame]) -> Iterator[Array]:
-    """Of the frames of one scene; each is overwritten by the next."""
+    """Of the frames of one scene; each array is overwritten by the next."""
     if pipeline.manifest.cue.intervals or pipeline.manifest.cue.traits.reads_series:
         for frame in frames:
             yield pipeline.segment(frame.image, {"cue": frame.cue.astype(np.float32)})

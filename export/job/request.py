@@ -1,4 +1,4 @@
-"""What to export, to where, judged by what; refused here is what can be seen to be wrong beforehand."""
+"""What to export, where to, and what it is judged by; wrong options are refused before anything runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from export.job.precision import AUTO
 from export.models.request import PRECISIONS, ModelRequest
 
 RENDERED = "rendered"
-"""In place of a calibration set's folder: the scenes of the training."""
+"""Stands for a calibration set: the scenes of the training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +30,20 @@ class ExportRequest:
     """A calibration set's folder, or the text `rendered`: the scenes that `edge` was trained on, its default.
     A folder of that name is meant by a Path, or by ./rendered."""
     source: str | Path | None = None
-    """Video of the parity check; a rendered street where there is none."""
+    """Video of the parity check; None for a rendered street."""
     data: Path | None = None
     """Scored sequences for parity of F."""
     value_range: tuple[float, float] | None = None
-    """Values of `source` and `data` that become 0 and 255, as of `edgebs.video.open.open_source`."""
+    """Values of `source` and `data` that become 0 and 255, see edgebs.video.open.open_source."""
     speck_px: int | None = None
-    """Specks that the bundle's masks are cleaned of; None, here and below, as the shipped bundle does where
-    its weights are exported, else 0: off."""
+    """Smaller specks are removed from the masks. None, here and below: the shipped bundle's value for shipped
+    weights, else 0, off."""
     hole_px: int | None = None
-    """Holes that are filled in them."""
+    """Smaller holes are filled."""
     compute: str = "f32"
     """Arithmetic of what FP16 and INT8 files leave in floating point, on the CPU: f32 or bf16."""
     flow_precision: str = ""
-    """Precision of the flow network where it differs from the bundle's; "" for the same."""
+    """Precision of the flow network; "" for the bundle's."""
     build: BuildOptions = field(default_factory=BuildOptions)
     """Of TensorRT plans."""
     parity_frames: int = 24
@@ -112,7 +112,7 @@ class ExportRequest:
 
     @property
     def cleanup(self) -> CleanupSettings:
-        """`speck_px` and `hole_px` decided."""
+        """`speck_px` and `hole_px` resolved."""
         shipped = CleanupSettings() if self.model.shipped is None else self.model.shipped.cleanup
         return CleanupSettings(
             speck_px=shipped.speck_px if self.speck_px is None else self.speck_px,
@@ -121,7 +121,7 @@ class ExportRequest:
 
     @property
     def needs_int8(self) -> bool:
-        """Whether a network is quantised, if only to see what it gains."""
+        """Whether a network is quantised, be it only to time it."""
         asked = {"int8", AUTO}.intersection({*self.precisions, self.flow_precision})
         return bool(asked and (self.model.facts.quantised or self.model.has_external_flow))
 
@@ -146,5 +146,5 @@ class ExportRequest:
         return "fp32" if asked == "int8" and network not in self.model.facts.quantised else asked
 
     def compute_for(self, precision: str) -> str:
-        """FP32 means float32: bf16 is for what was reduced already."""
+        """The arithmetic of a precision: FP32 means float32, so bf16 is for FP16 and INT8."""
         return "f32" if precision == "fp32" else self.compute

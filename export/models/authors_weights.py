@@ -37,7 +37,7 @@ REPAIR = "Copy or download the checkpoint again, all files of it."
 
 
 class TfCheckpoint:
-    """Names and shapes of a checkpoint's variables at once, their values when asked for."""
+    """Names and shapes of a checkpoint's variables; their values are read on demand."""
 
     def __init__(self, path: Path) -> None:
         """path: the name without endings, one of its files, or a folder that holds one checkpoint.
@@ -49,8 +49,8 @@ class TfCheckpoint:
         if not is_utf8(Path(self.prefix.name)):
             raise WeightsError(f"checkpoint {self.prefix} has a name that TensorFlow cannot open. Rename it.")
         self._tensorflow = _import_tensorflow()
-        with self._said():
-            # Open as long as this lives: variables are read when they are asked for.
+        with self._readable():
+            # Open for the lifetime of this object: variables are read on demand.
             opened = ExitStack()
             prefix = opened.enter_context(library_path(self.prefix, WeightsError))
             weakref.finalize(self, opened.close)
@@ -66,13 +66,13 @@ class TfCheckpoint:
 
     def read(self, name: str) -> Array:
         """A variable's values. Raises WeightsError where they are cut off or fail their checksum."""
-        with self._said(f", variable '{name}'"):
+        with self._readable(f", variable '{name}'"):
             values: Array = self._reader.get_tensor(name)
             return values
 
     @contextmanager
-    def _said(self, what: str = "") -> Iterator[None]:
-        # Beside its own errors TensorFlow lets Python's through: IndexError for a file that ends early.
+    def _readable(self, what: str = "") -> Iterator[None]:
+        # TensorFlow raises Python's own errors too: IndexError for a file that ends early.
         try:
             yield
         except (self._tensorflow.errors.OpError, LookupError, RuntimeError, ValueError) as cause:
@@ -84,7 +84,7 @@ class TfCheckpoint:
 
 def _import_tensorflow() -> Any:
     require_tensorflow()
-    # TensorFlow has no other switches for what its C++ part says on stderr while it is imported.
+    # TensorFlow has no other switches for the messages of its C++ part during the import.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow

@@ -1,18 +1,22 @@
-"""A request turned into PyTorch networks with their weights, and what the manifest says of them."""
+"""PyTorch networks of a request or of a description, with their weights, and their facts for the manifest."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from edgebs.bundle.manifest import NetworkFacts
 from edgebs.bundle.shipped import WEIGHTS_PREFIX, weights_file
 from edgebs.errors import ExportError, WeightsError, in_one_line
 from edgebs.tensors import TensorSpec
+from export.convert.cost import gflop, parameters
 from export.models import FLOWS
 from export.models.request import RANDOM, ModelRequest
+from export.models.weights import FORM, form_of_weights, init_weights, load_weights, weights_sha256
 from export.networks.bmn_bsn import (
     COLOURS,
     DEPTH,
@@ -33,13 +37,10 @@ from export.networks.graphs import Graph, HopGraph, SegmentGraph
 from export.networks.medal import CdnMedal, CdnMedalGraph, MedalGraph, MedalNet
 from export.networks.selflow import SelFlow
 
-if TYPE_CHECKING:
-    from export.networks.graphs import Graph
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkOrigin:
-    """What the manifest says of a network, whatever file it becomes."""
+    """Facts of a network that do not depend on its file."""
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
@@ -77,30 +78,27 @@ def build_networks(request: ModelRequest) -> dict[str, Graph]:
     graphs: dict[str, Any] = {}
     for name in request.network_names:
         if request.has_external_flow and name not in request.facts.networks:
-            graphs[name] = _external_flow(request)
+            from export.external_flow import ExternalFlow
+
+            output = "flow" if request.facts.takes_vectors else "cue"
+            graphs[name] = ExternalFlow(
+                Path(request.flow), request.sidecar, request.size, request.cue.intervals, output
+            )
             continue
         graphs[name] = built(network_form(request, name), request.origin_of(name))
         load_or_seed(graphs[name], request.origin_of(name), request.seed, part=name)
     return graphs
 
 
-def _external_flow(request: ModelRequest) -> Any:
-    from export.external_flow import ExternalFlow
-
-    output = "flow" if request.facts.takes_vectors else "cue"
-    return ExternalFlow(Path(request.flow), request.sidecar, request.size, request.cue.intervals, output)
-
-
 def built(form: Mapping[str, Any], origin: str) -> Any:
-    """The graph of a description, weights still to come from `origin`, whose fault it is if there is none."""
-
-    return (
-        module_from_description(form) if origin == RANDOM else module_for_weights(form, weights_file(origin))
-    )
+    """The graph of a description, before its weights are loaded from `origin`."""
+    if origin == RANDOM:
+        return module_from_description(form)
+    return module_for_weights(form, weights_file(origin))
 
 
 def network_origins(request: ModelRequest, graphs: Mapping[str, Graph]) -> dict[str, NetworkOrigin]:
-    """What there is to say of each network that `build_networks` built."""
+    """Facts of the networks of `build_networks`."""
     external = {"cue"} if request.has_external_flow else set()
     return {
         name: _external_origin(graph) if name in external else _origin(request, name, graph)
@@ -121,9 +119,6 @@ def _external_origin(flow: Any) -> NetworkOrigin:
 
 
 def _origin(request: ModelRequest, name: str, graph: Graph) -> NetworkOrigin:
-    from export.convert.cost import gflop, parameters
-    from export.models.weights import weights_sha256
-
     inputs, outputs = _tensors(name, graph, request)
     weights = request.origin_of(name)
     is_random = weights == RANDOM
@@ -146,7 +141,7 @@ def _origin(request: ModelRequest, name: str, graph: Graph) -> NetworkOrigin:
 
 
 def network_form(request: ModelRequest, name: str) -> dict[str, Any]:
-    """A network in words: what the cue, its weights and the options say of it, the later ones above all."""
+    """The description of a network: of the cue, then its weights, then the options; later ones win."""
     own = request.facts.networks.get(name)
     if own is not None:
         form: dict[str, Any] = {"network": own.network}
@@ -162,9 +157,7 @@ def network_form(request: ModelRequest, name: str) -> dict[str, Any]:
 
 
 def _form_of_weights(request: ModelRequest, name: str, network: str) -> dict[str, Any]:
-    """Widths, whether norms are folded and the like, of weights that say so."""
-    from export.models.weights import FORM, form_of_weights
-
+    """Widths, folded norms and the like, as far as the weights state them."""
     origin = request.origin_of(name)
     if origin == RANDOM:
         return {}
@@ -177,8 +170,6 @@ def _form_of_weights(request: ModelRequest, name: str, network: str) -> dict[str
 
 def load_or_seed(graph: Graph, origin: str, seed: int, part: str = "segment") -> None:
     """Fill a graph's network with the weights of `origin`, or random ones. part: see `load_weights`."""
-    from export.models.weights import init_weights, load_weights
-
     if origin == RANDOM:
         init_weights(graph.network, seed)
     else:
@@ -199,14 +190,11 @@ def _tensors(
 
 
 def _examples(inputs: Mapping[str, TensorSpec]) -> list[Any]:
-    import torch
-
     # Counting needs shapes only; "meta" tensors would leave the graphs that mix in real constants behind.
     return [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs.values()]
 
 
-DEFAULT_INTERVALS = (1, 5, 10)
-DEFAULT_MAX_MAGNITUDE = 20.0
+DEFAULT_INTERVALS, DEFAULT_MAX_MAGNITUDE = (1, 5, 10), 20.0
 Description = Mapping[str, Any]
 
 
@@ -216,9 +204,9 @@ def description_of(graph: Graph) -> dict[str, Any]:
 
 
 def module_for_weights(description: Description, file: Path) -> Any:
-    """As `module_from_description`, of a description that is in part that of `file`, whose fault errors are.
+    """As `module_from_description`, of a description that is in part that of `file`.
 
-    Raises WeightsError naming `file` where there is no such network.
+    Raises WeightsError naming `file` if there is no such network.
     """
     try:
         return module_from_description(description)

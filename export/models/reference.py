@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class TorchBackend:
-    """Runs a PyTorch module behind the same seam as an engine, so that one pipeline measures both."""
+    """A PyTorch module as a `Backend`, so that the pipeline of the engines runs it too."""
 
     def __init__(self, module: torch.nn.Module, facts: NetworkFacts) -> None:
         """`module` takes the network's inputs, and returns its outputs, in the manifest's order."""
@@ -38,7 +38,7 @@ class TorchBackend:
         self.description = f"PyTorch {torch.__version__} CPU FP32 eager, {torch.get_num_threads()} threads"
 
     def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
-        """See `Backend.infer`; the returned arrays are fresh."""
+        """The returned arrays are fresh."""
         import torch
 
         with torch.inference_mode():
@@ -47,7 +47,7 @@ class TorchBackend:
         return {name: tensor.numpy() for name, tensor in zip(self.outputs, tensors, strict=True)}
 
     def close(self) -> None:
-        """Nothing is held beyond the module."""
+        """Do nothing: the module is all there is."""
 
 
 def torch_modules(manifest: Manifest) -> dict[str, Any]:
@@ -67,7 +67,10 @@ def torch_modules(manifest: Manifest) -> dict[str, Any]:
     modules: dict[str, Any] = {}
     for name, facts in manifest.networks.items():
         if _is_external(facts):
-            modules[name] = _external_flow(manifest, name)
+            from export.external_flow import external_flow_from_description
+
+            file = path_from_text(manifest.weights[name]["file"])
+            modules[name] = external_flow_from_description(facts.description, file, facts.weights_sha256)
             continue
         module = module_from_description(facts.description)
         origin = manifest.weights[name]
@@ -92,28 +95,13 @@ def _is_external(facts: NetworkFacts) -> bool:
     return "sidecar" in facts.description
 
 
-def _external_flow(manifest: Manifest, name: str) -> Any:
-    from export.external_flow import external_flow_from_description
-
-    facts = manifest.networks[name]
-    file = path_from_text(manifest.weights[name]["file"])
-    return external_flow_from_description(facts.description, file, facts.weights_sha256)
-
-
-def _reference(module: Any, facts: NetworkFacts) -> Backend:
-    return module.reference() if _is_external(facts) else TorchBackend(module, facts)
-
-
 class TorchReference:
-    """The PyTorch FP32 networks of bundles, as `bench` takes them: `bench.parity.Reference`."""
+    """Implements bench.parity.Reference."""
 
     def on_cpu(self, manifest: Manifest, threads: int = 0) -> Pipeline:
-        """The bundle's pipeline in PyTorch eager; `threads` as in `torch_pipeline`."""
         return torch_pipeline(manifest, torch_modules(manifest), threads)
 
     def on_gpu(self, manifest: Manifest, device: int = 0) -> Mapping[str, Pipeline]:
-        """The bundle's pipeline in PyTorch on a GPU, by way: eager, graphs, compile; empty without CUDA."""
-
         return cuda_baselines(manifest, device)
 
 
@@ -126,20 +114,29 @@ def torch_pipeline(manifest: Manifest, modules: Mapping[str, Any], threads: int 
         import torch
 
         torch.set_num_threads(threads)
-    backends = {name: _reference(modules[name], facts) for name, facts in manifest.networks.items()}
-    return Pipeline(manifest, backends["segment"], open_cue(manifest.cue, manifest.size, backends.get("cue")))
+    return _pipeline(
+        manifest,
+        {
+            name: modules[name].reference() if _is_external(facts) else TorchBackend(modules[name], facts)
+            for name, facts in manifest.networks.items()
+        },
+    )
+
+
+def _pipeline(manifest: Manifest, engines: Mapping[str, Backend]) -> Pipeline:
+    return Pipeline(manifest, engines["segment"], open_cue(manifest.cue, manifest.size, engines.get("cue")))
 
 
 Tensors = Any
 """What a module returns: a torch.Tensor, or a tuple of them."""
 WAYS = ("eager", "graphs", "compile")
-"""Eager is the paper's way: a Python call a layer."""
+"""Eager is the paper's way: one Python call per layer."""
 WARM_UP = 3
 """Calls before a graph is captured: cuDNN chooses its kernels in the first ones."""
 
 
 class CudaTorchBackend:
-    """A PyTorch module on a CUDA device behind the same seam as an engine, with its own device time."""
+    """A PyTorch module on a CUDA device as a `Backend`; it measures its device time."""
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
@@ -148,7 +145,7 @@ class CudaTorchBackend:
     def __init__(
         self, module: torch.nn.Module, facts: NetworkFacts, way: str = "eager", device: str = "cuda"
     ) -> None:
-        """way: one of WAYS. Raises BackendError without a CUDA device, or where PyTorch cannot do `way`."""
+        """way: one of WAYS. Raises BackendError without a CUDA device, or if PyTorch cannot run `way`."""
         import torch
 
         if way not in WAYS:
@@ -173,10 +170,10 @@ class CudaTorchBackend:
                 self._run = self._prepared(way)
         except RuntimeError as error:
             raise BackendError(f"PyTorch cannot run this network with {way}: {error}") from error
-        self.description = f"PyTorch {torch.__version__} {_spoken(self._device)} {way}"
+        self.description = f"PyTorch {torch.__version__} {_describe(self._device)} {way}"
 
     def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Copy in, run, copy out; see `Backend.infer`. The returned arrays are fresh."""
+        """Copy in, run, copy out. The returned arrays are fresh."""
         import torch
 
         with torch.inference_mode(), self._current():
@@ -187,12 +184,12 @@ class CudaTorchBackend:
             return {name: tensor.cpu().numpy() for name, tensor in zip(self.outputs, tensors, strict=True)}
 
     def close(self) -> None:
-        """Let the device's memory go. May be called twice."""
+        """Free the device memory. May be called twice."""
         self._static.clear()
         self._run = _closed
 
     def _current(self) -> AbstractContextManager[Any]:
-        """The device made this thread's: events and graphs belong to the one that is current."""
+        """Make the device current: events and graphs belong to the current device."""
         import torch
 
         return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
@@ -229,7 +226,7 @@ def _captured(run: Callable[[], Tensors]) -> Callable[[], Tensors]:
     """`run` as one CUDA graph over the same inputs; its outputs are overwritten by the next replay."""
     import torch
 
-    # Beside the default stream, as capture demands.
+    # Capture is not allowed on the default stream.
     beside = torch.cuda.Stream()
     beside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(beside):
@@ -247,8 +244,8 @@ def _captured(run: Callable[[], Tensors]) -> Callable[[], Tensors]:
     return replay
 
 
-def _spoken(device: torch.device) -> str:
-    """Where, and in what arithmetic: PyTorch's float32 convolutions round to TF32 where the GPU has it."""
+def _describe(device: torch.device) -> str:
+    """Device and arithmetic: PyTorch's float32 convolutions round to TF32 on GPUs that have it."""
     import torch
 
     if device.type != "cuda":
@@ -264,7 +261,7 @@ def _closed() -> Tensors:
 def cuda_baselines(manifest: Manifest, device: int = 0) -> dict[str, Pipeline]:
     """The bundle's pipeline in PyTorch on GPU number `device`, by way: eager, graphs, compile.
 
-    A way that PyTorch cannot go is left out with a warning. Empty where PyTorch has no CUDA device.
+    A way that fails is left out with a warning. Empty if PyTorch has no CUDA device.
     """
     try:
         import torch
@@ -273,20 +270,17 @@ def cuda_baselines(manifest: Manifest, device: int = 0) -> dict[str, Pipeline]:
     if not torch.cuda.is_available():
         return {}
     if any(map(_is_external, manifest.networks.values())):
-        logger.warning("no PyTorch beside %s: its flow network came as ONNX", manifest.name)
+        logger.warning("no PyTorch baseline for %s: its flow network is an ONNX file", manifest.name)
         return {}
-    modules = torch_modules(manifest)  # of their own: they move to the device
+    modules = torch_modules(manifest)  # not shared with a CPU pipeline: they move to the device
     pipelines = {}
     for way in WAYS:
         try:
-            pipelines[way] = _pipeline(manifest, modules, way, f"cuda:{device}")
+            engines = {
+                name: CudaTorchBackend(modules[name], facts, way, f"cuda:{device}")
+                for name, facts in manifest.networks.items()
+            }
+            pipelines[way] = _pipeline(manifest, engines)
         except EdgebsError as error:
             logger.warning("left out: %s", error)
     return pipelines
-
-
-def _pipeline(manifest: Manifest, modules: Mapping[str, Any], way: str, device: str) -> Pipeline:
-    engines: dict[str, Backend] = {
-        name: CudaTorchBackend(modules[name], facts, way, device) for name, facts in manifest.networks.items()
-    }
-    return Pipeline(manifest, engines["segment"], open_cue(manifest.cue, manifest.size, engines.get("cue")))

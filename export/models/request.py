@@ -1,4 +1,4 @@
-"""Which networks to build, with which weights and cue: a request, and what is decided where it is silent."""
+"""Which networks to build, with which weights and cue, and the values of everything left open."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ RANDOM = "random"
 SHIPPED_WEIGHTS = "shipped"
 DEFAULTS = HOP
 MODELS_OWN = (0, 0)
-"""In place of a size: the model's."""
+"""Stands for the model's own size."""
 LONGEST_SIDE = 4096
-"""Of the networks' frames, pixels: the width of 4K video. More ends in failed allocations."""
+"""Pixels of the networks' frames: the width of 4K video. Longer sides end in failed allocations."""
 NETWORK_OPTIONS = ("width", "depth", "norm", "warp")
-"""Of a request, by field: they belong to some networks only."""
+"""Fields of a request that belong to some networks only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class ModelRequest:
     flow: str = "dis"
     """One of `FLOWS`, or the .onnx file of a flow network."""
     flow_sidecar: Path | None = None
-    """What that file does not say of itself; None for the file of its name that ends in .json."""
+    """JSON file beside that file; None for the file of its name that ends in .json."""
     flow_weights: str = ""
     """As `weights`, of the flow network."""
     seed: int = 0
@@ -75,7 +75,7 @@ class ModelRequest:
     """Foreground probability of a mask's pixel; None for the shipped model's own, or 0.5."""
 
     def __post_init__(self) -> None:
-        """Raise ExportError for what no network can be, before the first of 173 million weights is made."""
+        """Validate the options before any weights are allocated. Raises ExportError."""
         _require_known("model", self.model, MODELS)
         if not self.has_external_flow:
             _require_known("flow", self.flow, FLOWS)
@@ -150,7 +150,7 @@ class ModelRequest:
             )
 
     def _require_options_of_networks(self) -> None:
-        """Refuse what no network of this request takes: it would do nothing."""
+        """Refuse options that no network of this request takes."""
         taken = {option for form in self.facts.networks.values() for option in form.of_request}
         flow = () if self.has_external_flow else FLOWS[self.flow].options
         for name in NETWORK_OPTIONS:
@@ -180,12 +180,12 @@ class ModelRequest:
 
     @property
     def facts(self) -> ModelFacts:
-        """Those of `model`."""
+        """Facts of `model`."""
         return MODELS[self.model]
 
     @property
     def network_names(self) -> tuple[str, ...]:
-        """Of the bundle: `segment`, then `cue` where a network computes it."""
+        """`segment`, then `cue` if a network computes it."""
         flow = ("cue",) if self.has_external_flow or FLOWS[self.flow].network else ()
         return (*self.facts.networks, *flow)
 
@@ -196,19 +196,19 @@ class ModelRequest:
 
     @property
     def sidecar(self) -> FlowSidecar:
-        """That of the file `flow`. Raises ExportError if it is missing or wrong."""
+        """Sidecar of the file `flow`. Raises ExportError if it is missing or wrong."""
         from export.external_flow.sidecar import read_sidecar
 
         return read_sidecar(Path(self.flow), self.flow_sidecar)
 
     @property
     def provider(self) -> str:
-        """The name of the flow in the manifest and in the bundle's."""
+        """Name of the flow in the manifest and in the bundle's name."""
         return self.sidecar.name if self.has_external_flow else self.flow
 
     @property
     def untrained_flow_note(self) -> str:
-        """What to know where the weights were trained on another flow; "" where they were not."""
+        """Note for weights that were trained on another flow; "" for others."""
         preset = self.trained_cue.get("preset")
         if not preset or self.provider == "dis":
             return ""
@@ -218,12 +218,12 @@ class ModelRequest:
         )
 
     def origin_of(self, network: str) -> str:
-        """`weights_origin` or `flow_weights_origin`, whichever is that of `segment` or `cue`."""
+        """`weights_origin` for a network of the model, `flow_weights_origin` for that of the flow."""
         return self.weights_origin if network in self.facts.networks else self.flow_weights_origin
 
     @property
     def weights_origin(self) -> str:
-        """`weights` decided: random, a file's path, or `shipped:` and the model's name."""
+        """`weights` resolved: random, a file's path, or `shipped:` and the model's name."""
         shipped = WEIGHTS_PREFIX + self.model
         if self.weights == SHIPPED_WEIGHTS or (not self.weights and weights_file(shipped).is_file()):
             return shipped
@@ -231,7 +231,7 @@ class ModelRequest:
 
     @property
     def flow_weights_origin(self) -> str:
-        """As `weights_origin`, of the flow network."""
+        """`flow_weights` resolved."""
         if self.flow_weights in ("", SHIPPED_WEIGHTS) and self._ships_flow:
             return FLOW_NET
         return self.flow_weights or RANDOM
@@ -242,20 +242,20 @@ class ModelRequest:
 
     @property
     def mask_threshold(self) -> float:
-        """`threshold` decided."""
+        """`threshold` resolved."""
         if self.threshold is not None:
             return self.threshold
         return self.facts.threshold if self.shipped is None else self.shipped.threshold
 
     @property
     def shipped(self) -> Manifest | None:
-        """That of the shipped bundle whose weights these are; None for others."""
+        """Manifest of the shipped bundle that holds the weights; None for other weights."""
         origin = self.weights_origin
         return read_manifest(reference_bundle(self.model)) if origin.startswith(WEIGHTS_PREFIX) else None
 
     @property
     def trained_cue(self) -> dict[str, Any]:
-        """The cue's settings that the weights were trained with, by the names of CueSettings: what they say.
+        """Settings of the cue stated by the weights, by names of CueSettings.
 
         Raises WeightsError for weights of another network.
         """
@@ -269,7 +269,7 @@ class ModelRequest:
 
     @property
     def given_cue(self) -> dict[str, Any]:
-        """The cue's settings that are not left to the weights, by the names of CueSettings."""
+        """Settings of the cue that the request states, by names of CueSettings."""
         given = {
             "intervals": self.intervals,
             "max_magnitude": self.max_magnitude,
@@ -283,7 +283,7 @@ class ModelRequest:
         return {name: value for name, value in given.items() if value is not None}
 
     def require_trained_cue(self) -> None:
-        """Raise ExportError where the cue is not the one that the weights were trained with."""
+        """Raise OptionError if the request contradicts the cue that the weights were trained with."""
         trained = self.trained_cue
         for name, value in self.given_cue.items():
             if name in trained and trained[name] != value and (name != "preset" or self.flow == "dis"):
@@ -295,7 +295,7 @@ class ModelRequest:
 
     @property
     def preset(self) -> str:
-        """The DIS preset; "" where no DIS flow is computed."""
+        """The DIS preset; "" if no DIS flow is computed."""
         if self.flow != "dis" or not self.facts.flows:
             return ""
         return str(self.dis_preset or self.trained_cue.get("preset") or self.facts.cue["preset"])
@@ -329,5 +329,5 @@ def _text(value: Any) -> str:
 
 
 def _option(name: str) -> str:
-    """What the command line calls a setting of the cue."""
+    """The command line's name of a field or of a setting of the cue."""
     return {"preset": "--dis-preset", "refresh_s": "--refresh"}.get(name, f"--{name.replace('_', '-')}")

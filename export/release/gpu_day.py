@@ -1,9 +1,9 @@
-"""A GPU that was lent for an hour, in one command: `python -m export.release.gpu_day OUT`.
+"""A GPU lent for an hour, in one command: `python -m export.release.gpu_day OUT`.
 
-Three parts, each of which says what it could not do: the tests that need a GPU; what TensorRT or TensorRT-RTX
-does with the card; and camera-to-mask speed of `edge` and of the paper's whole pipeline (full-width CrossNet
-behind SelFlow, random weights) by the best path that the card has, beside PyTorch FP32 eager one frame at a
-time, the paper's way, as ratios of one run. The record is one JSON file a day and card.
+It runs the tests that need a GPU, and measures the camera-to-mask speed of `edge` and of the paper's pipeline
+(full-width CrossNet behind SelFlow, random weights) by the best path that the card has, beside PyTorch FP32
+eager one frame at a time, the paper's way, as ratios of one run. What fails is recorded. The record is one
+JSON file per day and card.
 """
 
 from __future__ import annotations
@@ -43,40 +43,40 @@ PARTS = ("tests", "figures")
 MODELS: Mapping[str, tuple[ModelRequest, str]] = {
     "edge": (ModelRequest(model="edge"), "auto"),
     "edge, flow on the GPU": (ModelRequest(model="edge", flow="net"), "auto"),
-    # FP16: INT8 wants a calibration set of a scene, and says nothing of random weights.
+    # FP16: INT8 needs a calibration set of a scene, and shows nothing with random weights.
     "the paper's": (ModelRequest(model="crossnet", weights="random", flow="selflow"), "fp16"),
 }
 """What is measured, and in which precision as plans."""
 EAGER = "eager"
 FAILURES = (EdgebsError, RuntimeError)
-"""Of one model, which must not cost the others: PyTorch's own, out of memory say, are RuntimeErrors."""
+"""Errors of one model, recorded so that the others still run; PyTorch raises RuntimeErrors."""
 
 
 def gpu_tests() -> dict[str, Any]:
-    """Run `pytest -m gpu`, failing without a GPU: how many passed, and what did not, and why."""
+    """Run `pytest -m gpu`, which fails without a GPU: the number of passed tests, and why others failed."""
     with scratch_folder() as folder:
         report = folder / "tests.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", f"--junitxml={report}"]
         done = subprocess.run(command, env={**os.environ, "EDGEBS_REQUIRE_GPU": "1"}, check=False)
         if not report.is_file():
             return {"exit_code": done.returncode, "failure": "pytest wrote no report"}
-        return {"exit_code": done.returncode, **told_by(report)}
+        return {"exit_code": done.returncode, **report_facts(report)}
 
 
-def told_by(report: Path) -> dict[str, Any]:
-    """What a JUnit report of pytest says: `passed`, and the messages of `failed` and `skipped` by test."""
-    told: dict[str, Any] = {"passed": 0, "failed": {}, "skipped": {}}
+def report_facts(report: Path) -> dict[str, Any]:
+    """Facts of a JUnit report: the number of `passed`, and the messages of `failed` and `skipped` by test."""
+    facts: dict[str, Any] = {"passed": 0, "failed": {}, "skipped": {}}
     for case in ElementTree.parse(report).iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
         bad = [child for child in case if child.tag in ("failure", "error", "skipped")]
         for child in bad:
-            told["skipped" if child.tag == "skipped" else "failed"][name] = child.get("message", "")
-        told["passed"] += not bad
-    return told
+            facts["skipped" if child.tag == "skipped" else "failed"][name] = child.get("message", "")
+        facts["passed"] += not bad
+    return facts
 
 
 def plan_target() -> tuple[str, str]:
-    """The target whose plans this card can run, and why there is none ("" where there is)."""
+    """The target whose plans this card can run, or "" and the reason why there is none."""
     if importlib.util.find_spec("tensorrt") is not None:
         return "gpu", ""
     if importlib.util.find_spec("tensorrt_rtx") is None:
@@ -110,7 +110,7 @@ def figures_of_plans(
 
 
 def _exported(request: ExportRequest) -> dict[str, str]:
-    """Export; what parity had to object. A bundle that fails its gate is there, and as fast."""
+    """Export, and return a failure of parity: a bundle that fails its gate is written, and as fast."""
     try:
         export_bundles(request, note, progress_bar)
     except ParityError as error:
@@ -174,7 +174,7 @@ def gpu_day(
     repeats: int = 5,
     keep: Callable[[Mapping[str, Any]], object] = lambda _: None,
 ) -> dict[str, Any]:
-    """Everything, as JSON. keep: told what there is after each part: a lease may end in the middle.
+    """Everything, as JSON. keep: receives the record after each part, for a lease may end in the middle.
 
     Raises BackendError without a GPU.
     """

@@ -33,7 +33,7 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
-def test_a_report_of_pytest_is_told_by_outcome(tmp_path: Path) -> None:
+def test_a_report_of_pytest_becomes_facts_by_outcome(tmp_path: Path) -> None:
     (tmp_path / "test_three.py").write_text(
         "import pytest\ndef test_a(): pass\ndef test_b(): assert 1 == 2\n"
         "def test_c(): pytest.skip('no card')\n"
@@ -41,9 +41,9 @@ def test_a_report_of_pytest_is_told_by_outcome(tmp_path: Path) -> None:
     report = tmp_path / "tests.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
     subprocess.run([*command, "."], cwd=tmp_path, capture_output=True, check=False)
-    told = gpu_day.told_by(report)
-    assert (told["passed"], list(told["failed"])) == (1, ["test_three::test_b"])
-    assert told["skipped"] == {"test_three::test_c": "no card"}
+    facts = gpu_day.report_facts(report)
+    assert (facts["passed"], list(facts["failed"])) == (1, ["test_three::test_b"])
+    assert facts["skipped"] == {"test_three::test_c": "no card"}
 
 
 @pytest.mark.parametrize(
