@@ -30,7 +30,7 @@ FINITE = "Add a small constant (1e-6) to what it divides by or takes the root of
 
 
 class ExternalFlow:
-    """One file for one bundle: HOP over its flows, the reference of parity, what a manifest says of it."""
+    """The flow network of a file, for one bundle: HOP over its flows, its reference, its manifest facts."""
 
     def __init__(
         self,
@@ -42,8 +42,8 @@ class ExternalFlow:
     ) -> None:
         """size: (H, W) of the bundle. output: `cue` for magnitudes, `flow` for vectors; see `hop_graph`.
 
-        Raises ExportError for a file that is damaged, incomplete or no flow network, and for a sidecar that
-        does not fit it.
+        Raises ExportError for a file that is damaged, incomplete or no flow network, or that does not fit
+        the sidecar.
         """
         model = load_flow_file(file)
         require_full_precision(model, file.name)
@@ -65,7 +65,7 @@ class ExternalFlow:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What `external_flow_from_description` needs beside the file; plain JSON values."""
+        """JSON values from which `external_flow_from_description` restores it, with the file."""
         return {
             "network": NETWORK,
             "name": self.sidecar.name,
@@ -87,15 +87,15 @@ class ExternalFlow:
         }
 
     def reference(self) -> Backend:
-        """What the cue network is compared with."""
+        """The `Backend` with which the cue network is compared."""
         return ExternalFlowReference(self.file, self.form, self.intervals, self.output)
 
     def check(self) -> FlowCheck:
-        """How far it is off the exact flow of rendered scenes."""
+        """Its error against the exact flow of rendered scenes."""
         return check_flow(ExternalFlowReference(self.file, self.form, (1,), "flow"), self.form)
 
     def write(self, file: Path, feeds: Sequence[Mapping[str, Array]]) -> None:
-        """The cue network as a simplified FP32 ONNX file that gives what the user's own gives on `feeds`.
+        """Write the cue network as a simplified FP32 ONNX file that agrees with the original on `feeds`.
 
         Raises ExportError naming the step, and the worst value of both.
         """
@@ -111,7 +111,7 @@ class ExternalFlow:
                 raise ExportError(
                     f"ONNX refuses HOP around {self.file.name}: {in_one_line(error)}"
                 ) from error
-            # First: it names the kind of pictures, where real frames with even areas give the place of a NaN.
+            # Before the comparison, which names only the place of a NaN, not the kind of pictures.
             require_finite(written, feeds[0], f"flow network {self.file.name}", FINITE)
             require_agreement(f"HOP around {self.file.name}", written, feeds, expected, "the file itself")
             written.replace(file)
@@ -119,7 +119,7 @@ class ExternalFlow:
 
 
 def external_flow_from_description(description: Mapping[str, Any], file: Path, sha256: str) -> ExternalFlow:
-    """The flow that a manifest describes, again. Raises ExportError unless `file` is that of the bundle."""
+    """The flow that a manifest describes. Raises ExportError unless `file` is that of the bundle."""
     if not file.is_file():
         raise ExportError(
             f"the bundle's flow network {file} is not there any more. Put it back, or export again."

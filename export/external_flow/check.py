@@ -19,7 +19,7 @@ from export.external_flow.reference import ExternalFlowReference
 SCENES = 6
 GAP = 5
 MOVING_PX = 0.5
-"""Pixels that move by at least this are looked at: everything says that nothing moves where nothing does."""
+"""Pixels that move by at least this are measured: every method is right where nothing moves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,26 +29,24 @@ class FlowCheck:
     epe_px: float
     """Of the network."""
     still_epe_px: float
-    """Of the flow that says that nothing moves."""
+    """Of zero flow."""
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether no flow at all would be nearer to the truth."""
+        """Whether zero flow is nearer to the truth."""
         return not self.epe_px < self.still_epe_px
 
     def __str__(self) -> str:
-        """For people."""
-        said = (
+        errors = (
             f"{self.epe_px:.2f} px off on what moves in rendered scenes, where no flow is "
             f"{self.still_epe_px:.2f} px off"
         )
-        return (
-            f"{said}: doubtful, look at its sidecar's inputs, range and scale" if self.is_doubtful else said
-        )
+        advice = ": doubtful, look at its sidecar's inputs, range and scale" if self.is_doubtful else ""
+        return errors + advice
 
 
 def check_flow(reference: ExternalFlowReference, form: FlowForm) -> FlowCheck:
-    """Compare on rendered scenes at the size of the bundle. reference: with output `flow`, one interval."""
+    """Measure on rendered scenes at the size of the bundle. reference: with output `flow`, one interval."""
     bank = PictureBank.open(images=None)
     errors, still = [], []
     for index in range(SCENES):

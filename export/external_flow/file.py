@@ -11,15 +11,16 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import TensorProto, helper, version_converter
 
+from edgebs.bundle import sha256_of
 from edgebs.errors import ExportError, in_one_line
 from edgebs.files import library_path
 from export.convert import OPSET
 from export.convert.lint import STANDARD_DOMAINS
 
 OLDEST_OPSET, NEWEST_OPSET = 13, 19
-"""Kept as they are: what HOP adds means the same in all of them, and GridSample has its old modes."""
+"""Opsets that need no conversion: the operators of HOP have one meaning in all, GridSample its old modes."""
 HELD_BACK = "edgebs.held.back"
-"""Domain in which GridSample passes the converter, which knows no way back from opset 20."""
+"""Domain of GridSample during the conversion: the converter cannot convert it back from opset 20."""
 OLD_MODES = {b"linear": b"bilinear", b"cubic": b"bicubic"}
 BODIES = ("If", "Loop", "Scan")
 REDUCED = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
@@ -29,7 +30,7 @@ AGAIN = "Export it again with opset 17 (torch.onnx.export(..., opset_version=17,
 def load_flow_file(file: Path) -> Any:
     """The ModelProto with its weights, whole and valid.
 
-    Raises ExportError where the file is missing, truncated or invalid, or its external data are missing.
+    Raises ExportError if the file or its external data are missing, truncated or invalid.
     """
     if not file.is_file():
         raise ExportError(f"no flow network at {file}. Name an .onnx file, or one of dis, net and selflow.")
@@ -62,7 +63,7 @@ def _unreadable(file: Path, error: Exception) -> ExportError:
 
 
 def external_files(model: Any, file: Path) -> list[Path]:
-    """Where the weights of a model lie that are not in `file` itself, sorted."""
+    """Files beside `file` that hold its weights, sorted."""
     locations = {
         entry.value
         for tensor in _tensors(model)
@@ -80,26 +81,18 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def flow_file_sha256(file: Path) -> str:
-    """Hash of the file, followed by that of each file with weights; of the file alone where there is none."""
-    digest = _file_sha256(file)
+    """Hash of the file, or of its hash and those of its external weights."""
+    digest = sha256_of(file)
     outside = external_files(onnx.load_model(str(file), load_external_data=False), file)
     if not outside:
         return digest
-    return hashlib.sha256("\n".join([digest, *map(_file_sha256, outside)]).encode()).hexdigest()
-
-
-def _file_sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-        return digest.hexdigest()
+    return hashlib.sha256("\n".join([digest, *map(sha256_of, outside)]).encode()).hexdigest()
 
 
 def portable(model: Any, name: str) -> Any:
     """The same network in an opset from `OLDEST_OPSET` to `NEWEST_OPSET`, its functions inlined.
 
-    Raises ExportError for operators of foreign domains, and where an operator exists in other opsets only.
+    Raises ExportError for operators outside standard ONNX, or without an equivalent in these opsets.
     """
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
@@ -107,7 +100,7 @@ def portable(model: Any, name: str) -> Any:
         if node.domain not in STANDARD_DOMAINS:
             raise ExportError(
                 f"{name}: {node.op_type} '{node.name or node.output[0]}' is of domain '{node.domain}'; "
-                f"engines know standard ONNX operators. {AGAIN}"
+                f"engines run standard ONNX operators only. {AGAIN}"
             )
     if OLDEST_OPSET <= opset_of(model) <= NEWEST_OPSET:
         return model
@@ -153,7 +146,7 @@ def _hold_grid_samples(model: Any) -> None:
 
 
 def require_full_precision(model: Any, name: str) -> None:
-    """Raise ExportError for a network that is reduced already: its FP32 bundle would not be FP32."""
+    """Raise ExportError for FP16 or quantised networks: their FP32 bundle would not be FP32."""
     kinds = {tensor.data_type for tensor in _tensors(model)}
     kinds |= {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
     found = [spoken for kind, spoken in REDUCED.items() if kind in kinds]
@@ -162,12 +155,12 @@ def require_full_precision(model: Any, name: str) -> None:
     if found:
         raise ExportError(
             f"{name} computes in {found[0]}. Give it in float32: edgebs makes FP16 and INT8 of it, and "
-            "proves them against that."
+            "compares them with it."
         )
 
 
 def require_flat(model: Any, name: str) -> None:
-    """Raise ExportError for loops and branches that are left after simplifying."""
+    """Raise ExportError if loops and branches are left after simplifying."""
     bodies = [node for node in model.graph.node if node.op_type in BODIES]
     if bodies:
         raise ExportError(

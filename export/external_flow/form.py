@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 CHANNELS = 3
 CHANNEL_AXIS = {"nchw": 1, "nhwc": 3}
 FATAL = 4
-"""Severity from which ONNX Runtime writes to stderr: its errors are ours to tell."""
+"""Severity from which ONNX Runtime writes to stderr: its errors are reported as ExportError."""
 Size = tuple[int, int]
 """(H, W)"""
 
 
 class Trial:
-    """The network as it came, run on noise."""
+    """Runs the network on noise."""
 
     def __init__(self, file: Path, inputs: tuple[str, str], dtype: str, layout: str, size: Size) -> None:
         self.file, self.inputs, self.dtype, self.size = file, inputs, dtype, size
@@ -40,7 +40,7 @@ class Trial:
         self.outputs = self.run(1)
 
     def run(self, pairs: int) -> dict[str, Array]:
-        """All outputs for so many pairs, which differ; the first is the same every time."""
+        """All outputs for `pairs` different pairs of frames; the first pair is always the same."""
         feed = {
             name: np.stack([self._noise(i, n) for n in range(pairs)]) for i, name in enumerate(self.inputs)
         }
@@ -50,8 +50,8 @@ class Trial:
         except Exception as error:  # ONNX Runtime's own exceptions share no public base but Exception
             raise ExportError(
                 f"{self.file.name} cannot run {pairs} pair{'s' if pairs > 1 else ''} of frames of "
-                f"{by(self.size)}. Where it wants sides of a multiple, give 'multiple' in its sidecar; where "
-                f"it wants one size, 'size'. ONNX Runtime says: {in_one_line(error)}"
+                f"{by(self.size)}. If it needs sides of a multiple, give 'multiple' in its sidecar; if "
+                f"it needs one size, 'size'. ONNX Runtime: {in_one_line(error)}"
             ) from error
 
     def _noise(self, image: int, pair: int) -> Array:
@@ -59,7 +59,7 @@ class Trial:
         return noise.astype(np.uint8) if self.dtype == "uint8" else (noise / 255).astype(np.float32)
 
     def takes(self, pairs: int, output: str) -> bool:
-        """Whether the first of several pairs gets the flow that it gets alone: an axis may be a lie."""
+        """Whether the first of several pairs gets the flow that it gets alone: a dynamic axis may fail."""
         alone = self.outputs[output]
         try:
             together = self.run(pairs)[output]
@@ -99,7 +99,7 @@ def choose_output(tried: Trial, sidecar: FlowSidecar, layout: str) -> tuple[str,
 
 
 def _flow_layout(value: Array, layout: str) -> str:
-    """The layout with two channels, that of the inputs first; "" for no flow."""
+    """The layout that has two channels, that of the inputs first; "" if it is no flow."""
     order = sorted(CHANNEL_AXIS, key=lambda each: each != layout)
     if value.ndim != 4 or value.shape[0] != 1 or value.dtype != np.float32:
         return ""
@@ -112,7 +112,7 @@ def _size_of(value: Array, layout: str) -> Size:
 
 
 def by(size: Any) -> str:
-    """Width and height of (H, W), as they are spoken; a side that is not known is a question mark."""
+    """(H, W) as WIDTHxHEIGHT; an unknown side is a question mark."""
     return f"{size[1] or '?'}x{size[0] or '?'}"
 
 
@@ -121,10 +121,10 @@ TAKEN = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowForm:
-    """What stands between our frames and the network's flow."""
+    """How frames become the network's inputs, and its output becomes flow in pixels of the frames."""
 
     inputs: tuple[str, str]
-    """Where the flow starts (the present), and where it points (the past)."""
+    """The inputs of the present, where the flow starts, and of the past, to which it points."""
     output: str
     dtype: str
     """Of the inputs: float32 or uint8."""
@@ -132,9 +132,9 @@ class FlowForm:
     output_layout: str
     is_bgr: bool
     gain: tuple[float, ...]
-    """By colour, in the network's order: what a grey level of 0 to 255 is multiplied by ..."""
+    """Factor of grey levels 0 to 255, by colour in the network's order ..."""
     offset: tuple[float, ...]
-    """... and what is added then."""
+    """... and the summand after it."""
     frame_size: Size
     """Of our frames."""
     run_size: Size
@@ -150,14 +150,14 @@ class FlowForm:
 
     @property
     def flow_size(self) -> Size:
-        """What the flow is resized to: `run_size` where it is cropped afterwards."""
+        """The size to which the flow is resized: `run_size` if it is cropped afterwards."""
         return self.run_size if self.fit == "pad" else self.frame_size
 
 
 def decide(file: Path, model: Any, sidecar: FlowSidecar, size: Size, pairs: int) -> FlowForm:
     """The form of a network for frames of `size` and `pairs` flows a frame, tried out in ONNX Runtime.
 
-    Raises ExportError for what is wrong or ambiguous, naming the sidecar's key that settles it.
+    Raises ExportError for wrong or ambiguous facts, naming the key of the sidecar that repairs it.
     """
     values = _two_inputs(file, model, sidecar)
     dtype = _dtype(file, values)
@@ -190,19 +190,19 @@ def _two_inputs(file: Path, model: Any, sidecar: FlowSidecar) -> list[Any]:
     surplus = sorted(set(given) - set(sidecar.inputs))
     if surplus:
         raise ExportError(
-            f"{file.name} wants '{surplus[0]}' beside two images. Export it with that fixed, so that two "
+            f"{file.name} needs '{surplus[0]}' beside two images. Export it with a fixed value, so that two "
             "images are its only inputs."
         )
     values = [given[name] for name in sidecar.inputs]
     for value in values:
         if len(_dims(value)) != 4:
             raise ExportError(
-                f"{file.name}: input '{value.name}' is {_spoken(value)}; an image of (N, 3, H, W) or "
+                f"{file.name}: input '{value.name}' is {_describe(value)}; an image of (N, 3, H, W) or "
                 "(N, H, W, 3) is expected."
             )
         if isinstance(_dims(value)[0], int) and _dims(value)[0] != 1:
             raise ExportError(
-                f"{file.name}: input '{value.name}' is {_spoken(value)}: always {_dims(value)[0]} pairs at "
+                f"{file.name}: input '{value.name}' is {_describe(value)}: always {_dims(value)[0]} pairs at "
                 "once. Export it for one pair, or with a dynamic first axis."
             )
     return values
@@ -211,8 +211,7 @@ def _two_inputs(file: Path, model: Any, sidecar: FlowSidecar) -> list[Any]:
 def _dtype(file: Path, values: list[Any]) -> str:
     kinds = {value.type.tensor_type.elem_type for value in values}
     if len(kinds) > 1 or not kinds <= TAKEN.keys():
-        spoken = ", ".join(f"'{value.name}' {_spoken(value)}" for value in values)
-        raise ExportError(f"{file.name} takes {spoken}; both must be float32, or both uint8.")
+        raise ExportError(f"{file.name} takes {_describe_all(values)}; both must be float32, or both uint8.")
     return TAKEN[kinds.pop()]
 
 
@@ -223,14 +222,14 @@ def _layout(file: Path, values: list[Any], sidecar: FlowSidecar) -> str:
         for layout, axis in CHANNEL_AXIS.items()
         if all(isinstance(_dims(value)[axis], str) or _dims(value)[axis] == CHANNELS for value in values)
     ]
-    spoken = ", ".join(f"'{value.name}' {_spoken(value)}" for value in values)
+    inputs = _describe_all(values)
     if not fits or (sidecar.layout and sidecar.layout not in fits):
         wanted = sidecar.layout or "nchw or nhwc"
-        raise ExportError(f"{file.name} takes {spoken}: no images of three colours in {wanted}.")
+        raise ExportError(f"{file.name} takes {inputs}: no images of three colours in {wanted}.")
     sure = [f for f in fits if all(_dims(value)[CHANNEL_AXIS[f]] == CHANNELS for value in values)]
     found = sure if len(sure) == 1 else fits
     if not sidecar.layout and len(found) > 1:
-        raise ExportError(f"{file.name} takes {spoken}, in which order? Give 'layout': nchw or nhwc.")
+        raise ExportError(f"{file.name} takes {inputs}, in which order? Give 'layout': nchw or nhwc.")
     return sidecar.layout or found[0]
 
 
@@ -240,7 +239,7 @@ def _spatial(value: Any, layout: str) -> list[int | str]:
 
 
 def _sizes(file: Path, sides: list[list[int | str]], sidecar: FlowSidecar, size: Size) -> tuple[Size, str]:
-    """Which frames the network gets, and how ours become such."""
+    """Size of the network's frames, and how ours get that size."""
     fixed: list[int | None] = []
     for axis in (0, 1):
         known = {side[axis] for side in sides if isinstance(side[axis], int)}
@@ -291,22 +290,26 @@ def _scale(file: Path, output: str, found: Size, run: Size, sidecar: FlowSidecar
     if sidecar.scale is None and found != run:
         raise ExportError(
             f"{file.name}: output '{output}' is {by(found)} for frames of {by(run)}: pixels of which? Give "
-            f"'scale': 1 where it counts pixels of the frames, {run[1] / found[1]:g} where it counts its own."
+            f"'scale': 1 if it counts pixels of the frames, {run[1] / found[1]:g} if it counts its own."
         )
     return sidecar.scale or (1.0, 1.0)
 
 
 def _dims(value: Any) -> list[int | str]:
-    """Sizes; a name, perhaps "", where one is dynamic."""
+    """Sizes; a name, possibly "", for a dynamic size."""
     return [
         dim.dim_value if dim.HasField("dim_value") else dim.dim_param
         for dim in value.type.tensor_type.shape.dim
     ]
 
 
-def _spoken(value: Any) -> str:
+def _describe(value: Any) -> str:
     kind = type_name(value.type.tensor_type.elem_type)
     return f"{kind} ({', '.join(str(dim) or '?' for dim in _dims(value))})"
+
+
+def _describe_all(values: list[Any]) -> str:
+    return ", ".join(f"'{value.name}' {_describe(value)}" for value in values)
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -19,8 +19,7 @@ from export.external_flow.form import CHANNELS, FlowForm
 
 NCHW_FROM_NHWC, NHWC_FROM_NCHW = (0, 3, 1, 2), (0, 2, 3, 1)
 NETWORK = "network."
-"""Before the names of the user's weights, as in our own graphs."""
-ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
+"""Prefix of the weights' names, as in our own graphs."""
 OLDEST_IR, NEWEST_IR = 8, 9
 """File formats that belong to opsets 17 and 19."""
 
@@ -28,7 +27,7 @@ OLDEST_IR, NEWEST_IR = 8, 9
 def simplified(model: Any, form: FlowForm, name: str) -> Any:
     """The network at the form's size and batch, its flow its only output, constants folded, inputs float32.
 
-    Raises ExportError where it cannot be simplified, or loops and branches are left.
+    Raises ExportError if it cannot be simplified, or if loops or branches are left.
     """
     import onnxsim
 
@@ -37,13 +36,10 @@ def simplified(model: Any, form: FlowForm, name: str) -> Any:
     kept = [value for value in alone.graph.output if value.name == form.output]
     del alone.graph.output[:]
     alone.graph.output.extend(kept)
-    shape = (
-        [form.batch, *form.run_size, CHANNELS]
-        if form.layout == "nhwc"
-        else [form.batch, CHANNELS, *form.run_size]
-    )
+    image = [*form.run_size, CHANNELS] if form.layout == "nhwc" else [CHANNELS, *form.run_size]
+    shapes = {name: [form.batch, *image] for name in form.inputs}
     try:
-        result, _ = onnxsim.simplify(alone, overwrite_input_shapes=dict.fromkeys(form.inputs, shape))
+        result, _ = onnxsim.simplify(alone, overwrite_input_shapes=shapes)
     except (RuntimeError, ValueError) as error:
         raise ExportError(f"step 'simplify' of {name} failed: {in_one_line(error)}") from error
     constants_as_initializers(result)
@@ -54,7 +50,7 @@ def simplified(model: Any, form: FlowForm, name: str) -> Any:
 
 
 def _take_floats(model: Any, form: FlowForm, name: str) -> None:
-    """Make uint8 inputs float32 that are only cast anyway: TensorRT knows uint8 at a graph's inputs alone."""
+    """Make uint8 inputs float32 if they are only cast: TensorRT supports uint8 at a graph's inputs alone."""
     cast_inputs_first(model)
     for node in model.graph.node:
         if set(form.inputs).intersection(node.input):
@@ -77,7 +73,7 @@ class _Builder:
     names: set[str] = field(default_factory=set)
 
     def add(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """Append a node with one output, which names it; return that."""
+        """Append a node that is named after its one output; return the output."""
         name = f"{kind}_{output}"
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=name, **attributes))
         return output
@@ -100,7 +96,7 @@ class _Builder:
         return self.add("Slice", [source, *edges], output)
 
     def affine(self, source: str, output: str, gain: Sequence[float], offset: Sequence[float]) -> str:
-        """By channel; what changes nothing is left out."""
+        """Multiply and add by channel; steps that change nothing are left out."""
         for kind, values, nothing in (("Mul", gain, 1.0), ("Add", offset, 0.0)):
             if set(values) != {nothing}:
                 shape = (1, len(values), 1, 1)
@@ -144,14 +140,14 @@ def hop_graph(network: Any, form: FlowForm, intervals: Sequence[int], output: st
         flow = _insert(
             build, network, "flow.", dict(zip(form.inputs, (repeated, past), strict=True)), form.output
         )
-    _answer(build, form, flow, gaps, output)
+    _add_output(build, form, flow, gaps, output)
     build.constants += _weights(network)
     return _model(build, form, frames, gaps, output, opset_of(network))
 
 
 def _images(build: _Builder, form: FlowForm, frames: Sequence[str]) -> str:
-    """All frames as the network wants them, one after the other on N."""
-    # TensorRT casts uint8, and does nothing else with it.
+    """All frames in the form of the network's inputs, one after the other on N."""
+    # The only operator that TensorRT applies to uint8 is a cast.
     floats = [build.add("Cast", [name], f"{name}.float32", to=TensorProto.FLOAT) for name in frames]
     source = build.add("Concat", floats, "hop.frames", axis=0)
     source = build.add("Transpose", [source], "hop.planes", perm=NCHW_FROM_NHWC)
@@ -201,7 +197,7 @@ def _weights(network: Any) -> list[Any]:
     return tensors
 
 
-def _answer(build: _Builder, form: FlowForm, flow: str, gaps: int, output: str) -> None:
+def _add_output(build: _Builder, form: FlowForm, flow: str, gaps: int, output: str) -> None:
     """From the network's flows, one after the other on N, to the cue."""
     if form.output_layout == "nhwc":
         flow = build.add("Transpose", [flow], "hop.flow.planes", perm=NCHW_FROM_NHWC)
@@ -227,8 +223,8 @@ def _model(build: _Builder, form: FlowForm, frames: Sequence[str], gaps: int, ou
         helper.make_tensor_value_info(n, TensorProto.UINT8, [1, *form.frame_size, CHANNELS]) for n in frames
     ]
     channels = gaps if output == "cue" else 2 * gaps
-    answer = helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, channels, *form.frame_size])
-    graph = helper.make_graph(build.nodes, "hop", inputs, [answer], build.constants)
+    result = helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, channels, *form.frame_size])
+    graph = helper.make_graph(build.nodes, "hop", inputs, [result], build.constants)
     return helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", opset)],

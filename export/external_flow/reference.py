@@ -21,7 +21,7 @@ class ExternalFlowReference:
     """A `Backend` with the inputs and the output of `hop_graph`; one run of the file for each interval."""
 
     def __init__(self, file: Path, form: FlowForm, intervals: Sequence[int], output: str) -> None:
-        """Raises ExportError where ONNX Runtime refuses the file."""
+        """Raises ExportError if ONNX Runtime refuses the file."""
         self._session = open_session(file)
         self._form, self._intervals = form, tuple(intervals)
         taken, given = specs(form, intervals, output)
@@ -30,16 +30,16 @@ class ExternalFlowReference:
         self.description = f"ONNX Runtime {onnxruntime.__version__} CPU FP32, {file.name} as it came"
 
     def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
-        """See `Backend.infer`; the returned arrays are fresh."""
+        """The returned arrays are fresh."""
         flows = np.stack(
             [self._flow(feed["frame"], feed[f"past_{tau}"]) for tau in self._intervals]
         )  # (K, 2, H, W)
         (name,) = self.outputs
-        answer = np.hypot(flows[:, 0], flows[:, 1]) if name == "cue" else flows.reshape(-1, *flows.shape[2:])
-        return {name: np.ascontiguousarray(answer[np.newaxis], np.float32)}
+        cue = np.hypot(flows[:, 0], flows[:, 1]) if name == "cue" else flows.reshape(-1, *flows.shape[2:])
+        return {name: np.ascontiguousarray(cue[np.newaxis], np.float32)}
 
     def close(self) -> None:
-        """Nothing is held beyond the session."""
+        """Do nothing: the session is all there is."""
 
     def _flow(self, frame: Array, past: Array) -> Array:
         """(2, H, W), in pixels of our frames."""

@@ -1,4 +1,4 @@
-"""What the file of a flow network does not say of itself: a small JSON file beside it."""
+"""The JSON file beside an external flow network, with the facts that its ONNX file lacks."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ LAYOUTS = ("nchw", "nhwc")
 COLOURS = ("rgb", "bgr")
 FITS = ("pad", "resize")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+]*(-[A-Za-z0-9._+]+)*")
-"""Of a provider: it becomes part of a folder's name."""
+"""Name of a flow; it becomes part of a folder's name."""
 EXAMPLE = '{"inputs": {"from": "image1", "to": "image2"}, "colour": "rgb", "range": [0, 255], "multiple": 8}'
 """What most networks need; docs/bring-your-own-flow.md has the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowSidecar:
-    """One flow network in the words of its sidecar; None, or "", where it leaves that to the file."""
+    """The values of a sidecar; None or "" for values that are left to the ONNX file."""
 
     name: str
-    """Of the flow provider, in the manifest and in the bundle's name."""
+    """Name of the flow in the manifest and in the bundle's name."""
     inputs: tuple[str, str]
-    """The input at whose pixels the flow starts, which gets the present, and the one that it points into,
-    which gets the past."""
+    """The input of the present, at whose pixels the flow starts, and of the past, to which it points."""
     output: str = ""
     layout: str = ""
     """One of `LAYOUTS`, of the inputs."""
     colour: str
     """One of `COLOURS`."""
     range: tuple[float, float] | None = None
-    """What black and white are to the network, before `mean` and `std`."""
+    """The network's values of black and white, before `mean` and `std`."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from each colour, in the order of `colour`."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -52,7 +51,7 @@ class FlowSidecar:
     trained: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """The form of the file, without what it leaves open."""
+        """The JSON of the file, without the values that it leaves open."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}
         data["inputs"] = dict(zip(("from", "to"), self.inputs, strict=True))
         data["size"] = self.size and f"{self.size[1]}x{self.size[0]}"
@@ -73,7 +72,7 @@ def read_sidecar(network: Path, sidecar: Path | None = None) -> FlowSidecar:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ExportError(
-            f"no sidecar at {file}: {network.name} does not say which colours and values it takes. Write one "
+            f"no sidecar at {file}: {network.name} does not state its colours and value range. Write one "
             f"like {EXAMPLE} (docs/bring-your-own-flow.md), or name another with --flow-sidecar."
         ) from error
     except (OSError, ValueError, RecursionError) as error:
@@ -114,7 +113,7 @@ class _Keys:
         self.data, self.where = data, where
 
     def fault(self, key: str, wanted: str) -> ExportError:
-        """What is wrong with a key, as an error to raise."""
+        """The error for a key that is missing or wrong."""
         given = f"is {json.dumps(self.data[key])[:60]}" if key in self.data else "is missing"
         return ExportError(f"{self.where}: '{key}' {given}; {wanted}.")
 

@@ -18,16 +18,16 @@ from edgebs.files import atomic_file, library_path
 from export.networks.crossnet import CrossNet
 
 LEAKY_GAIN = 1.15 * math.sqrt(2 / (1 + 0.2**2))
-"""Of He et al. for LeakyReLU, and what a filter without mean loses of its inputs' second moment."""
+"""He et al.'s gain for LeakyReLU, times the loss of second moment of a filter without mean."""
 METADATA_KEY = "edgebs"
 FORM = ("widths", "width", "depth", "norm", "activated_skips", "warp", "standardise", "bounded", "folded")
-"""Keys of a description that weights say of themselves."""
+"""Keys of a description that weights state."""
 TRAINED_CUE = ("intervals", "max_magnitude", "nominal_fps", "preset", "references", "maps", "hold")
 """Settings of a cue that a network is trained for, beside its kind."""
 ONNX_PREFIX = "network."
 """Of the weights' names in an exported graph."""
 FEW_CHANNELS = 8
-"""Below this many inputs a filter keeps its mean: an image's grey level would be lost with it."""
+"""Below this many inputs a filter keeps its mean, which carries an image's grey level."""
 HEAD_GAIN = 1.5
 FLOW_GAIN = 1.0
 COST_GAIN = 3.0
@@ -84,7 +84,7 @@ def _init_norm(layer: nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d, generat
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """Everything that decides what `module` computes, by name: no counters of training steps."""
+    """The tensors that decide what `module` computes, by name, without counters of training steps."""
     state: dict[str, Tensor] = module.state_dict()
     return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
 
@@ -134,7 +134,7 @@ def weights_description(file: Path) -> dict[str, Any]:
 
 
 def description_for(file: Path, network: str) -> dict[str, Any]:
-    """`weights_description` of weights for `network`, or of such as do not say what they are for.
+    """`weights_description` of weights for `network`, or of weights that name no network.
 
     Raises WeightsError for weights of another network.
     """
@@ -147,7 +147,7 @@ def description_for(file: Path, network: str) -> dict[str, Any]:
 
 
 def form_of_weights(file: Path, network: str, part: str = "segment") -> dict[str, Any]:
-    """Of `FORM`, what weights of `network` say of themselves, or of one of their parts.
+    """The keys of `FORM` that weights of `network`, or one of their parts, state.
 
     Raises WeightsError for weights of another network, and for a damaged header.
     """
@@ -167,10 +167,9 @@ def form_of_weights(file: Path, network: str, part: str = "segment") -> dict[str
 
 
 def trained_cue(file: Path, network: str) -> dict[str, Any]:
-    """The settings of the cue that weights of `network` were trained with, as far as they say.
+    """Settings of the cue that weights of `network` were trained with, by names of CueSettings.
 
-    By the names of CueSettings: intervals, max_magnitude, nominal_fps, preset. Weights of before a training
-    wrote them have max_magnitude alone, or nothing. Raises WeightsError.
+    Older weights state max_magnitude alone, or nothing. Raises WeightsError.
     """
     stored = description_for(file, network)
     try:
@@ -181,12 +180,12 @@ def trained_cue(file: Path, network: str) -> dict[str, Any]:
             cue = CueSettings.from_json({**known, "max_magnitude": stored["max_magnitude"]})
             return {"max_magnitude": cue.max_magnitude}
     except (KeyError, TypeError, ValueError) as cause:
-        raise _bad_header(file, f"the cue's settings cannot be: {cause}") from cause
+        raise _bad_header(file, f"impossible settings of the cue: {cause}") from cause
     return {}
 
 
 def cue_numbers(cue: CueSettings) -> dict[str, Any]:
-    """What a network is trained for beside the kind of its cue, by the names of CueSettings."""
+    """Settings that a network is trained for, beside the kind of its cue, by names of CueSettings."""
     values = {name: getattr(cue, name) for name in TRAINED_CUE}
     return {name: value for name, value in values.items() if value or name not in ("references", "maps")}
 

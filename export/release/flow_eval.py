@@ -1,4 +1,4 @@
-"""How far flow methods are off the exact flow of held-back rendered scenes, and what they cost.
+"""Errors of flow methods on reserved rendered scenes, whose flow is exact, and their cost.
 
 python -m export.release.flow_eval --out bench/results/flow.json
 """
@@ -23,6 +23,7 @@ from bench.scenes.bank import PictureBank
 from bench.scenes.pairs import FlowPair, flow_pairs
 from bench.scenes.scene import VariedScene
 from edgebs.backends import Backend, open_backend
+from edgebs.bundle import sha256_of
 from edgebs.bundle.shipped import WEIGHTS_PREFIX, weights_file
 from edgebs.cues.cue import PRESETS
 from edgebs.cues.hop import dis_flow
@@ -53,7 +54,7 @@ class Method:
     name: str
     flow: Flow
     ms_per_frame: Callable[[FlowPair], float] | None = None
-    """Measures one frame with all its gaps where that costs less than a pair for each gap."""
+    """Times one frame with all its gaps, if that costs less than one pair per gap."""
 
 
 def held_back_pairs(scenes: int, size: tuple[int, int], seed: int = seeds.FLOW_EVALUATION) -> list[FlowPair]:
@@ -67,7 +68,7 @@ def held_back_pairs(scenes: int, size: tuple[int, int], seed: int = seeds.FLOW_E
 
 
 def classical_methods() -> list[Method]:
-    """OpenCV's, and the one that says that nothing moves."""
+    """OpenCV's methods and zero flow."""
     methods = [Method("nothing moves", lambda frame, _past: np.zeros((2, *frame.shape[:2]), np.float32))]
     methods += [Method(f"DIS {preset}", _dis(preset)) for preset in PRESETS]
     return [*methods, Method("Farneback", _farneback)]
@@ -95,7 +96,7 @@ def _planes(flow: Any) -> Array:
 def network_methods(
     weights: Path, size: tuple[int, int], precisions: Sequence[str], threads: int = 1
 ) -> Iterator[list[Method]]:
-    """Our network in OpenVINO, one method a precision; INT8 is calibrated on scenes of the training.
+    """Our network in OpenVINO, one method per precision; INT8 is calibrated on scenes of the training.
 
     weights: safetensors of `edgebs train flow`; size: (H, W). Raises WeightsError for others.
     """
@@ -240,12 +241,9 @@ def evaluate(
 
 
 def _facts_of(weights: Path) -> dict[str, Any]:
-    import hashlib
-
     from export.models.weights import weights_description
 
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return {"file": weights.name, "sha256": digest, **weights_description(weights)}
+    return {"file": weights.name, "sha256": sha256_of(weights), **weights_description(weights)}
 
 
 def table(result: Mapping[str, Any]) -> str:

@@ -157,10 +157,10 @@ def best_threshold(
             frames, cues, labels = map(np.stack, zip(*render(seeds.THRESHOLD, index)[::3], strict=True))
             probability = graph.eval()(torch.from_numpy(frames), torch.from_numpy(cues).float()).numpy()
             is_scored, is_true = labels != UNKNOWN, labels == FOREGROUND
-            said = [(probability > level) & is_scored for level in grid]
+            masks = [(probability > level) & is_scored for level in grid]
             if is_true.any():
-                found = np.array([np.count_nonzero(mask & is_true) for mask in said])
-                total = np.array([np.count_nonzero(mask) for mask in said]) + np.count_nonzero(is_true)
+                found = np.array([np.count_nonzero(mask & is_true) for mask in masks])
+                total = np.array([np.count_nonzero(mask) for mask in masks]) + np.count_nonzero(is_true)
                 curves.append(2 * found / total)
             progress(index + 1, sequences)
     if not curves:

@@ -181,5 +181,5 @@ def test_a_form_that_no_network_has_names_the_file(
     ],
 )
 def test_a_cue_that_cannot_be_names_the_file(tmp_path: Path, header: str) -> None:
-    with pytest.raises(WeightsError, match=r"odd\.safetensors is damaged \(the cue's settings cannot be"):
+    with pytest.raises(WeightsError, match=r"odd\.safetensors is damaged \(impossible settings of the cue"):
         ModelRequest(model="edge", weights=str(with_header(tmp_path, header)))
