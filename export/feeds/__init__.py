@@ -21,14 +21,13 @@ from edgebs.cues.hop_background import HopBackground
 from edgebs.errors import CalibrationError
 from edgebs.image import network_frame
 from edgebs.tensors import Array, Frame, TensorSpec
-from export.feeds.background import scene_feeds as background_scene_feeds
-from export.feeds.background import step_feed, stream_feeds
+from export.feeds.background import scene_samples, step_feed, stream_feeds
 
 Feed = Mapping[str, Array]
 SCENE_PRESET = "fine"
 """Of the DIS flow that `edge` is trained on."""
 SCENE_MOMENT_S = 2.0
-"""Of a rendered scene, when flow is looked at: its people have begun to walk."""
+"""Time in a rendered scene at which flow is taken: its people have begun to walk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def evenly_chosen(frames: Sequence[Frame], count: int) -> tuple[Frame, ...]:
 
 
 def cue_feeds(samples: Iterable[Sample], inputs: Mapping[str, TensorSpec]) -> list[Feed]:
-    """The cue network's inputs: one frame and its past, or the frames of its scene, as `inputs` have it."""
+    """The cue network's inputs: a frame and its past, or frames of its scene, whichever `inputs` name."""
     if "sums" in inputs:
         return [step_feed(sample.scene, inputs) for sample in samples]
     return [_flow_feed(sample) if sample.pasts else _references_feed(sample.scene) for sample in samples]
@@ -121,7 +120,7 @@ def _flow_feed(sample: Sample) -> Feed:
 
 
 def scene_facts(cue: CueSettings, count: int) -> dict[str, Any]:
-    """What a manifest keeps about `scene_feeds`, with the keys of `CalibrationSet.facts`."""
+    """Manifest entry of a calibration by `scene_feeds`, with the keys of `CalibrationSet.facts`."""
     return {
         "path": None,
         "hash": f"rendered-{seeds.CALIBRATION}",
@@ -135,7 +134,7 @@ def scene_facts(cue: CueSettings, count: int) -> dict[str, Any]:
 
 
 def scene_cue(cue: CueSettings) -> CueSettings:
-    """The cue that rendered scenes are seen through: that of the training, whose flow is of DIS."""
+    """The cue of rendered scenes: that of the training, whose flow is of DIS."""
     if not cue.traits.has_two_backgrounds or cue.provider == "dis":
         return cue
     return replace(cue, provider="dis", preset=SCENE_PRESET)
@@ -144,7 +143,7 @@ def scene_cue(cue: CueSettings) -> CueSettings:
 def scene_cue_feeds(
     cue: CueSettings, size: tuple[int, int], count: int, progress: Callable[[int, int], None]
 ) -> list[Feed]:
-    """The inputs of a flow network from as many rendered scenes. size, progress: see `scene_feeds`."""
+    """The inputs of a flow network from `count` rendered scenes; size: (h, w)."""
     from bench.scenes.scene import PictureBank, VariedScene
 
     bank = PictureBank.open(images=None)
@@ -165,36 +164,36 @@ def scene_feeds(
     progress: Callable[[int, int], None],
     network: Backend | None = None,
 ) -> dict[str, list[Feed]]:
-    """Inputs from `count` rendered scenes, one frame of each, none of a training: those of `segment`.
+    """Inputs of `segment` from one frame of each of `count` rendered scenes of no training.
 
-    size: (h, w). progress is told (done, count). network: of a cue that is made of the scene's frames; its
-    own inputs are then among the result, as `cue`.
+    size: (h, w). network: computes the cue from frames of the scene; its own inputs are then added as `cue`.
     """
     from bench.scenes.scene import PictureBank
     from export.training.samples.scenes import frames_of, sequence_samples
 
-    if cue.traits.reads_series and network is not None:
-        return {
-            "segment": background_scene_feeds(
-                BackgroundImage(cue, size, network), seeds.CALIBRATION, size, count, progress
-            )
-        }
     bank = PictureBank.open(images=None)
+    background: BackgroundImage | None = None
+    if network is not None and cue.traits.reads_series:
+        background = BackgroundImage(cue, size, network)
     feeds: dict[str, list[Feed]] = {"segment": [], "cue": []}
     for index in range(count):
-        samples = sequence_samples(scene_cue(cue), seeds.CALIBRATION, index, size, bank)
-        chosen = samples[index % len(samples)]
-        seen = chosen.cue[np.newaxis].astype(np.float32)
-        if network is not None and not cue.intervals:
-            feeds["cue"].append(_references_feed(list(frames_of(chosen.cue))))
-            seen = network.infer(feeds["cue"][-1])["cue"].copy()
-        feeds["segment"].append({"frame": chosen.frame[np.newaxis], "cue": seen})
+        if background is not None:
+            series = scene_samples(background, seeds.CALIBRATION, index, size)
+            frame, seen, _ = series[index % len(series)]
+        else:
+            samples = sequence_samples(scene_cue(cue), seeds.CALIBRATION, index, size, bank)
+            chosen = samples[index % len(samples)]
+            frame, seen = chosen.frame, chosen.cue[np.newaxis].astype(np.float32)
+            if network is not None and not cue.intervals:
+                feeds["cue"].append(_references_feed(list(frames_of(chosen.cue))))
+                seen = network.infer(feeds["cue"][-1])["cue"].copy()
+        feeds["segment"].append({"frame": frame[np.newaxis], "cue": seen})
         progress(index + 1, count)
     return {name: of_network for name, of_network in feeds.items() if of_network}
 
 
 def segment_feeds(samples: Iterable[Sample], cue: CueSettings, network: Backend | None) -> list[Feed]:
-    """The segmentation network's inputs; `network` computes the cue where it is not OpenCV's."""
+    """The segmenter's inputs; `network` computes the cue, None for OpenCV's flow."""
     samples = list(samples)
     if cue.traits.reads_series and network is not None:
         return stream_feeds([(sample.frame, sample.scene) for sample in samples], cue, network)
@@ -221,7 +220,7 @@ def _dis_cues(samples: Sequence[Sample], cue: CueSettings) -> list[Array]:
 
 
 def _background_cues(samples: Sequence[Sample], cue: CueSettings, network: Backend | None) -> list[Array]:
-    """Each sample in a scene that has been watched for a while: samples of its camera are what was seen."""
+    """Each sample with a background from other samples of its camera, as after some time of watching."""
     size = samples[0].frame.shape[:2]
     # Not closed: the network is the caller's.
     flow = None if network is None else NetworkFlow(cue, network)

@@ -1,4 +1,4 @@
-"""What the networks of a background image are fed while they are exported and compared."""
+"""Inputs of the networks of a background image while they are exported and compared."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 Feed = Mapping[str, Array]
 REMEMBERED = 49
-"""Frames of a scene that a cue is shown before the one that is segmented: enough for every band."""
+"""Frames of a scene that a cue gets before the segmented one: enough for every band."""
 
 
 def step_feed(frames: Sequence[Frame], inputs: Mapping[str, TensorSpec]) -> Feed:
-    """The step's inputs at the upper rows of some frames of a scene, with a past of those frames' mean.
+    """The step's inputs at the upper rows of some frames of a scene; their mean stands for the past.
 
-    frames: (h, w, 3) uint8. What the features of the past are is not known before the network runs: any
-    values of their order will do to compare one form of it with another.
+    frames: (h, w, 3) uint8. The features of the past are random numbers of their range: enough to compare two
+    forms of the network.
     """
     _, block, rows, _, _ = inputs["frames"].shape
     bands = np.stack([frames[min(place, len(frames) - 1)][:rows] for place in range(block)])
@@ -41,7 +41,7 @@ def step_feed(frames: Sequence[Frame], inputs: Mapping[str, TensorSpec]) -> Feed
 def stream_feeds(
     chosen: Iterable[tuple[Frame, Sequence[Frame]]], settings: CueSettings, network: Backend
 ) -> list[Feed]:
-    """The segmenter's inputs for frames, each with others of its scene, which are taken for its past."""
+    """The segmenter's inputs for frames, each with other frames of its scene, which stand for its past."""
     feeds: list[Feed] = []
     for frame, scene in chosen:
         # Not closed: the network is the caller's.
@@ -50,23 +50,6 @@ def stream_feeds(
             cue.remember(past, None)
         background = cue.update(frame, None).tensors["cue"].copy()
         feeds.append({"frame": frame[np.newaxis], "cue": background})
-    return feeds
-
-
-def scene_feeds(
-    cue: BackgroundImage,
-    seed: int,
-    size: tuple[int, int],
-    count: int,
-    progress: Callable[[int, int], None],
-) -> list[Feed]:
-    """The segmenter's inputs from one frame of each of `count` rendered scenes; progress: (done, count)."""
-    feeds: list[Feed] = []
-    for index in range(count):
-        samples = scene_samples(cue, seed, index, size)
-        frame, background, _ = samples[index % len(samples)]
-        feeds.append({"frame": frame[np.newaxis], "cue": background})
-        progress(index + 1, count)
     return feeds
 
 
@@ -99,7 +82,7 @@ def scenes_through_torch(
 def scene_samples(
     cue: BackgroundImage, seed: int, index: int, size: tuple[int, int]
 ) -> list[tuple[Frame, Array, Array]]:
-    """Frames, backgrounds (1, 3, h, w) float32 and labels of a rendered scene, seen through `cue`."""
+    """Frames, backgrounds (1, 3, h, w) float32 by `cue`, and labels of a rendered scene."""
     from export.training.samples.background import samples_through
     from export.training.stream.rendering import picture_bank
 

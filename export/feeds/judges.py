@@ -174,7 +174,7 @@ def count_on_scenes(reference: Pipeline, progress: Progress | None = None) -> Co
     those frames, so it is judged too.
     """
     manifest = reference.manifest
-    if _has_own_flow(manifest):
+    if manifest.cue.traits.has_two_backgrounds and "cue" in manifest.networks:
         return _count_with_own_flow
     scenes: list[list[_Frame]] = []
     for index in range(SEQUENCES):
@@ -192,10 +192,6 @@ def count_on_scenes(reference: Pipeline, progress: Progress | None = None) -> Co
         return counts
 
     return count
-
-
-def _has_own_flow(manifest: Manifest) -> bool:
-    return manifest.cue.traits.has_two_backgrounds and "cue" in manifest.networks
 
 
 def _count_with_own_flow(pipeline: Pipeline, progress: Progress | None) -> Counts:

@@ -17,12 +17,8 @@ BY_NET = CueSettings(
 )
 
 
-def untold(done: int, total: int) -> None:
-    """Progress that nobody asked for."""
-
-
 class ConstantFlow:
-    """A cue network that says (3, 4) px, then (0, 2) px."""
+    """A cue network whose flow is (3, 4) px, then (0, 2) px."""
 
     inputs = dict.fromkeys(("frame", "past_1", "past_5"), TensorSpec((1, *SIZE, 3), "uint8"))
     outputs: Mapping[str, TensorSpec] = {"flow": TensorSpec((1, 4, *SIZE), "float32")}
@@ -34,13 +30,13 @@ class ConstantFlow:
         return {"flow": np.float32([3, 4, 0, 2]).reshape(1, 4, 1, 1) + np.zeros((1, 4, *SIZE), np.float32)}
 
     def close(self) -> None:
-        raise AssertionError("it is not theirs to close")
+        raise AssertionError("the caller closes it")
 
 
 def test_rendered_scenes_calibrate_the_flow_network_with_what_moves() -> None:
-    told: list[tuple[int, int]] = []
-    feeds = scene_cue_feeds(BY_NET, SIZE, 2, lambda done, total: told.append((done, total)))
-    assert told == [(1, 2), (2, 2)]
+    progress: list[tuple[int, int]] = []
+    feeds = scene_cue_feeds(BY_NET, SIZE, 2, lambda done, total: progress.append((done, total)))
+    assert progress == [(1, 2), (2, 2)]
     assert len(feeds) == 2
     for feed in feeds:
         assert list(feed) == ["frame", "past_1", "past_5"]
@@ -53,7 +49,7 @@ def test_rendered_scenes_are_seen_through_the_cue_of_the_training() -> None:
     assert scene_cue(BY_NET) == scene_cue(trained) == trained
     plain = replace(BY_NET, kind="hop")
     assert scene_cue(plain) == plain
-    by_net, by_dis = (scene_feeds(cue, SIZE, 1, untold)["segment"][0] for cue in (BY_NET, trained))
+    by_net, by_dis = (scene_feeds(cue, SIZE, 1, lambda *_: None)["segment"][0] for cue in (BY_NET, trained))
     np.testing.assert_array_equal(by_net["cue"], by_dis["cue"])
 
 
