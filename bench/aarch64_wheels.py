@@ -1,7 +1,7 @@
 """`python -m bench.aarch64_wheels`: whether every runtime dependency has a wheel for the Jetsons.
 
-Asks pip to resolve each requirement of the installed edgebs, with all that it depends on, for the operating
-system and Python of a JetPack, without installing anything. A requirement that would need a compiler fails.
+pip resolves each requirement of the installed edgebs, with its dependencies, for the operating system and
+Python of a JetPack, without an installation. A requirement that needs a compiler fails.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from edgebs.files import scratch_folder
 from edgebs.machine.console import note, print_line
 
 RUNTIME_EXTRAS = ("cpu", "onnx", "headless", "cuda")
-"""What may run on an appliance, beside the requirements of edgebs itself. TensorRT comes with JetPack."""
+"""Extras for an appliance, beside the requirements of edgebs itself. TensorRT comes with JetPack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JetPack:
-    """What decides which wheels a Jetson takes."""
+    """The facts that decide which wheels fit a Jetson."""
 
     name: str
     python: str
@@ -35,7 +35,7 @@ class JetPack:
     """Versions that its CUDA allows."""
 
     def tags(self) -> list[str]:
-        """Platform tags of wheels that it takes, the newest first."""
+        """Platform tags of wheels that fit, the newest first."""
         minor = range(self.glibc[1], 16, -1)
         return [f"manylinux_2_{number}_aarch64" for number in minor] + ["manylinux2014_aarch64"]
 
@@ -58,7 +58,7 @@ def runtime_requirements(requires: Sequence[str]) -> list[str]:
 
 
 def wheels_for(requirement: str, jetpack: JetPack) -> list[str]:
-    """File names of the wheels that pip would install; none, and pip's reason noted, where one is missing."""
+    """File names of the wheels that pip would install; none, with pip's reason noted, if one is missing."""
     name = re.split(r"[<>=!~\[ ]", requirement)[0]
     pins = [pin for pin in jetpack.pins if re.split(r"[<>=!~]", pin)[0] == name]
     with scratch_folder() as folder:
@@ -77,13 +77,13 @@ def wheels_for(requirement: str, jetpack: JetPack) -> list[str]:
 
 
 def wheels_in(report: dict[str, Any]) -> list[str]:
-    """File names in pip's installation report, the asked one first."""
+    """File names in pip's installation report, the requested one first."""
     entries = sorted(report["install"], key=lambda entry: not entry.get("requested", False))
     return [str(entry["download_info"]["url"]).rpartition("/")[2].partition("#")[0] for entry in entries]
 
 
 def table(requirements: Sequence[str]) -> str:
-    """Markdown: a row a requirement, a column a JetPack."""
+    """Markdown with one row per requirement and one column per JetPack."""
     rows = [
         "| requirement | " + " | ".join(f"{j.name}, cp{j.python.replace('.', '')}" for j in JETPACKS) + " |"
     ]

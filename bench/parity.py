@@ -1,4 +1,4 @@
-"""Same input, two backends: what a bundle says against the PyTorch FP32 network that it was made from.
+"""Parity: a bundle against the PyTorch FP32 networks that it was made from, on the same input.
 
 Three levels (architecture.md section 8): each network on the reference's own input, the masks of the
 whole stream, and F on scored sequences. One gate per precision decides.
@@ -14,9 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.scored import Counts, find_sequences, log_notes, scored_frames
+from bench.stream import parity_stream
 from edgebs.bundle.manifest import Manifest
+from edgebs.bundle.shipped import bundle_path
 from edgebs.errors import ParityError
 from edgebs.image import mask_from_probability, network_frame
+from edgebs.loading import load
 from edgebs.machine.console import Progress
 from edgebs.machine.cpu import this_cpu
 from edgebs.nvidia import DeviceOptions
@@ -44,7 +47,7 @@ Count = Callable[[Pipeline, Progress | None], Counts]
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFrame:
-    """One frame of the stream and what the reference made of it."""
+    """One frame of the stream with the reference's results."""
 
     image: Frame
     captured_s: float | None
@@ -139,7 +142,7 @@ class Reference(Protocol):
 def record_reference(
     pipeline: Pipeline, frames: Sequence[tuple[Frame, float | None]], progress: Progress | None = None
 ) -> list[ReferenceFrame]:
-    """Run a stream of (H, W, 3) uint8 frames with their capture times through the reference, and keep it."""
+    """The reference's results on a stream of (H, W, 3) uint8 frames with their capture times."""
     pipeline.reset()
     recorded: list[ReferenceFrame] = []
     for image, captured_s in frames:
@@ -192,18 +195,18 @@ class TaskLevel:
     """Level 3: F over all pixels with a known truth. The reference is counted once, for all its bundles."""
 
     def __init__(self, count: Count, reference: Pipeline, progress: Progress | None = None) -> None:
-        """Count what the reference says."""
+        """Count the reference."""
         self._count = count
         self._reference = count(reference, progress)
 
     def change(self, bundle: Pipeline, progress: Progress | None = None) -> dict[str, Any]:
-        """F of both, and the change."""
+        """F of the reference and of the bundle, and the difference."""
         f_reference, f_bundle = self._reference.f_measure, self._count(bundle, progress).f_measure
         return {"F_reference": f_reference, "F_bundle": f_bundle, "delta_F": f_bundle - f_reference}
 
 
 def count_on_sequences(root: Path, value_range: ValueRange | None = None) -> Count:
-    """Over every labelled frame of the scored sequences below `root`. Raises SourceError without any."""
+    """Count over every labelled frame of the scored sequences below `root`; SourceError if there are none."""
     sequences = find_sequences(root, value_range=value_range)
     log_notes(sequences)
     total = sum(len(sequence.inputs) for sequence in sequences)
@@ -228,7 +231,7 @@ def count_on_sequences(root: Path, value_range: ValueRange | None = None) -> Cou
 
 
 def judge(manifest: Manifest, levels: Mapping[str, Any], task: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The parity result that the bundle carries: the levels, the gate that applied, and whether it held."""
+    """The parity result of the manifest: the levels, the gate that applies, and whether it passed."""
     gate, value, held = _gate(manifest, levels, task)
     return {
         **levels,
@@ -276,14 +279,10 @@ def bundle_parity(
 ) -> dict[str, Any]:
     """Compare a bundle with its PyTorch networks, on a video (None: rendered) and on scored data.
 
-    value_range: of both, as of `open_source`. device: how plans run on an NVIDIA GPU; the reference runs on
+    value_range: of both, see `open_source`. device: how plans run on an NVIDIA GPU; the reference runs on
     the CPU.
-    Raises EdgebsError where the bundle cannot run here or its weights cannot be found; not for a failed gate.
+    Raises EdgebsError if the bundle cannot run here or its weights are missing; not for a failed gate.
     """
-    from bench.stream import parity_stream
-    from edgebs.bundle.shipped import bundle_path
-    from edgebs.loading import load
-
     stream = parity_stream(source, frames, value_range)
     with load(bundle_path(bundle), device=device) as pipeline:
         manifest = pipeline.manifest
@@ -302,13 +301,13 @@ def bundle_parity(
 
 
 ADVICE = {
-    "fp16": "Export it in FP32, or without --compute bf16 where that was asked for.",
+    "fp16": "Export it in FP32, or without --compute bf16 if that was given.",
     "int8": "Choose a calibration set nearer to the scene, or a higher precision for that network.",
 }
 
 
 def require_passed(name: str, result: Mapping[str, Any]) -> None:
-    """Raise ParityError, naming the gate, the value and the worst frame, where parity failed."""
+    """Raise ParityError, naming the gate, the value and the worst frame, if parity failed."""
     if result["passed"]:
         return
     worst = min(result["networks"].items(), key=lambda item: item[1]["cosine"])

@@ -1,4 +1,4 @@
-"""A picture of what a bundle does: frames, true masks, cue, probability and mask beside each other."""
+"""A picture of a bundle's work: frames, true masks, cue, probability and mask beside each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgebs.video.picture_file import write_picture
 
 TITLES = ("frame", "truth", "cue: long, middle, short gap", "probability", "mask")
 BACKGROUND_TITLE = "background"
-"""Of a further panel, where the cue holds one."""
+"""Title of a further panel, if the cue holds a background."""
 HEADER = 22
 
 
@@ -28,13 +28,13 @@ class PictureFrame:
     image: Frame
     captured_s: float | None
     truth: Frame | None
-    """0/255 mask, where it is known."""
+    """0/255 mask, if it is known."""
     is_shown: bool
     """Whether it becomes a row; the others only fill the history."""
 
 
 def draw_picture(pipeline: Pipeline, frames: Iterable[PictureFrame], file: Path, *, note: str = "") -> None:
-    """Write a picture with one row a shown frame. note: a line below, such as "untrained weights"."""
+    """Write a picture with one row per shown frame. note: a line below, such as "untrained weights"."""
     pipeline.reset()
     rows = []
     for frame in frames:

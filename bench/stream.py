@@ -22,9 +22,9 @@ Stream = list[tuple[Frame, float | None]]
 
 
 def parity_stream(source: str | Path | None, frames: int, value_range: ValueRange | None = None) -> Stream:
-    """The first `frames` frames of a source, or of a rendered street where `source` is None.
+    """The first `frames` frames of a source, or of a rendered street if `source` is None.
 
-    value_range: as of `open_source`. Raises SourceError for an unreadable source or one without a frame.
+    value_range: see `open_source`. Raises SourceError for an unreadable source or one without a frame.
     """
     if source is None:
         scene = StreetScene(SceneOptions(size=RENDERED_SIZE, frames=frames, seed=RENDERED_SEED))
@@ -40,7 +40,7 @@ def parity_stream(source: str | Path | None, frames: int, value_range: ValueRang
 def video_or_rendered(
     source: str | None, frames: int = 150, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[str | Path]:
-    """The source itself, or a rendered street as a video file that lives as long as the block."""
+    """The source itself, or a rendered street as a video file that exists within the block."""
     if source is not None:
         yield source
         return

@@ -38,7 +38,7 @@ def fps_table(record: Mapping[str, Any]) -> Table:
 
 
 def _gpu_lines(record: Mapping[str, Any]) -> list[str]:
-    """What a GPU did meanwhile, and each plan's device time; nothing where none was measured."""
+    """State of the GPU during the run, and device time of each plan, as far as they were measured."""
     lines = [
         f"{run['bundle']} {run['mode']}, device time by events: "
         + ", ".join(f"{stage} {ms:.2f} ms" for stage, ms in run["device_ms"].items())
@@ -46,9 +46,9 @@ def _gpu_lines(record: Mapping[str, Any]) -> list[str]:
         if "device_ms" in run
     ]
     for bundle, networks in record.get("trtexec", {}).items():
-        for name, said in networks.items():
-            took = f"{said['gpu_compute_ms']['p50']:.2f} ms" if "tool" in said else said["failure"]
-            lines.append(f"{bundle}, {name} by {said.get('tool', 'trtexec')}: {took}")
+        for name, found in networks.items():
+            took = f"{found['gpu_compute_ms']['p50']:.2f} ms" if "tool" in found else found["failure"]
+            lines.append(f"{bundle}, {name} by {found.get('tool', 'trtexec')}: {took}")
     gpu = record.get("gpu")
     if gpu is not None:
         units = {"utilisation_percent": "% busy", "clock_mhz": "MHz", "temperature_c": "C", "power_w": "W"}
@@ -95,24 +95,23 @@ def parity_table(name: str, result: Mapping[str, Any]) -> Table:
 
 
 def verdict(result: Mapping[str, Any]) -> str:
-    """Passed, FAILED, or reported (untrained) where the gate is not enforced."""
+    """Passed, FAILED, or reported (untrained) if the gate is not enforced."""
     if not result["enforced"]:
         return "reported (untrained)"
     return "passed" if result["passed"] else "FAILED"
 
 
 def bundle_table(manifest: Mapping[str, Any], cpu: Cpu | None = None) -> Table:
-    """What a manifest says, for `edgebs inspect`. cpu: of this machine; its INT8 arithmetic is stated too."""
+    """A manifest, for `edgebs inspect`. cpu: of this machine; its INT8 arithmetic is added."""
     table = Table(title=manifest["name"], show_header=False)
     height, width = manifest["size"]
-    cue = manifest["cue"]
     rows = {
         "model": manifest["model"] + ("" if manifest["trained"] else " (untrained)"),
         "target, precision": f"{manifest['target']}, {manifest['precision']}",
         "network size": f"{width}x{height} (width x height)",
         "threshold": f"{manifest['threshold']:g}",
         "clean-up": _cleanup(manifest["cleanup"]),
-        "cue": _cue(cue),
+        "cue": _cue(manifest["cue"]),
     }
     for name, network in manifest["networks"].items():
         rows[f"network {name}"] = (
@@ -131,8 +130,7 @@ def bundle_table(manifest: Mapping[str, Any], cpu: Cpu | None = None) -> Table:
         f"{name}: {facts['bytes'] / 1e6:.1f} MB, SHA-256 {facts['sha256'][:16]}…"
         for name, facts in manifest["files"].items()
     )
-    parity = manifest["parity"]
-    rows["parity"] = _parity(parity)
+    rows["parity"] = _parity(manifest["parity"])
     tools = ", ".join(f"{tool} {version}" for tool, version in manifest["tools"].items())
     rows["made"] = f"{manifest['created']} by {tools}"
     for key, value in rows.items():
@@ -152,7 +150,7 @@ def _cue(cue: Mapping[str, Any]) -> str:
 
 
 def _choice(why: Mapping[str, Any]) -> str:
-    """By what `auto` chose, and for each network what it is and why it is not another."""
+    """How `auto` chose, and for each network its precision and why it is not another."""
     lines = [f"by {why['by']}"]
     for name, network in why["networks"].items():
         times = ", ".join(f"{key} {ms:.2f} ms" for key, ms in (network["times_ms"] or {}).items())
@@ -202,7 +200,7 @@ def _build(facts: Mapping[str, Any] | None) -> str:
 
 
 def models_table(listing: Mapping[str, Any]) -> Table:
-    """What can be exported and what is shipped."""
+    """Models that can be exported, and those that are shipped."""
     table = Table(title="models (GFLOP of a frame at that size; a background that is kept is not counted)")
     for column in ("name", "kind", "parameters", "GFLOP", "size", "history", "trained", "what"):
         table.add_column(column, justify="right" if column in ("parameters", "GFLOP") else "left")

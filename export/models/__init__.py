@@ -11,55 +11,54 @@ from edgebs.bundle import read_manifest
 from edgebs.bundle.shipped import WEIGHTS_PREFIX, shipped_models, weights_file
 
 HOP: Mapping[str, Any] = {"intervals": (1, 5, 10), "max_magnitude": 20.0, "nominal_fps": 25.0}
-"""Of cues with flow, where weights do not say what they were trained with."""
+"""Cue settings of flow for weights that do not state theirs."""
 HOLD = 0.6
 """Foreground probability from which edge's background is held (docs/decisions/0011)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkForm:
-    """Where a network's description comes from, beside what its weights say of themselves."""
+    """The sources of a network's description, beside its weights."""
 
     network: str
     """One of export.models.build.NETWORKS."""
     of_cue: tuple[str, ...] = ()
-    """Settings of the cue that belong to it."""
+    """Settings of the cue that it contains."""
     of_request: tuple[str, ...] = ()
-    """Options of the request that belong to it, where they are given."""
+    """Options of the request that it contains, if they are given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What differs between models. What `edgebs models` says of it, a test compares with what is built."""
+    """What differs between models; a test compares these facts with the built networks."""
 
     what: str
     parameters: int
     """Of all its own networks, at the published width."""
     gflop: float
-    """A frame at `size`, a multiply-add counted as two; a background that is kept is not counted."""
+    """Per frame at `size`, a multiply-add counted as two, without a background that is computed seldom."""
     size: tuple[int, int]
     """(H, W) at which the networks run, unless another is asked for."""
     side_multiple: int
     """Both sides must be multiples of it."""
     cue: Mapping[str, Any]
-    """Settings of the cue, by the names of CueSettings, where neither weights nor options say another."""
+    """Default settings of the cue, by names of CueSettings; weights and options override them."""
     fixed: tuple[str, ...] = ()
-    """Of `cue`: settings that no option changes, for its networks are built for them or do not use them."""
+    """Settings of `cue` that no option changes: the networks are built for them, or do not use them."""
     networks: Mapping[str, NetworkForm]
-    """`segment`, and `cue` where a network of the model's own computes it."""
+    """`segment`, and `cue` if a network of the model computes it."""
     flows: tuple[str, ...] = ()
-    """Of `FLOWS`: what may compute the flow, beside an external flow network; none where the cue holds
-    no flow."""
+    """Keys of `FLOWS` that may compute the flow, beside an external network; none for cues without flow."""
     takes_vectors: bool = False
-    """Whether the cue network gives flow vectors, not magnitudes: the camera's shake is taken out of them."""
+    """Whether the cue network returns flow vectors, from which the camera's shake is subtracted."""
     threshold: float = 0.5
     """Foreground probability of a mask's pixel."""
     is_trained_on_scenes: bool = False
-    """Whether its training sees rendered scenes alone: such scenes may then calibrate and judge it."""
+    """Whether it is trained on rendered scenes alone: such scenes then calibrate and judge it."""
     quantised: tuple[str, ...] = ("segment", "cue")
     """Networks that INT8 narrows; the others stay FP32, where INT8 costs F or is no faster. Empty: none."""
     trained_as: str = ""
-    """Of export.models.build.NETWORKS: the network that is trained where it is not `segment` alone."""
+    """One of export.models.build.NETWORKS: the trained network, if it is not `segment` alone."""
 
     @property
     def history_frames(self) -> int:
@@ -204,7 +203,7 @@ FLOWS: Mapping[str, FlowFacts] = {
 def models_listing() -> dict[str, Any]:
     """JSON values by name under `models`, `flows` and `shipped`.
 
-    `trained` says whether the package holds trained weights; it is null where there is no network. Raises
+    `trained`: whether the package holds trained weights; null without a network. Raises
     BundleError for a shipped bundle that cannot be read.
     """
     is_trained = {name: weights_file(WEIGHTS_PREFIX + name).is_file() for name in MODELS}
