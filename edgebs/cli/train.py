@@ -54,8 +54,7 @@ class RunOptions:
 
     def options(self, out: Path, seed: int) -> LoopOptions:
         """The value that the loop takes."""
-        from export.training import LoopOptions
-        from export.training.optimiser import Schedule
+        from export.training import LoopOptions, Schedule
 
         schedule = Schedule(peak=self.lr, warm_up_steps=self.warm_up, steps=self.steps, minutes=self.minutes)
         others = {"lr", "warm_up", "steps", "minutes", "keep"}
@@ -123,9 +122,7 @@ class SampleOptions:
     ] = 0.0
     corpus: Annotated[
         list[Path] | None,
-        option(
-            "Corpus of python -m export.training.corpus.command, instead of scenes rendered now. Repeatable."
-        ),
+        option("Corpus of python -m export.training.corpus, instead of scenes rendered now. Repeatable."),
     ] = None
     mix: Annotated[str, option("With --data, like rendered=0.8,data=0.2; default halves.")] = ""
 
@@ -204,7 +201,7 @@ def train(
 def _trained(request: TrainRequest | FlowTrainRequest) -> dict[str, Any]:
     from bench.scenes.bank import PictureBank
     from export.training.loop import train as run_training
-    from export.training.tasks.table import task_for
+    from export.training.tasks import task_for
 
     bank = PictureBank.open(request.images)
     if bank.missing:

@@ -60,8 +60,8 @@ def scenes_through_torch(
     from edgebs.bundle.manifest import NetworkFacts
     from export.models.reference import TorchBackend
     from export.networks.cdn_gm import StepGraph
+    from export.training.samples import picture_bank
     from export.training.samples.background import samples_through
-    from export.training.stream.rendering import picture_bank
 
     graph = StepGraph(network)
     facts = NetworkFacts(
@@ -83,8 +83,8 @@ def scene_samples(
     cue: BackgroundImage, seed: int, index: int, size: tuple[int, int]
 ) -> list[tuple[Frame, Array, Array]]:
     """Frames, backgrounds (1, 3, h, w) float32 by `cue`, and labels of a rendered scene."""
+    from export.training.samples import picture_bank
     from export.training.samples.background import samples_through
-    from export.training.stream.rendering import picture_bank
 
     return [
         (frame, background[np.newaxis].astype(np.float32), labels)

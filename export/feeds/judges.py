@@ -24,7 +24,7 @@ from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import ValueRange
 from export.feeds import scene_cue
 from export.feeds.background import scene_samples
-from export.training.stream.rendering import picture_bank
+from export.training.samples import picture_bank
 
 Feed = Mapping[str, Array]
 CASES = 24

@@ -182,7 +182,7 @@ def _render(graph: Any, cue: CueSettings, size: tuple[int, int]) -> Any:
         from export.feeds.background import scenes_through_torch
 
         return scenes_through_torch(graph.network.cue, cue, size)
-    from export.training.stream.rendering import RenderedSequences
+    from export.training.samples import RenderedSequences
 
     return RenderedSequences(cue=cue, size=size)
 

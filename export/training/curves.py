@@ -1,4 +1,4 @@
-"""The curves of a run: curves.csv, one row a stretch of steps or a validation."""
+"""The curves of a run: curves.csv, one row for each window of steps and each validation."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def write_rows(rows: Sequence[Mapping[str, float]], file: Path) -> None:
         writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
 
 
-class Stretch:
-    """What is averaged into one row of the curves."""
+class LogWindow:
+    """Steps whose means become one row of the curves."""
 
     def __init__(self) -> None:
         self.count, self.waited_s, self.forward_s, self.backward_s = 0, 0.0, 0.0, 0.0

@@ -1,4 +1,4 @@
-"""The training loop: steps, moving average, validation, checkpoints, curves; it knows no network."""
+"""The training loop: steps, moving average, validation, checkpoints, curves; for any `Task`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edgebs.machine.console import Log, ProgressBar
 from edgebs.machine.interrupts import StopRequest
 from export.models.weights import save_weights
 from export.training import LoopOptions
-from export.training.curves import Row, Stretch, draw_curves, read_rows, write_rows
-from export.training.optimiser import MovingAverage, adamw
+from export.training.curves import LogWindow, Row, draw_curves, read_rows, write_rows
+from export.training.optim import MovingAverage, adamw
 from export.training.record import (
     Checkpoint,
     load_checkpoint,
@@ -29,8 +29,8 @@ from export.training.record import (
     stop_on_signals,
     write_record,
 )
-from export.training.stream import Ahead
-from export.training.tasks import Batch, Task, tensors_from
+from export.training.stream import Batch, Prefetcher
+from export.training.task import Task, tensors_from
 
 logger = logging.getLogger(__name__)
 
@@ -150,20 +150,20 @@ class _Run:
         options = self.options
         self.started_s = time.monotonic()
         saved_at_s = self.started_s
-        stretch = Stretch()
+        window = LogWindow()
         batches = self.task.batches(options.seed, options.batch, self.step)
-        with Ahead(batches) as ahead:
+        with Prefetcher(batches) as prefetched:
             while not self.is_over:
                 waiting_s = time.perf_counter()
-                batch = ahead.take(stop)
+                batch = prefetched.take(stop)
                 if batch is None:
                     break
-                stretch.waited_s += time.perf_counter() - waiting_s
-                self._one_step(batch, stretch)
+                window.waited_s += time.perf_counter() - waiting_s
+                self._one_step(batch, window)
                 progress(*options.schedule.shown(self.step, self.elapsed_s))
                 if self.step % options.log_every == 0:
-                    self._log(stretch)
-                    stretch = Stretch()
+                    self._log(window)
+                    window = LogWindow()
                 is_validated = self.step % options.validate_every == 0 and not self.is_over
                 if is_validated:
                     self._validate()
@@ -174,8 +174,8 @@ class _Run:
                     saved_at_s = time.monotonic()
             # Asked once: the clock must not end, between two lines, a run that somebody has stopped.
             self.has_ended = self.is_over
-            if stretch.count:
-                self._log(stretch)
+            if window.count:
+                self._log(window)
             if not self.has_ended:
                 # Before the processes that render are ended, which waits for the sequence in hand.
                 self._save()
@@ -183,7 +183,7 @@ class _Run:
             self._validate()
             self._save()
 
-    def _one_step(self, batch: Batch, stretch: Stretch) -> None:
+    def _one_step(self, batch: Batch, window: LogWindow) -> None:
         schedule = self.options.schedule
         rate = schedule.rate(self.step, schedule.progress(self.step, self.elapsed_s))
         for group in self.optimiser.param_groups:
@@ -205,7 +205,7 @@ class _Run:
         self.optimiser.step()
         self.ema.update(self.graph)
         self.step += 1
-        stretch.add(values, norm, rate, forward_s - started_s, time.perf_counter() - forward_s)
+        window.add(values, norm, rate, forward_s - started_s, time.perf_counter() - forward_s)
 
     def _require_finite(self, what: str, value: float) -> None:
         if math.isfinite(value):
@@ -225,12 +225,12 @@ class _Run:
             self.device.type, dtype=torch.bfloat16, enabled=self.options.precision == "bf16"
         )
 
-    def _log(self, stretch: Stretch) -> None:
+    def _log(self, window: LogWindow) -> None:
         row = {
             "step": float(self.step),
             "seconds": self.elapsed_s,
             "samples": float(self.step * self.options.batch),
-            **stretch.means(),
+            **window.means(),
         }
         self.rows.append(row)
         write_rows(self.rows, self.file(CURVES))

@@ -158,7 +158,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as cause:
         raise SourceError(
             f"{folder} is no corpus ({cause}). "
-            f"Make one: python -m export.training.corpus.command {folder} --clips 1024"
+            f"Make one: python -m export.training.corpus {folder} --clips 1024"
         ) from cause
     if facts.get("format") != FORMAT:
         raise SourceError(

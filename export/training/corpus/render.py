@@ -29,7 +29,7 @@ from export.training.corpus import (
     write_shard,
 )
 from export.training.corpus.clip import ClipOptions, render_clip
-from export.training.stream.rendering import picture_bank
+from export.training.samples import picture_bank
 
 Progress = Callable[[int, int], None]
 """Told (done, total) in clips."""

@@ -20,8 +20,8 @@ from edgebs.backends import open_backend
 from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.background_image import BLOCK, BackgroundImage
 from edgebs.tensors import Array
+from export.training.samples import picture_bank
 from export.training.samples.scenes import exposed_scene
-from export.training.stream.rendering import picture_bank
 from export.training.stream.workers import Sample
 
 COLD_SHARE = 0.6

@@ -10,7 +10,7 @@ import numpy as np
 from bench.scenes.pairs import MOMENTS, FlowPair, flow_pairs, flying_pair
 from bench.scenes.scene import VariedScene
 from edgebs.tensors import Array
-from export.training.stream.rendering import picture_bank
+from export.training.samples import picture_bank
 from export.training.stream.workers import Sample
 
 FLYING_EVERY = 2

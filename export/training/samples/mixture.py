@@ -1,4 +1,4 @@
-"""Rendered and scored samples in one stream; like rendering.py it pickles, and imports no torch."""
+"""Rendered and scored samples in one stream; it pickles and imports no torch."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class DataOptions:
     size: tuple[int, int] = (256, 256)
     """(H, W) at which the cue is computed: the network's, as at run time."""
     value_range: ValueRange | None = None
-    """Values that become 0 and 255, as of `edgebs.video.open.open_source`."""
+    """Values that become 0 and 255, see `edgebs.video.open.open_source`."""
 
     def __post_init__(self) -> None:
         """Raise ExportError naming the option that is out of range."""

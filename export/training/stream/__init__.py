@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from edgebs.tensors import Array
 from export.training.stream.workers import PATIENCE_S, Render, Sample, rendered
-from export.training.tasks import Batch
+
+Batch = Mapping[str, Array]
+"""Arrays by name, the first axis counting samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,8 @@ class Replay:
 
 
 T = TypeVar("T")
-
-
-AHEAD = 3
+PREFETCHED = 3
 """Batches made in advance."""
-
-
 Augment = Callable[[Sample, np.random.Generator], Sample]
 
 
@@ -174,14 +173,14 @@ def _taken(held: dict[int, list[Sample]], use: Use) -> Sample:
     return samples[use.slot % len(samples)]
 
 
-class Ahead(Generic[T]):
+class Prefetcher(Generic[T]):
     """Reads an iterator in a thread of its own, a few items ahead; a context manager."""
 
-    def __init__(self, items: Iterator[T], depth: int = AHEAD) -> None:
+    def __init__(self, items: Iterator[T], depth: int = PREFETCHED) -> None:
         """Own `items` from here on: it is closed, where it can be, by the thread that reads it."""
         self._queue: queue.Queue[T | BaseException | None] = queue.Queue(depth)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(items,), daemon=True, name="batches")
+        self._thread = threading.Thread(target=self._read, args=(items,), name="batches")
         self._thread.start()
 
     def _read(self, items: Iterator[T]) -> None:
@@ -219,11 +218,14 @@ class Ahead(Generic[T]):
         return None
 
     def close(self) -> None:
-        """End the thread and close the iterator."""
-        self._ended.set()
-        self._thread.join(30)
+        """Close the iterator and wait for the thread to end, which takes as long as the item in hand.
 
-    def __enter__(self) -> Ahead[T]:
+        Without a limit: the interpreter aborts where a thread still runs C++ code when it ends.
+        """
+        self._ended.set()
+        self._thread.join()
+
+    def __enter__(self) -> Prefetcher[T]:
         """Itself."""
         return self
 

@@ -18,11 +18,11 @@ from export.models.request import RANDOM
 from export.models.weights import form_of_weights, init_weights, load_weights
 from export.networks.flownet import FlowGraph
 from export.training import FLOW, FlowTrainRequest
+from export.training.samples import as_it_is
 from export.training.samples.flow import RenderedPairs, turned_and_tinted
-from export.training.stream import Augment, Feed, batches, stacked
-from export.training.stream.rendering import as_it_is
+from export.training.stream import Augment, Batch, Feed, batches, stacked
 from export.training.stream.workers import Render, rendered
-from export.training.tasks import Batch, tensors_from
+from export.training.task import tensors_from
 
 LEVEL_WEIGHTS = (0.25, 0.5, 1.0)
 """Of the loss at 1/16, 1/8 and 1/4 of the size."""

@@ -21,14 +21,13 @@ from export.models.request import RANDOM
 from export.models.weights import init_weights, load_weights
 from export.networks.cdn_gm import COLOURS, GROUPS, CdnGm, PixelMixture, SeriesGraph, StepGraph
 from export.networks.medal import CdnMedal, CdnMedalGraph, MedalNet
-from export.training import LoopOptions, TrainRequest
+from export.training import LoopOptions, Schedule, TrainRequest
 from export.training.loop import BEST, require_free, train
-from export.training.optimiser import Schedule
+from export.training.samples import as_it_is, mirrored_only
 from export.training.samples.background import SAMPLES, BackgroundScenes, RenderedSeries
-from export.training.stream import Feed, batches, stacked
-from export.training.stream.rendering import as_it_is, mirrored_only
+from export.training.stream import Batch, Feed, batches, stacked
 from export.training.stream.workers import Render, rendered
-from export.training.tasks import Batch, tensors_from
+from export.training.task import tensors_from
 from export.training.tasks.segmentation import SegmentationTask
 
 START_NOISE = 0.05

@@ -21,9 +21,9 @@ from export.networks import ConvUnit
 from export.networks.bmn_bsn import COLOURS, MapsGraph, MapsSegmentGraph, UNet
 from export.training.losses import DICE_OF_BETA, CsFocalOptions, bce_dice, cs_focal_l1, target_and_valid
 from export.training.samples.mixture import all_samples
-from export.training.stream import Augment, Feed, batches, stacked
+from export.training.stream import Augment, Batch, Feed, batches, stacked
 from export.training.stream.workers import Render, Sample, rendered
-from export.training.tasks import Batch, tensors_from
+from export.training.task import tensors_from
 
 OF_EACH = 2
 """Samples of a validation sequence."""

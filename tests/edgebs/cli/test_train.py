@@ -17,8 +17,8 @@ from edgebs.cues import open_cue
 from export.models.build import module_from_description
 from export.models.request import ModelRequest
 from export.models.weights import load_weights, weights_description
-from export.training.stream import rendering
-from export.training.tasks.table import TASKS
+from export.training import samples
+from export.training.tasks import TASKS
 
 SMALL = ("--width", "1", "--batch", "2", "--validation", "1", "--workers", "0", "--threads", "1")
 
@@ -45,10 +45,10 @@ def street_samples(settings, seed, index, size, _bank, _overexposed, *, settled)
 
 @pytest.fixture
 def train(monkeypatch, capsys):
-    import export.training.samples.scenes as samples
+    from export.training.samples import scenes
 
-    monkeypatch.setattr(samples, "sequence_samples", street_samples)
-    monkeypatch.setattr(rendering, "picture_bank", lambda _images: None)
+    monkeypatch.setattr(scenes, "sequence_samples", street_samples)
+    monkeypatch.setattr(samples, "picture_bank", lambda _images: None)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["edgebs", "train", *map(str, arguments)])

@@ -17,7 +17,7 @@ from edgebs.cues.cue import CueOutput
 from edgebs.errors import ExportError, SourceError
 from edgebs.tensors import Array, Frame
 from export.models.request import ModelRequest
-from export.training import LoopOptions, TrainRequest
+from export.training import LoopOptions, Schedule, TrainRequest
 from export.training.corpus import (
     FRAMES,
     OF_FRAME,
@@ -33,15 +33,14 @@ from export.training.corpus import (
 )
 from export.training.corpus import clip as corpus_clip
 from export.training.corpus import render as corpus_render
+from export.training.corpus import samples as corpus_samples
+from export.training.corpus.__main__ import main
 from export.training.corpus.clip import ClipOptions, render_clip
-from export.training.corpus.command import main
 from export.training.corpus.render import CorpusOptions, render_corpus
-from export.training.optimiser import Schedule
-from export.training.samples import corpus as corpus_samples
-from export.training.samples.corpus import Look, corpus_clips, sample_of
+from export.training.corpus.samples import Look, corpus_clips, sample_of
 from export.training.samples.masks import FaultyMasks
 from export.training.stream import Feed
-from export.training.tasks.table import task_for
+from export.training.tasks import task_for
 
 SIZE = (64, 64)
 CUE = CueSettings(

@@ -6,7 +6,7 @@ from edgebs.errors import SinkError, WeightsError
 from export.training.curves import (
     HEIGHT,
     WIDTH,
-    Stretch,
+    LogWindow,
     draw_curves,
     panels_for,
     read_rows,
@@ -32,7 +32,7 @@ def test_no_file_has_no_rows(tmp_path):
 
 
 def test_a_stretch_gives_means_and_shares():
-    stretch = Stretch()
+    stretch = LogWindow()
     stretch.waited_s = 1.0
     stretch.add({"loss": 1.0}, 2.0, 0.1, 1.0, 1.0)
     stretch.add({"loss": 3.0}, 4.0, 0.3, 0.5, 0.5)

@@ -19,8 +19,8 @@ from fakes.process.waiting import WATCHDOG_S, wait_until
 
 from edgebs.errors import ExportError, SinkError, WeightsError
 from export.models.weights import load_weights, weights_description, weights_sha256
+from export.training import Schedule
 from export.training.loop import train
-from export.training.optimiser import Schedule
 from export.training.record import load_checkpoint
 
 ROOT = Path(__file__).parents[3]
@@ -328,7 +328,7 @@ def test_minutes_end_a_run_at_the_end_of_the_cosine(tmp_path, monkeypatch):
 
 
 def test_weights_decay_only_where_they_are_kernels():
-    from export.training.optimiser import adamw
+    from export.training.optim import adamw
 
     network = toy_task().graph.network
     groups = adamw(network, 1e-3, (0.9, 0.999), 0.1).param_groups

@@ -54,7 +54,7 @@ def toy_task(render=draw, **feed):
     import torch
     from torch import nn
 
-    from export.training.stream.rendering import flipped_and_tinted
+    from export.training.samples import flipped_and_tinted
     from export.training.tasks.segmentation import SegmentationTask
 
     class ToyGraph(nn.Module):
@@ -88,8 +88,7 @@ def toy_task(render=draw, **feed):
 
 def toy_options(out: Path, steps: int = 60, **changes):
     """Options of a run of a second."""
-    from export.training import LoopOptions
-    from export.training.optimiser import Schedule
+    from export.training import LoopOptions, Schedule
 
     options = {"save_every": 10, "validate_every": 20, "log_every": 5, "threads": 1, "batch": 8, **changes}
     return LoopOptions(out=out, schedule=Schedule(steps=steps, warm_up_steps=10), **options)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from fakes.networks.toy_task import draw
 
-from export.training.stream import Ahead, Feed, batches
-from export.training.stream.rendering import as_it_is, flipped_and_tinted
+from export.training.samples import as_it_is, flipped_and_tinted
+from export.training.stream import Feed, Prefetcher, batches
 
 
 def first(count, *, workers=0, start=0, seed=4, augment=flipped_and_tinted, replay=2):
@@ -69,7 +69,7 @@ def test_what_the_reading_thread_raises_reaches_the_caller():
         yield 1
         raise ValueError("no more")
 
-    with Ahead(failing()) as ahead:
+    with Prefetcher(failing()) as ahead:
         assert ahead.take(lambda: False) == 1
         with pytest.raises(ValueError, match="no more"):
             ahead.take(lambda: False)
@@ -84,7 +84,7 @@ def test_a_wait_ends_when_somebody_asks_to_stop():
                 return
             yield 1
 
-    with Ahead(endless()) as ahead:
+    with Prefetcher(endless()) as ahead:
         asked.append(1)
         assert ahead.take(lambda: True) is None
 
@@ -99,6 +99,6 @@ def test_closing_ends_the_iterator():
         finally:
             closed.append(True)
 
-    with Ahead(counting()) as ahead:
+    with Prefetcher(counting()) as ahead:
         ahead.take(lambda: False)
     assert closed == [True]

@@ -1,4 +1,6 @@
 import multiprocessing
+import subprocess
+import sys
 from itertools import islice
 
 import numpy as np
@@ -57,3 +59,10 @@ def test_a_sequence_without_samples_is_an_error(workers):
 
 def nothing(_seed, _index):
     return []
+
+
+def test_what_the_processes_import_brings_no_torch():
+    modules = ("samples.scenes", "samples.background", "samples.flow", "samples.mixture", "corpus.samples")
+    code = "".join(f"import export.training.{module}\n" for module in modules)
+    code += "import sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

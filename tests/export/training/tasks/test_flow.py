@@ -11,11 +11,11 @@ import torch
 from edgebs.errors import ExportError, WeightsError
 from export.models.weights import init_weights, save_weights
 from export.networks.flownet import FlowGraph, FlowNet
-from export.training import FlowTrainRequest, LoopOptions
+from export.training import FlowTrainRequest, LoopOptions, Schedule
 from export.training.loop import train
-from export.training.optimiser import Schedule
+from export.training.samples import as_it_is
 from export.training.stream import Feed
-from export.training.stream.rendering import as_it_is
+from export.training.tasks import task_for
 from export.training.tasks.flow import (
     EPSILON_PX,
     EXPONENT,
@@ -25,7 +25,6 @@ from export.training.tasks.flow import (
     FlowTask,
     flow_graph,
 )
-from export.training.tasks.table import task_for
 
 SIZE = (32, 32)
 

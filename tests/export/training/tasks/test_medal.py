@@ -17,12 +17,11 @@ from export.models.build import build_networks
 from export.models.request import ModelRequest
 from export.models.weights import weights_of, weights_sha256
 from export.networks.medal import MedalNet
-from export.training import LoopOptions, TrainRequest
-from export.training.optimiser import Schedule
+from export.training import LoopOptions, Schedule, TrainRequest
 from export.training.samples.mixture import DataOptions
 from export.training.stream import Feed
+from export.training.tasks import task_for
 from export.training.tasks.medal import start_at_the_difference
-from export.training.tasks.table import task_for
 
 # One row a step, so that a short run shows whether it learns.
 COMMAND = (

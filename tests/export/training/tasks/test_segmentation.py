@@ -3,7 +3,7 @@ import pytest
 import torch
 from fakes.networks.toy_task import toy_task
 
-from export.training.tasks import tensors_from
+from export.training.task import tensors_from
 from export.training.tasks.segmentation import BINS, scores
 
 

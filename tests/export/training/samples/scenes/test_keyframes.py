@@ -7,8 +7,8 @@ import pytest
 
 from bench.scenes.scene import PictureBank
 from export.models.request import ModelRequest
+from export.training.samples import RenderedSequences
 from export.training.samples.scenes import TrainingSample, frames_of, sequence_samples
-from export.training.stream.rendering import RenderedSequences
 from export.training.stream.workers import Sample, rendered
 
 SIZE = (64, 80)

@@ -9,9 +9,8 @@ import torch
 from bench.scenes.bank import PictureBank
 from edgebs.machine.console import no_bar
 from export.networks.cdn_gm import FRAMES
-from export.training import LoopOptions
+from export.training import LoopOptions, Schedule
 from export.training.loop import train
-from export.training.optimiser import Schedule
 from export.training.samples.background import PIXELS, SAMPLES, RenderedSeries, chosen_pixels, repeated_blocks
 from export.training.stream import Feed
 from export.training.tasks.medal import CdnTask, colours, start_at_the_mean

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from export.models.request import ModelRequest
-from export.training import LoopOptions, TrainRequest
-from export.training.optimiser import Schedule
+from export.training import LoopOptions, Schedule, TrainRequest
 from export.training.stream import Feed
-from export.training.tasks.table import task_for
+from export.training.tasks import task_for
 
 
 def test_the_first_maps_are_the_mean_of_the_references_and_the_others_are_not(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Samples of a corpus, changed a little at each use; like rendering.py it pickles, and imports no torch."""
+"""Samples of a corpus, changed a little at each use; it pickles and imports no torch."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def corpus_clips(folders: tuple[Path, ...], cue: CueSettings, size: tuple[int, i
                 )
         if not shards_in(folder):
             raise SourceError(
-                f"{folder} holds no clip yet: python -m export.training.corpus.command {folder} renders them."
+                f"{folder} holds no clip yet: python -m export.training.corpus {folder} renders them."
             )
     return CorpusClips(folders=folders, shards=tuple(len(shards_in(folder)) for folder in folders), cue=cue)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from edgebs.errors import ExportError
-from export.training.optimiser import Schedule
+from export.training import Schedule
 
 
 def test_the_rate_rises_then_follows_a_cosine_to_zero():

@@ -4,13 +4,12 @@ import torch
 from edgebs.errors import ExportError, WeightsError
 from export.models.request import ModelRequest
 from export.models.weights import save_weights
-from export.training import LoopOptions, TrainRequest
-from export.training.optimiser import Schedule
+from export.training import LoopOptions, Schedule, TrainRequest
+from export.training.samples import as_it_is, flipped_and_tinted, mirrored_only
 from export.training.samples.mixture import DataOptions
 from export.training.stream import Feed
-from export.training.stream.rendering import as_it_is, flipped_and_tinted, mirrored_only
+from export.training.tasks import task_for
 from export.training.tasks.flow import flow_graph
-from export.training.tasks.table import task_for
 
 
 def request(tmp_path, model, **changes):

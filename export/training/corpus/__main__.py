@@ -1,6 +1,6 @@
-"""Renders scenes once for many trainings: `python -m export.training.corpus.command FOLDER --clips N`.
+"""Renders scenes once for many trainings: `python -m export.training.corpus FOLDER --clips N`.
 
-    python -m export.training.corpus.command corpus --clips 4096 --seed 1
+    python -m export.training.corpus corpus --clips 4096 --seed 1
     edgebs train edge --corpus corpus --out run --size 256x256
 
 Ctrl-C ends it; the same command goes on where it was, and a larger --clips makes a corpus longer.
