@@ -66,41 +66,23 @@ class ModelFacts:
         longest, references = max(self.cue["intervals"], default=0), self.cue.get("references", 0)
         return int(max(longest + 1, references))
 
-    def to_json(self) -> dict[str, Any]:
-        """For --json."""
-        return {
-            "what": self.what,
-            "parameters": self.parameters,
-            "gflop": self.gflop,
-            "size": list(self.size),
-            "history_frames": self.history_frames,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowFacts:
-    """What may compute flow."""
+    """Facts of a flow."""
 
     what: str
     network: str = ""
     """One of export.models.build.NETWORKS; "" for none."""
     parameters: int = 0
     gflop: float = 0.0
-    """Three flows at 256x256."""
+    """Three flows at `size`."""
+    size: tuple[int, int] = (256, 256)
+    history_frames: int = max(HOP["intervals"]) + 1
     options: tuple[str, ...] = ()
     """Options of the request that belong to it."""
     form: Mapping[str, Any] = field(default_factory=dict)
     """Further keys of its description."""
-
-    def to_json(self) -> dict[str, Any]:
-        """For --json."""
-        return {
-            "what": self.what,
-            "parameters": self.parameters,
-            "gflop": self.gflop,
-            "size": [256, 256],
-            "history_frames": max(HOP["intervals"]) + 1,
-        }
 
 
 MODELS: Mapping[str, ModelFacts] = {
@@ -206,22 +188,32 @@ def models_listing() -> dict[str, Any]:
     `trained`: whether the package holds trained weights; null without a network. Raises
     BundleError for a shipped bundle that cannot be read.
     """
-    is_trained = {name: weights_file(WEIGHTS_PREFIX + name).is_file() for name in MODELS}
     flow_weights = {"dis": None, "net": weights_file(FLOW_NET).is_file()}
     return {
-        "models": {name: {**facts.to_json(), "trained": is_trained[name]} for name, facts in MODELS.items()},
-        "flows": {
-            name: {**facts.to_json(), "trained": flow_weights.get(name, False)}
-            for name, facts in FLOWS.items()
+        "models": {
+            name: _entry(facts, weights_file(WEIGHTS_PREFIX + name).is_file())
+            for name, facts in MODELS.items()
         },
+        "flows": {name: _entry(facts, flow_weights.get(name, False)) for name, facts in FLOWS.items()},
         "shipped": {name: _shipped(path) for name, path in shipped_models().items()},
+    }
+
+
+def _entry(facts: ModelFacts | FlowFacts, trained: bool | None) -> dict[str, Any]:
+    return {
+        "what": facts.what,
+        "parameters": facts.parameters,
+        "gflop": facts.gflop,
+        "size": list(facts.size),
+        "history_frames": facts.history_frames,
+        "trained": trained,
     }
 
 
 def _shipped(path: Path) -> dict[str, Any]:
     manifest = read_manifest(path)
     networks = manifest.networks
-    # A background that is kept costs nothing with most frames.
+    # A background that is computed seldom costs nothing on most frames.
     each_frame = [
         facts for name, facts in networks.items() if name == "segment" or not manifest.cue.refresh_s
     ]
@@ -240,4 +232,4 @@ def _shipped(path: Path) -> dict[str, Any]:
 
 
 FLOW_NET = WEIGHTS_PREFIX + "flow-net.safetensors"
-"""Where the weights of `--flow net` come from, unless others are named."""
+"""Default weights of `--flow net`."""

@@ -12,7 +12,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,12 +163,7 @@ class Imported:
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
-        return {
-            "file": str(self.file),
-            "description": dict(self.description),
-            "variables": self.variables,
-            "of_training": self.of_training,
-        }
+        return {**asdict(self), "file": str(self.file)}
 
 
 def import_crossnet(

@@ -17,17 +17,7 @@ from export.convert.cost import gflop, parameters
 from export.models import FLOWS
 from export.models.request import RANDOM, ModelRequest
 from export.models.weights import FORM, form_of_weights, init_weights, load_weights, weights_sha256
-from export.networks.bmn_bsn import (
-    COLOURS,
-    DEPTH,
-    MAPS,
-    REFERENCES,
-    WIDTH,
-    BmnBsnGraph,
-    MapsGraph,
-    MapsSegmentGraph,
-    UNet,
-)
+from export.networks import bmn_bsn
 from export.networks.cdn_gm import CdnGm, StepGraph
 from export.networks.crossnet import CrossNet
 from export.networks.edge import WIDTHS, EdgeGraph, EdgeNet
@@ -263,25 +253,28 @@ def _selflow(description: Description) -> HopGraph:
     )
 
 
-def _bmn(description: Description) -> MapsGraph:
-    references, maps = description.get("references", REFERENCES), description.get("maps", MAPS)
-    network = _u_net(description, COLOURS * references, maps)
-    return MapsGraph(network, references, maps, bounded=description.get("bounded", False))
+def _bmn(description: Description) -> bmn_bsn.MapsGraph:
+    references, maps = (
+        description.get("references", bmn_bsn.REFERENCES),
+        description.get("maps", bmn_bsn.MAPS),
+    )
+    network = _u_net(description, bmn_bsn.COLOURS * references, maps)
+    return bmn_bsn.MapsGraph(network, references, maps, bounded=description.get("bounded", False))
 
 
-def _bsn(description: Description) -> MapsSegmentGraph:
-    maps = description.get("maps", MAPS)
-    return MapsSegmentGraph(_u_net(description, COLOURS + maps, 2), maps)
+def _bsn(description: Description) -> bmn_bsn.MapsSegmentGraph:
+    maps = description.get("maps", bmn_bsn.MAPS)
+    return bmn_bsn.MapsSegmentGraph(_u_net(description, bmn_bsn.COLOURS + maps, 2), maps)
 
 
-def _u_net(description: Description, before: int, after: int) -> UNet:
-    width, depth = description.get("width", WIDTH), description.get("depth", DEPTH)
-    return UNet(before, after, width, depth, folded=description.get("folded", True))
+def _u_net(description: Description, before: int, after: int) -> bmn_bsn.UNet:
+    width, depth = description.get("width", bmn_bsn.WIDTH), description.get("depth", bmn_bsn.DEPTH)
+    return bmn_bsn.UNet(before, after, width, depth, folded=description.get("folded", True))
 
 
-def _bmn_bsn(description: Description) -> BmnBsnGraph:
+def _bmn_bsn(description: Description) -> bmn_bsn.BmnBsnGraph:
     parts = description.get("parts", {})
-    return BmnBsnGraph(_bmn(parts.get("cue", {})), _bsn(parts.get("segment", {})))
+    return bmn_bsn.BmnBsnGraph(_bmn(parts.get("cue", {})), _bsn(parts.get("segment", {})))
 
 
 def _intervals(description: Description) -> Any:

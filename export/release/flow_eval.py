@@ -24,7 +24,7 @@ from bench.scenes.pairs import FlowPair, flow_pairs
 from bench.scenes.scene import VariedScene
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle import sha256_of
-from edgebs.bundle.shipped import WEIGHTS_PREFIX, weights_file
+from edgebs.bundle.shipped import weights_file
 from edgebs.cues.cue import PRESETS
 from edgebs.cues.hop import dis_flow
 from edgebs.errors import EdgebsError, SinkError
@@ -33,6 +33,7 @@ from edgebs.machine.console import note, print_line
 from edgebs.machine.facts import machine_facts
 from edgebs.tensors import Array, Frame, TensorSpec
 from edgebs.text import json_text
+from export.models import FLOW_NET
 
 GAPS = (1, 5, 10)
 CALIBRATION_SEED = 0
@@ -42,7 +43,6 @@ MOVING_PX = 0.5
 SLOW_PX = (0.1, 1.0)
 """... and between these, `slow`."""
 PRECISIONS = ("fp32", "fp16", "int8")
-SHIPPED = WEIGHTS_PREFIX + "flow-net.safetensors"
 Flow = Callable[[Frame, Frame], Array]
 """(h, w, 3) uint8 BGR of the present and of the past -> (2, h, w) float32 px from the one to the other."""
 
@@ -261,7 +261,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def write_result(result: Mapping[str, Any], file: Path) -> None:
-    """Write JSON. Raises SinkError where that fails."""
+    """Write JSON. Raises SinkError if that fails."""
     with atomic_file(file, SinkError) as temporary:
         temporary.write_text(json_text(result, indent=1), encoding="utf-8")
 
@@ -278,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", default="fp32,fp16,int8", help="of the network; comma-separated")
     options = parser.parse_args(arguments)
     try:
-        weights = options.weights or weights_file(SHIPPED)
+        weights = options.weights or weights_file(FLOW_NET)
         result = evaluate(weights, tuple(options.size), options.scenes, options.precision.split(","))
         write_result(result, options.out)
     except EdgebsError as error:

@@ -89,23 +89,29 @@ def figures_of_plans(
     models: Mapping[str, tuple[ModelRequest, str]], target: str, video: str | Path, frames: int, repeats: int
 ) -> dict[str, Any]:
     """Export each model to plans here and bench them, PyTorch on the GPU beside; by name, or the failure."""
-    found: dict[str, Any] = {}
     with scratch_folder() as folder:
-        for name, (model, precision) in models.items():
-            out = folder / str(len(found))
+
+        def measure(model: ModelRequest, precision: str) -> dict[str, Any]:
+            out = folder / str(len(list(folder.iterdir())))
             request = ExportRequest(model=model, target=target, precisions=(precision,), out=out)
-            try:
-                failed = _exported(request)
-                measured = bench_fps(
-                    [request.bundle_path(precision)],
-                    video,
-                    frames=frames,
-                    repeats=repeats,
-                    reference=TorchReference(),
-                )
-                found[name] = {**measured, **failed}
-            except FAILURES as error:
-                found[name] = {"failure": str(error)}
+            failed = _exported(request)
+            bundles = [request.bundle_path(precision)]
+            reference = TorchReference()
+            measured = bench_fps(bundles, video, frames=frames, repeats=repeats, reference=reference)
+            return {**measured, **failed}
+
+        return _by_model(models, measure)
+
+
+def _by_model(
+    models: Mapping[str, tuple[ModelRequest, str]], measure: Callable[[ModelRequest, str], dict[str, Any]]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, (model, precision) in models.items():
+        try:
+            found[name] = measure(model, precision)
+        except FAILURES as error:
+            found[name] = {"failure": str(error)}
     return found
 
 
@@ -122,13 +128,7 @@ def figures_of_pytorch(
     models: Mapping[str, tuple[ModelRequest, str]], video: str | Path, frames: int, repeats: int
 ) -> dict[str, Any]:
     """Each model in PyTorch on the GPU, eager, as graphs and compiled, one frame at a time and pipelined."""
-    found: dict[str, Any] = {}
-    for name, (model, _) in models.items():
-        try:
-            found[name] = _ways(_fp32_manifest(model), video, frames, repeats)
-        except FAILURES as error:
-            found[name] = {"failure": str(error)}
-    return found
+    return _by_model(models, lambda model, _: _ways(_fp32_manifest(model), video, frames, repeats))
 
 
 def _fp32_manifest(model: ModelRequest) -> Manifest:
