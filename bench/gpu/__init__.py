@@ -22,18 +22,10 @@ from engines.memory import is_jetson
 
 TOOLS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}
 """By the module that made the plan."""
-
-
 FOLDERS = ("/usr/src/tensorrt/bin", "/usr/src/tensorrt_rtx/bin")
 """Where NVIDIA's packages leave the tools, outside PATH."""
-
-
 SECONDS = 3
-
-
 _MARK = re.compile(r"(\w+(?:\(\d+%\))?) = ([\d.eE+-]+) ms")
-
-
 _NAMES = {"median": "p50", "percentile(90%)": "p90", "percentile(99%)": "p99", "mean": "mean"}
 
 
@@ -81,8 +73,6 @@ def times_from_text(text: str) -> dict[str, Any]:
 
 
 logger = logging.getLogger(__name__)
-
-
 TIMED = {
     "fps, latency_ms, stages_ms": "wall time by perf_counter, from the source's read to the finished mask",
     "device_ms": "device time between CUDA events; stages overlap, so that their sum is no latency",

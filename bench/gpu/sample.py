@@ -13,8 +13,6 @@ from typing import Any, Protocol
 from edgebs.errors import BackendError, EdgebsError, MissingDependency
 
 log = logging.getLogger(__name__)
-
-
 INTERVAL_SECONDS = 0.2
 
 

@@ -10,11 +10,7 @@ from edgebs.backends import Backend
 from edgebs.tensors import Array
 
 WARM_UP = 3
-
-
 ROUNDS = 15
-
-
 ROUND_SECONDS = 0.05
 """A turn lasts at least that long: single runs of small networks are mostly noise."""
 

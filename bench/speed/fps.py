@@ -40,7 +40,6 @@ from edgebs.video.bit_depth import ValueRange
 from edgebs.video.open import Source, open_source
 
 logger = logging.getLogger(__name__)
-
 PAPER = {
     "fps": 5.33,
     "what": "CrossNet with SelFlow HOP, 256x256, two GTX 2080 Ti, TensorFlow 1.13 (HOFAM paper, IV-F)",
@@ -56,7 +55,6 @@ BASELINE_FRAMES = 6
 """PyTorch frames a repeat: they take up to a second each, and vary little."""
 BASELINE_WARM_UP = 3
 """Whole PyTorch frames before counting, after a history that was only read: the first two are slower."""
-
 SPREAD = 1.25
 """Repeats that differ by more were disturbed: something else ran on the machine."""
 

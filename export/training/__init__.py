@@ -14,11 +14,7 @@ from export.training.samples.mixture import DataOptions, data_share
 from export.training.stream import Feed
 
 LOSSES = ("bce-dice", "outlines", "cs-focal", "cs-focal-published")
-
-
 PRECISIONS = ("bf16", "fp32")
-
-
 DEVICES = ("auto", "cpu", "cuda")
 
 

@@ -80,22 +80,12 @@ class LogWindow:
 
 
 WIDTH, HEIGHT = 960, 360
-
-
 LEFT, RIGHT, TOP, BOTTOM = 70, 150, 34, 44
 """Margins of a panel; the legend stands in the right one."""
-
-
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-
 TICKS = 6
-
-
 COLOURS = ((180, 90, 20), (30, 60, 200), (40, 140, 40), (150, 40, 150), (0, 140, 220))
 """BGR, apart in lightness too."""
-
-
 INK, GRID = (40, 40, 40), (225, 225, 225)
 
 
@@ -108,8 +98,6 @@ class Panel:
 
 
 LOSS = Panel("loss", ("loss", "validation_loss"))
-
-
 SCORES = (
     Panel("validation scores", ("validation_F", "validation_Pr", "validation_Re", "validation_best_F")),
     Panel("end-point error, px", ("error_px", "validation_EPE", "validation_EPE_moving")),

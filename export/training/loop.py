@@ -33,7 +33,6 @@ from export.training.stream import Batch, Prefetcher
 from export.training.task import Task, tensors_from
 
 logger = logging.getLogger(__name__)
-
 LAST, BEST, FINAL = "last.pt", "best.safetensors", "final.safetensors"
 CURVES, PICTURE, RECORD = "curves.csv", "curves.png", "training.json"
 FILES = (LAST, BEST, FINAL, CURVES, PICTURE, RECORD)

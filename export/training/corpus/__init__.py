@@ -18,39 +18,21 @@ from edgebs.files import atomic_file
 from edgebs.tensors import Array, Frame
 
 FORMAT = 1
-
-
 FILE = "corpus.json"
-
-
 SHARD_CLIPS = 32
-
-
 RUN = 4
 """Consecutive frames."""
-
-
 FRAMES = 2 * RUN
-
-
 OF_FRAME = ("frame", "labels", "flow")
 """Pictures of each frame: (h, w, 3) BGR, (h, w) CDnet's labels, (h, w, 3) coded magnitudes of three flows."""
-
-
 OF_STATE = ("held", "plain", "older", "spread")
 """Pictures of each state of the background: the median with held pixels, the median without, the older
 background, (h, w, 3) each; and (h, w, 3) of the spread with, the spread without, and for how many samples a
 pixel was held."""
-
-
 PICTURES = (*OF_FRAME, *OF_STATE)
-
-
 FACTS = ("state", "right", "down", "age", "number", "is_cold")
 """Of each frame: which state it sees; pixels that it lies off the background; the plane of the age, 0 to 255;
 its number since the real-time part of the scene began; 1 where the scene has no past."""
-
-
 PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 

@@ -36,7 +36,6 @@ class CorpusClips:
     augment: bool = True
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
-        """See `workers.Render`."""
         files = _files(self.folders, self.shards)
         epoch, place = divmod(index, len(files) * SHARD_CLIPS)
         number = int(_order(seed, epoch, len(files) * SHARD_CLIPS)[place])

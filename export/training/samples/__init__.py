@@ -37,7 +37,6 @@ class RenderedSequences:
     """Share of the sequences that are watched from little before somebody comes to stay."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
-        """See `workers.Render`."""
         from export.training.samples.scenes import sequence_samples
 
         samples = sequence_samples(

@@ -26,16 +26,10 @@ from export.training.stream.workers import Sample
 
 COLD_SHARE = 0.6
 """Of the sequences start with no past, as after power-up: what is hard is the first seconds."""
-
-
 COLD_SAMPLES = (4, 9, 16, 28, 48, 90)
 """Frames of a cold start that become samples."""
-
-
 WARM_SAMPLES = (0, 5, 10, 15, 20, 25)
 """Frames after the series of a watched scene that become samples."""
-
-
 AHEAD_S = 5.9
 """A rendered scene ends then: that of a slow camera after fewer frames."""
 
@@ -55,7 +49,6 @@ class BackgroundScenes:
     """Share of the sequences with too much light."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
-        """See `workers.Render`."""
         bank = picture_bank(self.images)
         cue = _cue(self.cue, self.size, self.network)
         return samples_through(cue, seed, index, self.size, bank, self.overexposed)
@@ -103,24 +96,14 @@ def _cue(settings: CueSettings, size: tuple[int, int], network: Path) -> Backgro
 
 
 FRAMES = 245
-
-
 SIZE = (64, 64)
 """Of the scenes: pixels do not know of each other, so small ones have as much to show."""
-
-
 SAMPLES = 8
 """Of a scene."""
-
-
 PIXELS = 128
 """Of a sample."""
-
-
 LIVELY_SHARE = 0.5
 """Of the pixels are drawn from those that change most: a pixel of wall and sky teaches little."""
-
-
 SHORT_SHARE = 0.5
 """Of the scenes are seen as after a start: fewer blocks, repeated as the cue repeats them."""
 
@@ -133,7 +116,6 @@ class RenderedSeries:
     """A folder of the user's own pictures, or None."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
-        """See `workers.Render`."""
         rng = np.random.default_rng((seed, index, 0xCD6))
         scene = VariedScene(seed=(seed, index, 0xCD6), size=SIZE, bank=picture_bank(self.images))
         blocks = FRAMES // BLOCK

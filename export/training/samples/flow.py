@@ -32,7 +32,6 @@ class RenderedPairs:
     """A folder of the user's own pictures, or None."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
-        """See `workers.Render`."""
         return [
             (np.concatenate([pair.frame, pair.past], axis=2), pair.flow, pair.visible.astype(np.uint8))
             for pair in self._pairs(seed, index)

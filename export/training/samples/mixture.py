@@ -72,7 +72,6 @@ class StoredSequences:
     """Samples of one draw."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
-        """See `workers.Render`."""
         part = open_part(self.folder)
         rng = np.random.default_rng((seed, index, 0xDA7A))
         starts = (0, *part.ends[:-1])
@@ -108,7 +107,6 @@ class Mixture:
     """In [0, 1]."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
-        """See `workers.Render`."""
         is_data = np.random.default_rng((seed, index, 0x313)).random() < self.data_share
         return (self.data if is_data else self.rendered)(seed, index)
 
@@ -133,16 +131,10 @@ def data_share(text: str) -> float:
 
 HELD_FRAMES = 256
 """Frames of the sequences held back that are validated on, over all of them."""
-
-
 FREE_SHARE = 0.9
 """Of the free disk that samples may take."""
-
-
 CUE_REVISION = 1
 """To be raised with every change of edgebs/cues that changes what a cue says: stores of before are stale."""
-
-
 Progress = Callable[[int, int], None]
 
 

@@ -27,44 +27,24 @@ from export.training.samples.masks import FaultyMasks
 
 WHITE = 250
 """Grey level, of the darkest colour, from which a camera shows nothing any more."""
-
-
 COLD_SHARE = 0.25
 """Of the sequences start with no past at all, as after power-up."""
-
-
 COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
 """Frames of a cold start that become samples."""
-
-
 WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
 """Frames of a watched scene that become samples: the longest interval lies before the first."""
-
-
 STAYING = Mix(empty=0.0, standing=0.6, abandoned=0.3)
 """What occurs in sequences that show who comes to stay."""
-
-
 SHORTEST_PAST_S = 0.5
-
-
 SCENE_PAST_S = 60.0
 """A rendered scene can be asked for this long before its start."""
-
-
 BLIND_SHARE = 0.3
 """Of the sequences have no mask of a past frame: a background that can hold pixels holds none."""
-
-
 HELD_NEWEST = 3 * SAMPLES
 """Samples that a background which holds pixels is shown. What is held brings the median's value, so a sample
 depends on those before it; three times as many as the median is taken of leave nothing of the earliest."""
-
-
 COUNTED_SHARE = 0.5
 """Of the cameras with an unusual frame rate are read without time stamps, as files often are."""
-
-
 Show = Callable[[Frame, Frame, float], None]
 """Takes a frame of the past, its labels and its time."""
 

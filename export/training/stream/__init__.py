@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -126,12 +127,11 @@ class Feed:
 
 def batches(
     render: Render, augment: Augment, feed: Feed, seed: int, batch: int, start_step: int
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Endless batches of `frame`, `cue` and `labels`. Closing ends the processes that render."""
     order = feed.order(seed)
     position = start_step * batch
-    sequences = rendered(render, seed, order.first_sequence(position), feed.workers)
-    try:
+    with closing(rendered(render, seed, order.first_sequence(position), feed.workers)) as sequences:
         samples = _samples(sequences, order, position)
         while True:
             chosen = [
@@ -140,14 +140,17 @@ def batches(
             ]
             position += batch
             yield stacked(chosen)
-    finally:
-        sequences.close()  # type: ignore[attr-defined]  # a generator
 
 
-def stacked(samples: list[Sample]) -> Batch:
+def stacked(samples: Sequence[Sample]) -> Batch:
     """Samples of one size as a batch."""
     frames, cues, labels = zip(*samples, strict=True)
     return {"frame": np.stack(frames), "cue": np.stack(cues), "labels": np.stack(labels)}
+
+
+def in_batches(samples: Sequence[Sample], size: int = 16) -> list[Batch]:
+    """Samples of one size as batches of `size`, the last one with the rest."""
+    return [stacked(samples[start : start + size]) for start in range(0, len(samples), size)]
 
 
 def _samples(sequences: Iterator[tuple[int, list[Sample]]], order: Replay, position: int) -> Iterator[Sample]:

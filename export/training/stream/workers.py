@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,9 @@ PATIENCE_S = 0.5
 """How often a waiting side looks whether the other one still lives."""
 
 
-def rendered(render: Render, seed: int, first: int, workers: int) -> Iterator[tuple[int, list[Sample]]]:
+def rendered(
+    render: Render, seed: int, first: int, workers: int
+) -> Generator[tuple[int, list[Sample]], None, None]:
     """Sequences `first`, `first + 1`, ... with their numbers, without end; closing ends the processes.
 
     workers: processes; 0 renders in this one. Raises ExportError when one dies or fails.

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from edgebs.errors import OptionError
 from edgebs.machine.console import ProgressBar, no_bar
 from export.models.build import build_networks
@@ -20,7 +18,7 @@ from export.training.loop import require_free
 from export.training.samples import RenderedSequences, as_it_is, flipped_and_tinted, mirrored_only
 from export.training.samples.mixture import Mixture, StoredSequences, build_store
 from export.training.stream.workers import Render
-from export.training.task import Task
+from export.training.task import Task, reset_norms
 from export.training.tasks.flow import flow_task
 from export.training.tasks.medal import cdn_medal_task
 from export.training.tasks.segmentation import SegmentationTask, joint_graph, start_from_mean
@@ -122,10 +120,7 @@ def _graph(request: TrainRequest) -> Any:
     model = request.model
     graph: Any = joint_graph(model) if model.facts.trained_as else build_networks(model)["segment"]
     if model.weights_origin == RANDOM:
-        for layer in graph.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                # Random statistics prove that folding works; training starts from the identity.
-                layer.reset_running_stats()
+        reset_norms(graph)
         if isinstance(graph, BmnBsnGraph):
             start_from_mean(graph.graphs["cue"], graph.graphs["segment"])
     return graph

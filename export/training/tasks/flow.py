@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.scenes import seeds
 from edgebs.tensors import Array
-from export.models.build import description_of, module_for_weights, module_from_description
+from export.models.build import module_for_weights, module_from_description
 from export.models.request import RANDOM
 from export.models.weights import form_of_weights, init_weights, load_weights
 from export.networks.flownet import FlowGraph
 from export.training import FLOW, FlowTrainRequest
 from export.training.samples import as_it_is
 from export.training.samples.flow import RenderedPairs, turned_and_tinted
-from export.training.stream import Augment, Batch, Feed, batches, stacked
-from export.training.stream.workers import Render, rendered
-from export.training.task import tensors_from
+from export.training.stream import Batch, in_batches
+from export.training.task import RenderedTask, reset_norms, tensors_from
 
 LEVEL_WEIGHTS = (0.25, 0.5, 1.0)
 """Of the loss at 1/16, 1/8 and 1/4 of the size."""
@@ -39,67 +39,21 @@ MOVING_WEIGHT = 3.0
 """... and for so much in the loss: most of a picture stands still."""
 
 
-class FlowTask:
-    """See `Task`. Batches hold `frame`, `past` (N, h, w, 3), `flow` (N, 2, h, w) and `visible` (N, h, w)."""
+class FlowTask(RenderedTask):
+    """Batches hold `frame`, `past` (N, h, w, 3), `flow` (N, 2, h, w) and `visible` (N, h, w).
 
-    best_by = "score"
+    graph: a FlowGraph of one interval; render: see `samples.flow.RenderedPairs`.
+    """
 
-    def __init__(
-        self,
-        graph: Any,
-        *,
-        render: Render,
-        augment: Augment,
-        feed: Feed,
-        validation_render: Render | None = None,
-        validation_sequences: int = 64,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
-        """graph: a FlowGraph of one interval; render: as `flow_samples.RenderedPairs`.
+    name, best_by = FLOW, "score"
 
-        validation_render: of the samples held back, `render` where it is None.
-        """
-        self.name, self.graph = FLOW, graph
-        self._render, self._augment, self._feed = render, augment, feed
-        self._validation_render = validation_render or render
-        self._validation_sequences = validation_sequences
-        self._settings = {
-            "per-sequence": feed.per_sequence,
-            "replay": feed.replay,
-            "reservoir": feed.reservoir,
-            "validation": validation_sequences,
-            **(settings or {}),
-        }
-
-    def description(self) -> dict[str, Any]:
-        """See `Task.description`."""
-        return description_of(self.graph)
-
-    def settings(self) -> dict[str, Any]:
-        """See `Task.settings`."""
-        return dict(self._settings)
-
-    def batches(self, seed: int, batch: int, start_step: int) -> Iterator[Batch]:
-        """See `Task.batches`."""
-        stream = batches(self._render, self._augment, self._feed, seed, batch, start_step)
-        try:
-            for arrays in stream:
-                yield pairs_from(arrays)
-        finally:
-            stream.close()  # type: ignore[attr-defined]  # a generator
+    def batches(self, seed: int, batch: int, start_step: int) -> Generator[Batch, None, None]:
+        with closing(super().batches(seed, batch, start_step)) as stream:
+            yield from map(pairs_from, stream)
 
     def validation(self) -> Sequence[Batch]:
-        """See `Task.validation`."""
-        sequences = rendered(self._validation_render, seeds.VALIDATION, 0, self._feed.workers)
-        try:
-            chosen = []
-            for index, samples in sequences:
-                chosen += samples
-                if index == self._validation_sequences - 1:
-                    break
-        finally:
-            sequences.close()  # type: ignore[attr-defined]  # a generator
-        return [pairs_from(stacked(chosen[start : start + 16])) for start in range(0, len(chosen), 16)]
+        samples = list(chain.from_iterable(self.held_back()))
+        return [pairs_from(arrays) for arrays in in_batches(samples)]
 
     def forward(self, module: Any, batch: Mapping[str, Any]) -> list[Tensor]:
         """The flow of each level, coarse to fine, each (N, 2, h, w) in pixels."""
@@ -173,10 +127,7 @@ def flow_graph(weights: str, seed: int) -> FlowGraph:
         return graph
     graph = module_from_description(form)
     init_weights(graph.network, seed)
-    for layer in graph.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            # Random statistics prove that folding works; training starts from the identity.
-            layer.reset_running_stats()
+    reset_norms(graph)
     for estimator in graph.network.estimators:
         nn.init.zeros_(estimator.flow.weight)
         nn.init.zeros_(estimator.flow.bias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.scenes import seeds
 from edgebs.bundle.shipped import weights_file
 from edgebs.errors import ExportError
 from edgebs.machine.console import ProgressBar
@@ -25,51 +24,41 @@ from export.training import LoopOptions, Schedule, TrainRequest
 from export.training.loop import BEST, require_free, train
 from export.training.samples import as_it_is, mirrored_only
 from export.training.samples.background import SAMPLES, BackgroundScenes, RenderedSeries
-from export.training.stream import Batch, Feed, batches, stacked
-from export.training.stream.workers import Render, rendered
-from export.training.task import tensors_from
+from export.training.stream import Batch, Feed, stacked
+from export.training.stream.workers import Render
+from export.training.task import RenderedTask, tensors_from
 from export.training.tasks.segmentation import SegmentationTask
 
 START_NOISE = 0.05
 """Of the random weights that are added to the mean which the network starts from."""
 
 
-class CdnTask:
-    """See `Task`. Batches hold `frame` (N, 245, P, 3) uint8: series, oldest first."""
+class CdnTask(RenderedTask):
+    """Batches hold `frame` (N, 245, P, 3) uint8: series, oldest first."""
 
     name, best_by = "cdn-gm", "likelihood"
 
     def __init__(self, network: CdnGm, *, render: Render, feed: Feed, validation_sequences: int = 16) -> None:
-        """render: as `cdn_series.RenderedSeries`."""
-        self.graph = SeriesGraph(network)
-        self._render, self._feed, self._validation_sequences = render, feed, validation_sequences
+        """render: see `samples.background.RenderedSeries`."""
+        super().__init__(
+            SeriesGraph(network),
+            render=render,
+            augment=as_it_is,
+            feed=feed,
+            validation_sequences=validation_sequences,
+        )
 
     def description(self) -> dict[str, Any]:
-        """See `Task.description`."""
         return {"network": self.name}
 
     def settings(self) -> dict[str, Any]:
-        """See `Task.settings`."""
-        return {
-            "replay": self._feed.replay,
-            "reservoir": self._feed.reservoir,
-            "validation": self._validation_sequences,
-        }
-
-    def batches(self, seed: int, batch: int, start_step: int) -> Iterator[Batch]:
-        """See `Task.batches`."""
-        return batches(self._render, as_it_is, self._feed, seed, batch, start_step)
+        # Without the samples of a sequence, which no option changes.
+        return {name: value for name, value in super().settings().items() if name != "per-sequence"}
 
     def validation(self) -> Sequence[Batch]:
-        """See `Task.validation`."""
-        sequences = rendered(self._render, seeds.VALIDATION, 0, self._feed.workers)
-        try:
-            return [stacked(next(sequences)[1]) for _ in range(self._validation_sequences)]
-        finally:
-            sequences.close()  # type: ignore[attr-defined]  # a generator
+        return [stacked(samples) for samples in self.held_back()]
 
     def forward(self, module: Any, batch: Mapping[str, Any]) -> PixelMixture:
-        """See `Task.forward`."""
         mixture: PixelMixture = module.network(colours(batch["frame"]))
         return mixture
 
@@ -134,30 +123,16 @@ def start_at_the_mean(seed: int) -> CdnGm:
 
 
 logger = logging.getLogger(__name__)
-
-
 CUE_FOLDER = "cdn-gm"
 """In the run's folder: the run of CDN-GM."""
-
-
 CUE_STEPS = 3000
-
-
 CUE_SHARE = 0.5
 """Steps of CDN-GM for each of MEDAL-net's, where that is less."""
-
-
 CUE_RATE = 2e-3
 """Of Adam, falling to zero; the paper's 1e-4 is for much longer trainings on each sequence."""
-
-
 CUE_BATCH = 8
-
-
 DIFFERENCE_GAIN = 4.0
 """Of the first features: objects differ from what is behind them by a tenth of the range and more."""
-
-
 CUE_VALIDATION = 16
 """Scenes held back, at most: each is eight samples of 128 pixels."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,34 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.scenes import seeds
 from edgebs.bundle.shipped import weights_file
 from edgebs.tensors import Array
-from export.models.build import built, description_of, network_form
+from export.models.build import built, network_form
 from export.models.request import RANDOM, ModelRequest
 from export.models.weights import init_weights, load_weights
 from export.networks import ConvUnit
 from export.networks.bmn_bsn import COLOURS, MapsGraph, MapsSegmentGraph, UNet
 from export.training.losses import DICE_OF_BETA, CsFocalOptions, bce_dice, cs_focal_l1, target_and_valid
 from export.training.samples.mixture import all_samples
-from export.training.stream import Augment, Batch, Feed, batches, stacked
-from export.training.stream.workers import Render, Sample, rendered
-from export.training.task import tensors_from
+from export.training.stream import Batch, in_batches
+from export.training.stream.workers import Sample
+from export.training.task import RenderedTask, tensors_from
 
 OF_EACH = 2
 """Samples of a validation sequence."""
-
-
 BINS = 200
 """Steps of the threshold sweep."""
-
-
 SCORES = ("F", "Pr", "Re", "best_F", "threshold")
-
-
 Loss = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
-
-
 LOSS_FUNCTIONS: Mapping[str, Loss] = {
     "bce-dice": bce_dice,
     "outlines": partial(bce_dice, foreground_weight=1.0, outline_weight=4.0),
@@ -47,8 +38,8 @@ LOSS_FUNCTIONS: Mapping[str, Loss] = {
 }
 
 
-class SegmentationTask:
-    """See `Task`. Batches hold `frame` (N, h, w, 3), `cue` (N, K, h, w) and CDnet `labels` (N, h, w)."""
+class SegmentationTask(RenderedTask):
+    """Batches hold `frame` (N, h, w, 3), `cue` (N, K, h, w) and CDnet `labels` (N, h, w)."""
 
     best_by = "F"
 
@@ -57,65 +48,29 @@ class SegmentationTask:
         name: str,
         graph: Any,
         *,
-        render: Render,
-        augment: Augment,
-        feed: Feed,
         loss: str = "bce-dice",
-        validation_render: Render | None = None,
-        validation_sequences: int = 64,
         held: Path | None = None,
         settings: Mapping[str, Any] | None = None,
+        **sampling: Any,
     ) -> None:
-        """graph: its `logit(frame, cue)` is (N, 1, h, w).
+        """graph: its `logit(frame, cue)` is (N, 1, h, w). sampling: see `RenderedTask`.
 
-        validation_render: of the validation set, where it is not `render`. validation_sequences: 0 for none
-        but `held`, the part of a store (scored_store.py) that is validated on.
+        held: the part of a store (samples/mixture.py) that is validated on, beside or instead of rendered
+        sequences.
         """
-        self.name, self.graph = name, graph
-        self._render, self._augment, self._feed = render, augment, feed
-        self._loss = LOSS_FUNCTIONS[loss]
-        self._settings = {
-            "loss": loss,
-            "per-sequence": feed.per_sequence,
-            "replay": feed.replay,
-            "reservoir": feed.reservoir,
-            "validation": validation_sequences,
-            **(settings or {}),
-        }
-        self._validation_render = validation_render or render
-        self._validation_sequences, self._held = validation_sequences, held
-
-    def description(self) -> dict[str, Any]:
-        """See `Task.description`."""
-        return description_of(self.graph)
-
-    def settings(self) -> dict[str, Any]:
-        """See `Task.settings`."""
-        return dict(self._settings)
-
-    def batches(self, seed: int, batch: int, start_step: int) -> Iterator[Batch]:
-        """See `Task.batches`."""
-        return batches(self._render, self._augment, self._feed, seed, batch, start_step)
+        super().__init__(graph, settings={"loss": loss, **(settings or {})}, **sampling)
+        self.name, self._loss, self._held = name, LOSS_FUNCTIONS[loss], held
 
     def validation(self) -> Sequence[Batch]:
-        """See `Task.validation`. Batches of sequences held back have a further array, `held`."""
-        made = _in_batches(self._rendered_for_validation())
-        if self._held is not None:
-            for batch in _in_batches(all_samples(self._held)):
-                made.append({**batch, "held": np.ones(len(batch["frame"]), np.uint8)})
-        return made
-
-    def _rendered_for_validation(self) -> list[Sample]:
-        sequences = rendered(self._validation_render, seeds.VALIDATION, 0, self._feed.workers)
+        """Batches of sequences held back from scored data have a further array, `held`."""
         chosen: list[Sample] = []
-        try:
-            for _ in range(self._validation_sequences):
-                _, samples = next(sequences)
-                places = np.linspace(0, len(samples) - 1, min(OF_EACH, len(samples))).astype(int)
-                chosen += [samples[place] for place in places]
-        finally:
-            sequences.close()  # type: ignore[attr-defined]  # a generator
-        return chosen
+        for samples in self.held_back():
+            places = np.linspace(0, len(samples) - 1, min(OF_EACH, len(samples))).astype(int)
+            chosen += [samples[place] for place in places]
+        held = [] if self._held is None else in_batches(all_samples(self._held))
+        return in_batches(chosen) + [
+            {**batch, "held": np.ones(len(batch["frame"]), np.uint8)} for batch in held
+        ]
 
     def forward(self, module: Any, batch: Mapping[str, Any]) -> Tensor:
         """Logit (N, h, w)."""
@@ -123,7 +78,6 @@ class SegmentationTask:
         return logit
 
     def loss(self, output: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """See `Task.loss`."""
         return self._loss(output, *target_and_valid(batch["labels"]))
 
     def evaluate(self, module: Any, validation: Sequence[Batch]) -> dict[str, float]:
@@ -148,10 +102,6 @@ class SegmentationTask:
         means = {name: float(np.mean([s[name] for s in found.values()])) for name in SCORES}
         parts = {f"{kind}_F": score["F"] for kind, score in found.items()} if len(found) > 1 else {}
         return {"loss": float(np.mean(losses)), **means, **parts}
-
-
-def _in_batches(samples: list[Sample], size: int = 16) -> list[Batch]:
-    return [stacked(samples[start : start + size]) for start in range(0, len(samples), size)]
 
 
 def scores(counts: Array) -> dict[str, float]:
@@ -191,8 +141,6 @@ def joint_graph(request: ModelRequest) -> Any:
 
 LIFT = 2.0
 """Deviations by which a normed channel is raised, so that the ReLU behind it cuts little off."""
-
-
 DEVIATION = 0.5
 """Of a picture's values in [-1, 1], about."""
 
