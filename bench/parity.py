@@ -6,18 +6,21 @@ whole stream, and F on scored sequences. One gate per precision decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from bench.scenes.street.street import SceneOptions, StreetScene, scene_video
 from bench.scored import Counts, find_sequences, log_notes, scored_frames
-from bench.stream import parity_stream
+from edgebs.bundle import bundle_path
 from edgebs.bundle.manifest import Manifest
-from edgebs.bundle.shipped import bundle_path
-from edgebs.errors import ParityError
+from edgebs.errors import ParityError, SourceError
+from edgebs.files import scratch_folder
 from edgebs.image import mask_from_probability, network_frame
 from edgebs.loading import load
 from edgebs.machine.console import Progress
@@ -25,12 +28,61 @@ from edgebs.machine.cpu import this_cpu
 from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame
+from edgebs.text import source_name
 from edgebs.video.bit_depth import ValueRange
+from edgebs.video.open import open_source
+
+RENDERED_SIZE = (240, 320)
+
+
+RENDERED_SEED = 7
+
+
+Stream = list[tuple[Frame, float | None]]
+"""Frames (H, W, 3) uint8 BGR with their capture times in seconds."""
+
+
+def parity_stream(source: str | Path | None, frames: int, value_range: ValueRange | None = None) -> Stream:
+    """The first `frames` frames of a source, or of a rendered street if `source` is None.
+
+    value_range: see `open_source`. Raises SourceError for an unreadable source or one without a frame.
+    """
+    if source is None:
+        scene = StreetScene(SceneOptions(size=RENDERED_SIZE, frames=frames, seed=RENDERED_SEED))
+        return [(frame.image, frame.captured_s) for frame in scene]
+    with open_source(source, value_range=value_range) as opened:
+        stream: Stream = [(item.image.copy(), item.captured_s) for item in islice(opened, frames)]
+    if not stream:
+        raise SourceError(f"{source_name(source)} holds no frame. Name another video with --source.")
+    return stream
+
+
+@contextmanager
+def video_or_rendered(
+    source: str | None, frames: int = 150, progress: Callable[[int, int], None] | None = None
+) -> Iterator[str | Path]:
+    """The source itself, or a rendered street as a video file that exists within the block."""
+    if source is not None:
+        yield source
+        return
+    with scratch_folder() as folder:
+        video = folder / "rendered-street.avi"
+        scene_video(SceneOptions(frames=frames, seed=RENDERED_SEED), video, progress=progress)
+        yield video
+
 
 FP32_MAX_ABS = 1e-4
+
+
 FP16_FLIP_RATE = 1e-3
+
+
 INT8_DELTA_F = 0.01
+
+
 INT8_MASK_IOU = 0.95
+
+
 UNPROVED: Mapping[str, Any] = {
     "networks": {},
     "pipeline": None,
@@ -41,6 +93,8 @@ UNPROVED: Mapping[str, Any] = {
     "passed": False,
 }
 """The parity result of a bundle that could not be compared; `reason` is added."""
+
+
 Count = Callable[[Pipeline, Progress | None], Counts]
 """Runs a pipeline over frames whose truth is known."""
 

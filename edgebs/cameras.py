@@ -13,8 +13,8 @@ from edgebs.bundle.manifest import Manifest
 from edgebs.cues.clock import check_time
 from edgebs.errors import NotFinite, StageError
 from edgebs.image import PROBABILITY_REPAIR, check_frame, mask_at, network_frame, require_finite
-from edgebs.nvidia.runner import DevicePath
-from edgebs.pipeline import Begun
+from edgebs.nvidia.runner import DeviceRunner
+from edgebs.pipeline import FrameInFlight
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import ValueRange
 from edgebs.video.open import Source, SourceFrame, open_source
@@ -27,7 +27,7 @@ class _Round:
 
     index: int
     items: list[SourceFrame | None]
-    begun: list[Begun]
+    begun: list[FrameInFlight]
     arrived_s: float
     stages_ms: dict[str, float]
 
@@ -35,7 +35,7 @@ class _Round:
 class Cameras:
     """As many cameras as the engines take frames at once. Each has its own history and its own frame size."""
 
-    def __init__(self, manifest: Manifest, path: DevicePath) -> None:
+    def __init__(self, manifest: Manifest, path: DeviceRunner) -> None:
         """Use `edgebs.load_cameras`. Owns `path`."""
         self.manifest = manifest
         self.count = path.cameras

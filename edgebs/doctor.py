@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from edgebs.bundle.plan import AHEAD_OF_TIME, ON_THE_GPU
+from edgebs.facts import Environment, probe_environment
+from edgebs.machine import EXPORT_MODULES
 from edgebs.machine.cpu import Cpu
-from edgebs.machine.extras import EXPORT_MODULES
-from edgebs.machine.facts import Surroundings, look_around
 from edgebs.nvidia.tensorrt import INSTALL
 
 _JETPACK_VENV = "python3 -m venv --system-site-packages VENV, and install edgebs in that"
@@ -95,9 +95,9 @@ class Report:
         }
 
 
-def diagnose(targets: Iterable[TargetFacts], here: Surroundings | None = None) -> Report:
+def diagnose(targets: Iterable[TargetFacts], here: Environment | None = None) -> Report:
     """The report on `here` (default: this process), for `targets` (tuple(engines.Target))."""
-    here = here if here is not None else look_around()
+    here = here if here is not None else probe_environment()
     items = (
         Item(name="python", ok=True, found=here.python),
         Item(name="edgebs", ok=True, found=here.edgebs),
@@ -138,7 +138,7 @@ def _needs(target: TargetReport) -> str:
     return "; ".join(f"to {verb}: {needs}" for verb, needs in named if needs)
 
 
-def _module(here: Surroundings, module: str, command: str, *, needed: bool = False) -> Item:
+def _module(here: Environment, module: str, command: str, *, needed: bool = False) -> Item:
     version = here.modules.get(module, "")
     return Item(
         name=module,
@@ -149,7 +149,7 @@ def _module(here: Surroundings, module: str, command: str, *, needed: bool = Fal
     )
 
 
-def _tensorrt(here: Surroundings) -> Item:
+def _tensorrt(here: Environment) -> Item:
     item = _module(here, "tensorrt", "pip install 'edgebs[trt]'")
     if item.ok or not here.l4t:
         return item
@@ -159,7 +159,7 @@ def _tensorrt(here: Surroundings) -> Item:
     )
 
 
-def _exporter(here: Surroundings) -> Item:
+def _exporter(here: Environment) -> Item:
     missing = [module for module in EXPORT_MODULES if module not in here.modules]
     found = (
         f"not installed: {', '.join(missing)}" if missing else f"torch {here.modules['torch']} and its tools"
@@ -169,7 +169,7 @@ def _exporter(here: Surroundings) -> Item:
     )
 
 
-def _opencv(here: Surroundings) -> Sequence[Item]:
+def _opencv(here: Environment) -> Sequence[Item]:
     if not here.opencv_file:
         return [_opencv_item(ok=False, found="not installed", repair=_opencv_install(here))]
     if here.opencv_error:
@@ -186,7 +186,7 @@ def _opencv_item(*, ok: bool, found: str, repair: str = "") -> Item:
     return Item(name="opencv", ok=ok, needed=True, found=found, repair=repair)
 
 
-def _opencv_install(here: Surroundings) -> str:
+def _opencv_install(here: Environment) -> str:
     if not here.l4t:
         return "pip install 'edgebs[headless]' (or 'edgebs[gui]' where windows are opened)"
     if here.system_opencv:
@@ -194,12 +194,12 @@ def _opencv_install(here: Surroundings) -> str:
     return "sudo apt install nvidia-opencv (JetPack's OpenCV has GStreamer, a wheel has not)"
 
 
-def _opencv_replace(here: Surroundings) -> str:
+def _opencv_replace(here: Environment) -> str:
     remove = f"pip uninstall -y {' '.join(here.opencv_wheels)} && " if here.opencv_wheels else ""
     return remove + "pip install 'edgebs[headless]'"
 
 
-def _two_wheels(here: Surroundings) -> Item | None:
+def _two_wheels(here: Environment) -> Item | None:
     if len(here.opencv_wheels) < 2:
         return None
     return Item(
@@ -210,7 +210,7 @@ def _two_wheels(here: Surroundings) -> Item | None:
     )
 
 
-def _shadowed(here: Surroundings) -> Item | None:
+def _shadowed(here: Environment) -> Item | None:
     """A wheel in front of the system's OpenCV, which on a Jetson is the one that reads cameras."""
     if not here.opencv_wheels or not here.system_opencv or not (here.l4t or here.sees_system_packages):
         return None
@@ -227,7 +227,7 @@ def _shadowed(here: Surroundings) -> Item | None:
     )
 
 
-def _machine(here: Surroundings) -> Sequence[Item]:
+def _machine(here: Environment) -> Sequence[Item]:
     found = f"{here.cpu.name or here.platform}: {here.cpu.instruction_sets}"
     items = [Item(name="cpu", ok=True, found=found), _int8(here.cpu)]
     if here.l4t:
@@ -252,14 +252,14 @@ def _jetpack(l4t: str) -> str:
     return f" (JetPack {jetpack})" if jetpack else ""
 
 
-def _target(here: Surroundings, target: TargetFacts) -> TargetReport:
+def _target(here: Environment, target: TargetFacts) -> TargetReport:
     build, run = _build_needs(here, target), _run_needs(here, target)
     return TargetReport(
         target=target.value, can_build=not build, build_needs=build, can_run=not run, run_needs=run
     )
 
 
-def _build_needs(here: Surroundings, target: TargetFacts) -> str:
+def _build_needs(here: Environment, target: TargetFacts) -> str:
     if any(module not in here.modules for module in EXPORT_MODULES):
         return "pip install 'edgebs[export]'"
     if target.backend not in here.modules:  # which builds it, or runs its parity check
@@ -269,7 +269,7 @@ def _build_needs(here: Surroundings, target: TargetFacts) -> str:
     return ""
 
 
-def _run_needs(here: Surroundings, target: TargetFacts) -> str:
+def _run_needs(here: Environment, target: TargetFacts) -> str:
     if target.backend not in here.modules:
         return _backend_command(target)
     return _gpu_needs(here, target) if target.module else ""
@@ -280,7 +280,7 @@ def _backend_command(target: TargetFacts) -> str:
     return commands.get(target.backend) or INSTALL[target.backend]
 
 
-def _gpu_needs(here: Surroundings, target: TargetFacts) -> str:
+def _gpu_needs(here: Environment, target: TargetFacts) -> str:
     if "cuda.bindings" not in here.modules:
         return "pip install 'edgebs[cuda]'"
     if here.gpu is None:

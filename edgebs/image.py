@@ -233,10 +233,8 @@ def _before(margin: int, length: int, hole_px: int) -> tuple[int, bool]:
 
 TINT_BGR = (0.0, 0.0, 255.0)
 
-
 TINT_SHARE = 0.4
 """Red enough to see, clear enough to recognise what is under it."""
-
 
 CONTOUR_BGR = (0.0, 255.0, 255.0)
 """Yellow: stands out from the tint, and from most scenes."""
@@ -283,7 +281,6 @@ CUE_REPAIR = (
     "constant to them, and export the bundle again."
 )
 """For the output of a cue network."""
-
 
 PROBABILITY_REPAIR = (
     "Most likely the network that computes the cue (the flow) gives NaN on flat, black or white frames: "

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebs.backends import Backend, open_backend
-from edgebs.bundle import MANIFEST, Bundle, verify_files
+from edgebs.bundle import MANIFEST, Bundle, bundle_path, verify_files
 from edgebs.bundle.manifest import CleanupSettings, NetworkFacts
-from edgebs.bundle.shipped import bundle_path
 from edgebs.cues import open_cue
 from edgebs.cues.cue import Cue
 from edgebs.errors import BackendError, BundleError
@@ -23,7 +22,7 @@ from edgebs.pipeline import Pipeline
 if TYPE_CHECKING:
     from edgebs.cameras import Cameras
     from edgebs.nvidia.load import Opened
-    from edgebs.nvidia.runner import DevicePath
+    from edgebs.nvidia.runner import DeviceRunner
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +144,7 @@ def verified_bundle(
 
 def _on_device(
     bundle: Bundle, options: DeviceOptions, *, cameras: int = 1, opened: Opened | None = None
-) -> DevicePath:
+) -> DeviceRunner:
     from edgebs.nvidia.load import open_device_path
 
     host_cue = partial(_host_cue, bundle, options)

@@ -15,13 +15,13 @@ import numpy as np
 from edgebs.cues.clock import check_time
 from edgebs.cues.cue import Cue
 from edgebs.cues.held import Feedback
-from edgebs.cues.kept import KeepsBackground, damaged, load_background, save_background
+from edgebs.cues.kept import BackgroundCue, damaged, load_background, save_background
 from edgebs.errors import BundleError
 from edgebs.image import PROBABILITY_REPAIR, check_frame, mask_at, network_frame, require_finite
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import EightBits, ValueRange
 from edgebs.video.open import SourceFrame, open_source
-from edgebs.workers import Clock, Counters, Result, Run, Stages, Turn, Turns, Work
+from edgebs.workers import Clock, Counters, Result, Run, Turn, Turns, TwoStageRun, Work
 
 if TYPE_CHECKING:
     from edgebs.backends import Backend
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class FrameInFlight:
     """A frame on its way from `begin` to `finish`."""
 
     warming_up: bool
@@ -38,13 +38,13 @@ class Begun:
     small: Frame | None = None
     cue: Mapping[str, Array] = field(default_factory=dict)
     """The host's inputs of the segmentation network."""
-    ticket: int = -1
+    slot_id: int = -1
     """Which of the device's runs it is, or which frame since the last reset."""
     device_ms: dict[str, float] = field(default_factory=dict)
     """Time of each stage on the device, filled by `finish` where it is measured."""
 
 
-class NetworkPath(Protocol):
+class Runner(Protocol):
     """Both networks of one camera. `begin` is called by one thread at a time, and `finish` by one."""
 
     @property
@@ -52,14 +52,14 @@ class NetworkPath(Protocol):
         """What computes the cue on the host; None where it never comes there."""
         ...
 
-    def begin(self, small: Frame, captured_s: float | None) -> Begun:
+    def begin(self, small: Frame, captured_s: float | None) -> FrameInFlight:
         """Take the next frame, (h, w, 3) uint8 at network size, and start on it.
 
         At most three frames may be between `begin` and `finish`.
         """
         ...
 
-    def finish(self, begun: Begun) -> Array:
+    def finish(self, begun: FrameInFlight) -> Array:
         """Its foreground probability, (h, w) float32. Overwritten by the next call."""
         ...
 
@@ -88,7 +88,7 @@ class NetworkPath(Protocol):
         ...
 
 
-class HostPath:
+class HostRunner:
     """Host arrays between cue and segmentation, and a call of each per frame."""
 
     def __init__(self, segment: Backend, cue: Cue) -> None:
@@ -97,41 +97,36 @@ class HostPath:
         self._segment = segment
         self._feedback = Feedback(cue)
 
-    def begin(self, small: Frame, captured_s: float | None) -> Begun:
+    def begin(self, small: Frame, captured_s: float | None) -> FrameInFlight:
         """Compute the cue."""
         number = self._feedback.before_frame()
         output = self.cue.update(small, captured_s)
-        return Begun(warming_up=output.warming_up, small=small, cue=output.tensors, ticket=number)
+        return FrameInFlight(warming_up=output.warming_up, small=small, cue=output.tensors, slot_id=number)
 
-    def finish(self, begun: Begun) -> Array:
+    def finish(self, begun: FrameInFlight) -> Array:
         """Segment."""
         assert begun.small is not None
         probability = self.segment(begun.small, begun.cue)
-        self._feedback.found(begun.ticket, probability)
+        self._feedback.found(begun.slot_id, probability)
         return probability
 
     def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
-        """See `NetworkPath.trace`."""
         begun = self.begin(small, captured_s)
         return begun.cue["cue"], self.finish(begun)
 
     def segment(self, small: Frame, cue: Mapping[str, Array]) -> Array:
-        """See `NetworkPath.segment`."""
         probability: Array = self._segment.infer({"frame": small[np.newaxis], **cue})["probability"][0]
         return probability
 
     def remember(self, small: Frame, captured_s: float | None) -> None:
-        """See `NetworkPath.remember`."""
         self._feedback.before_frame()
         self.cue.remember(small, captured_s)
 
     def reset(self) -> None:
-        """See `NetworkPath.reset`."""
         self._feedback.clear()
         self.cue.reset()
 
     def descriptions(self) -> dict[str, str]:
-        """See `NetworkPath.descriptions`."""
         return {"segment": self._segment.description, "cue": self.cue.description}
 
     def close(self) -> None:
@@ -149,19 +144,19 @@ class Pipeline:
     @overload
     def __init__(self, manifest: Manifest, segment: Backend, cue: Cue) -> None: ...
     @overload
-    def __init__(self, manifest: Manifest, segment: NetworkPath) -> None: ...
-    def __init__(self, manifest: Manifest, segment: Backend | NetworkPath, cue: Cue | None = None) -> None:
+    def __init__(self, manifest: Manifest, segment: Runner) -> None: ...
+    def __init__(self, manifest: Manifest, segment: Backend | Runner, cue: Cue | None = None) -> None:
         """Use `edgebs.load`; built by hand only from a fake backend in a test.
 
         segment: a network, with the cue beside it on the host; or a path that holds both.
         """
         self.manifest = manifest
         self.counters = Counters()
-        self._path: NetworkPath
+        self._path: Runner
         if cue is None:
-            self._path = cast(NetworkPath, segment)
+            self._path = cast(Runner, segment)
         else:
-            self._path = HostPath(cast("Backend", segment), cue)
+            self._path = HostRunner(cast("Backend", segment), cue)
         self._cue: Cue | None = self._path.cue
         self._turns = Turns()
         self._next_index = 0
@@ -172,7 +167,7 @@ class Pipeline:
     ) -> Result:
         """Segment one frame now, in the caller's thread, with the history of the frames before it.
 
-        frame: (H, W, 3) uint8 BGR; with value_range, as of `open_source`, also grey and of other depths.
+        frame: (H, W, 3) uint8 BGR; with value_range, see `open_source`, also grey and of other depths.
         captured_s: seconds of any clock, or None. Raises SourceError for anything else: that frame was never
         there, and the next one goes on from the one before it. Raises NotFinite where a network gives NaN.
         Raises RuntimeError while another thread is in `process` or uses a `run`. A run that this thread has
@@ -186,8 +181,10 @@ class Pipeline:
             arrived_s = time.perf_counter()
             if value_range is not None:
                 frame = EightBits(value_range).frame(frame, f"frame {index}")
-            work = self._cued(SourceFrame(image=frame, captured_s=captured_s, index=index), index, arrived_s)
-            result = self._segmented(work)
+            work = self._run_cue(
+                SourceFrame(image=frame, captured_s=captured_s, index=index), index, arrived_s
+            )
+            result = self._run_segment(work)
             self._next_index += 1
             return result
         finally:
@@ -205,7 +202,7 @@ class Pipeline:
         source: a video file, image folder, camera index, URL, open `Source`, or any iterable of
         (H, W, 3) uint8 BGR frames, read in a worker thread. Frames are passed on, not copied: an iterable
         must yield a new array each time, as cv2.VideoCapture.read() does. frames: stop after that many.
-        value_range: as of `open_source`, for frames of more than 8 bits.
+        value_range: see `open_source`, for frames of more than 8 bits.
         The history starts empty. Leaving the loop ends the workers. An error in a worker is raised here
         as StageError with the frame's index, after the results of the frames before it; so is a frame or a
         time stamp that `process` refuses. A source that cannot be opened is SourceError here and now.
@@ -223,7 +220,7 @@ class Pipeline:
             self.reset()
             self.counters = Counters()
             release = partial(self._turns.release, turn)
-            stages = Stages(opened, frames, self.counters, self._cued, self._segmented, release)
+            stages = TwoStageRun(opened, frames, self.counters, self._run_cue, self._run_segment, release)
             run = Run(stages)
             turn.give_to(run, stages)
             return run
@@ -292,10 +289,10 @@ class Pipeline:
         """Let frames change the background again."""
         self.require_background_cue().freeze(False)
 
-    def require_background_cue(self) -> KeepsBackground:
+    def require_background_cue(self) -> BackgroundCue:
         """The cue, where it keeps a background. Raises BundleError where it does not."""
         cue: object = self._cue
-        if not isinstance(cue, KeepsBackground):
+        if not isinstance(cue, BackgroundCue):
             raise BundleError(
                 f"the cue '{self.manifest.cue.kind}' of {self.manifest.name} keeps no background: it looks "
                 "back a few frames only. Leave --background out, or use a bundle of another model."
@@ -328,7 +325,7 @@ class Pipeline:
         """Close."""
         self.close()
 
-    def _cued(self, source: SourceFrame, index: int, arrived_s: float) -> Work:
+    def _run_cue(self, source: SourceFrame, index: int, arrived_s: float) -> Work:
         clock = Clock()
         small, captured_s = self._small(source.image, source.captured_s)
         source = replace(source, captured_s=captured_s)
@@ -341,7 +338,7 @@ class Pipeline:
         checked_s = check_time(captured_s)
         return network_frame(check_frame(frame), self.manifest.size), checked_s
 
-    def _segmented(self, work: Work) -> Result:
+    def _run_segment(self, work: Work) -> Result:
         clock = Clock()
         probability = self._path.finish(work.begun).copy()
         require_finite(probability, f"the foreground probability of frame {work.index}", PROBABILITY_REPAIR)

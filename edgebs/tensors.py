@@ -15,7 +15,6 @@ from edgebs.errors import BackendError
 
 Array = npt.NDArray[Any]
 
-
 Frame = npt.NDArray[np.uint8]
 """(H, W, 3) uint8, BGR, as OpenCV and cameras give it."""
 

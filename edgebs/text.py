@@ -12,7 +12,6 @@ from typing import Any, TextIO
 
 HIDDEN = "***"
 
-
 _SECRET_WORDS = (
     "pass", "pas=", "pwd", "psw", "psk", "pw", "secret", "token", "key", "auth", "sig", "cred", "cookie",
     "session", "hmac", "jwt", "policy", "login", "pin",
@@ -20,49 +19,28 @@ _SECRET_WORDS = (
 )  # fmt: skip
 """Parts of the names of parameters whose values are, or may be, secrets: better one too many."""
 
-
 _WORDS = "|".join(word.replace("=", r"(?=\s*=|%3D)") for word in _SECRET_WORDS)
-
 
 # Bounded, so that a long text without an address costs no more than its length.
 _NAME = rf"(?:[\w.\-%\[\]]{{0,40}}(?:{_WORDS})[\w.\-\[\]]{{0,40}}|(?<![\w.\-])(?:p|k|s|t|st|sid|uid))"
 
-
 # A value without `name=` after the next & belongs to the secret before: an & in a password.
 _VALUE = r"[^&\s]+(?:&[^=&\s]*(?=&|\s|$))*"
-
-
 _PARAMETER = re.compile(rf"(?i)({_NAME})(=|%3D)({_VALUE})")
-
 
 # A value may be quoted, and so may the whole of `"name=value"`.
 _PROPERTY = re.compile(
     rf"""(?i)({_NAME})(\s*=\s*(?:\([\w/]+\)\s*)?)("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(?:\\.|[^\s\\])+)"""
 )
 
-
 # Path("rtsp://host") has one slash.
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]{1,20}:/{1,3}"
-
-
 _ADDRESS = re.compile(rf"({_SCHEME})(\S+)")
-
-
 _WHOLE_ADDRESS = re.compile(rf"(?s)\s*({_SCHEME})(.+)")
-
-
 _ENCODED = re.compile(r"(?i)(%3A%2F%2F)([^&\s]*)(%40)")
-
-
 _QUOTED_ADDRESS = re.compile(rf"""(["'])({_SCHEME})((?:\\.|(?!\1).)+)\1""")
-
-
 _BARE = re.compile(r"(?s)((?://)?[^\s/:@]*):(.+)@(?=[\w\[])")
-
-
 _PIPE = " ! "
-
-
 _TRAILING = re.compile(r"""['")\],.;:>]*$""")
 
 
@@ -131,7 +109,6 @@ def _property(found: re.Match[str]) -> str:
 
 PRINTABLE = "edgebs.text"
 """An error handler, for `str.encode` and for streams."""
-
 
 _BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 

@@ -18,7 +18,7 @@ from edgebs.errors import StageError
 from edgebs.tensors import Array, Frame
 
 if TYPE_CHECKING:
-    from edgebs.pipeline import Begun
+    from edgebs.pipeline import FrameInFlight
     from edgebs.video.open import Source, SourceFrame
 
 T = TypeVar("T")
@@ -113,7 +113,6 @@ QUEUE_FRAMES = 1
 The cue stage reads its next frame when this place is free, so a frame is at most two segmentations old.
 """
 
-
 LEAVE_S = 1.0
 """How long leaving waits for the workers."""
 
@@ -160,7 +159,7 @@ class Work:
     source: SourceFrame
     index: int
     arrived_s: float
-    begun: Begun
+    begun: FrameInFlight
     stages_ms: dict[str, float]
 
 
@@ -179,7 +178,7 @@ class Clock:
         return elapsed_ms
 
 
-class Stages:
+class TwoStageRun:
     """Both workers, the channels between them, and the supervisor that starts and ends them.
 
     Threads hold this; the caller holds `Run`. The caller may be the main thread, which KeyboardInterrupt hits
@@ -199,7 +198,7 @@ class Stages:
         """cue, segment: the stages, each called by one worker. ended: called once, when nothing runs."""
         self._source, self._frames, self._counters = source, frames, counters
         self._cue, self._segment, self._ended = cue, segment, ended
-        self._cued: Channel[Work | StageError] = Channel(QUEUE_FRAMES)
+        self._run_cue: Channel[Work | StageError] = Channel(QUEUE_FRAMES)
         self._done: Channel[Result | StageError] = Channel(QUEUE_FRAMES)
         self._workers = [
             threading.Thread(target=work, name=f"edgebs-{work.__name__.strip('_')}", daemon=True)
@@ -265,7 +264,7 @@ class Stages:
         try:
             self._start_workers()
             self._end_asked.get()
-            self._cued.cancel()
+            self._run_cue.cancel()
             self._done.cancel()
             self._join()
         finally:
@@ -299,7 +298,7 @@ class Stages:
             with closing(self._source):
                 while self._frames is None or index < self._frames:
                     stage = "source"
-                    if not self._cued.wait_for_room() or self.is_ending:
+                    if not self._run_cue.wait_for_room() or self.is_ending:
                         return
                     clock = Clock()
                     item = self._read()
@@ -310,13 +309,13 @@ class Stages:
                     stage = "cue"
                     work = self._cue(item, index, arrived_s)
                     work.stages_ms["read"] = read_ms
-                    self._cued.put(work)
+                    self._run_cue.put(work)
                     index += 1
         except BaseException as cause:
             # Also SystemExit: in a thread it would vanish, and the stream end as if it were whole.
-            self._cued.put(_failure(stage, index, cause))
+            self._run_cue.put(_failure(stage, index, cause))
         finally:
-            self._cued.finish()
+            self._run_cue.finish()
 
     def _read(self) -> SourceFrame | None:
         self._is_reading = True
@@ -330,7 +329,7 @@ class Stages:
     def _segment_stage(self) -> None:
         index = 0
         try:
-            while (item := self._cued.get()) is not None:
+            while (item := self._run_cue.get()) is not None:
                 if isinstance(item, StageError):
                     self._done.put(item)
                     return
@@ -341,7 +340,7 @@ class Stages:
             self._done.put(_failure("segment", index, cause))
         finally:
             # The cue stage may be waiting for room.
-            self._cued.cancel()
+            self._run_cue.cancel()
             self._done.finish()
 
 
@@ -358,7 +357,7 @@ class Run(Iterator[Result]):
     loop, the traceback may keep the run alive; then the next `run` or `process` of the pipeline ends it.
     """
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, stages: TwoStageRun) -> None:
         """Nothing is read before the first result is asked for."""
         self._stages = stages
         self._superseded = False
@@ -427,10 +426,10 @@ class Turn:
         """Of the calling thread."""
         self.over = Latch()
         self._caller = threading.get_ident()
-        self._stages: Stages | None = None
+        self._stages: TwoStageRun | None = None
         self._run: weakref.ref[Run] | None = None
 
-    def give_to(self, run: Run, stages: Stages) -> None:
+    def give_to(self, run: Run, stages: TwoStageRun) -> None:
         """From now on the turn is that of a run."""
         self._run, self._stages = weakref.ref(run), stages
 

@@ -13,8 +13,7 @@ from typing import Any
 from edgebs.bundle.plan import PlanFacts
 from edgebs.errors import ExportError
 from edgebs.files import atomic_file
-from engines import Target, target_named
-from engines.options import BuildOptions
+from engines import BuildOptions, Target, target_named
 from engines.plan_builder import plan_from_onnx
 from engines.plan_config import Progress
 

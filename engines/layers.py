@@ -89,7 +89,6 @@ def share_by(layers: Iterable[LayerFacts], what: str) -> dict[str, dict[str, flo
 _ORT_PRECISIONS = {"float": "fp32", "float16": "fp16", "int8": "int8", "uint8": "int8"}
 """By ONNX Runtime's names of element types."""
 
-
 _KERNEL = "_kernel_time"
 
 

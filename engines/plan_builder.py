@@ -15,9 +15,8 @@ from edgebs.errors import ExportError
 from edgebs.files import library_path
 from edgebs.nvidia import cuda
 from edgebs.nvidia.tensorrt import import_tensorrt, last_error, make_logger, without_collection
-from engines import Target
+from engines import BuildOptions, Target
 from engines.memory import LOWEST_FREE_BYTES, build_memory, host_memory, workspace_limit
-from engines.options import BuildOptions
 from engines.plan_config import Progress, plan_config, watch_build
 from engines.timing_cache import TimingCache, timing_facts
 
@@ -145,12 +144,12 @@ def _parse(parser: Any, onnx_file: Path, logger: Any) -> None:
     with library_path(onnx_file, ExportError) as path:
         if parser.parse_from_file(str(path)):
             return
-    errors = [_spoken(parser.get_error(index)) for index in range(parser.num_errors)]
+    errors = [_describe(parser.get_error(index)) for index in range(parser.num_errors)]
     reason = "; ".join(errors) or last_error(logger)
     raise ExportError(f"TensorRT cannot read {onnx_file}: {reason}{_repair(reason)}")
 
 
-def _spoken(error: Any) -> str:
+def _describe(error: Any) -> str:
     """A parser error, with the node's name and operator where this version knows them (8.6 does not)."""
     name = error.node_name() if hasattr(error, "node_name") else ""
     operator = error.node_operator() if hasattr(error, "node_operator") else ""

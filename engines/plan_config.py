@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError
-from engines import Target
-from engines.options import BatchRange, BuildOptions, LeanRuntime
+from engines import BatchRange, BuildOptions, LeanRuntime, Target
 
 
 def use_dla(trt: Any, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:
@@ -128,7 +127,6 @@ def _hold_types(trt: Any, network: Any, config: Any) -> None:
 
 
 Progress = Callable[[int, int], None]
-
 
 GoOn = Callable[[], bool]
 """Asked at every step; False stops the builder."""

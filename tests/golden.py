@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.scenes.scene import PictureBank, VariedScene
 from bench.scenes.street.street import SceneOptions, StreetScene
-from edgebs.bundle.shipped import shipped_models
+from edgebs.bundle import shipped_models
 from edgebs.loading import load
 from export.job.export import export_bundles
 from export.job.request import ExportRequest

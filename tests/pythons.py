@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 PLACE = ROOT / "build" / "pythons"
 EXTRAS = "cpu,onnx,headless,test"
-FOLDERS = ("tests/edgebs", "tests/whole/test_no_clocks.py")
+FOLDERS = ("tests/edgebs", "tests/whole/rules/test_no_clocks.py")
 OLDEST, NEWEST = 10, 19
 """Minor versions of Python 3 that are looked for."""
 SHOWN = ("numpy", "opencv-python-headless", "openvino", "onnxruntime", "typer", "rich")

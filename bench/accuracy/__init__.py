@@ -16,10 +16,10 @@ import numpy as np
 from bench.accuracy.score import AVERAGING, SPEED_WARM_UP, SequenceScore, summary, sweep
 from bench.scored import Sequence as ScoredSequence
 from bench.scored import find_sequences, scored_frames
-from edgebs.bundle.shipped import bundle_path
+from edgebs.bundle import bundle_path
 from edgebs.errors import BundleError, OptionError, SourceError
+from edgebs.facts import machine_facts
 from edgebs.loading import load
-from edgebs.machine.facts import machine_facts
 from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame
@@ -88,7 +88,6 @@ class Baseline:
 
 Progress = Callable[[int, int], None]
 """Told (done, total)."""
-
 
 SequenceDone = Callable[[ScoredSequence, Sequence[SequenceScore]], None]
 """Told each sequence with the score of every contestant while their masks are still kept."""
@@ -162,11 +161,11 @@ def evaluate(
     progress: Progress | None = None,
     sequence_done: SequenceDone | None = None,
 ) -> dict[str, Any]:
-    """Score bundles on the sequences below `data`; the JSON object of architecture.md section 6.
+    """Score bundles on the sequences below `data`; the JSON object of docs/architecture.md.
 
     `sequences`, `mean`, `pooled`, `mean_dice` and `fps` are the first bundle's; `bundles` holds the same of
     each, `peers` that of OpenCV's subtractors named in `against`. threshold: of all bundles; None takes each
-    one's own. value_range: of the frames, as of `open_source`. cleanup, device: as of `edgebs.load`.
+    one's own. value_range: of the frames, see `open_source`. cleanup, device: see `edgebs.load`.
     sequence_done: told each sequence with its scores and masks.
     Raises EdgebsError for an unusable bundle, baseline or sequence; ValueError for an unknown layout.
     """

@@ -11,8 +11,8 @@ from typing import Any
 
 from bench.accuracy.pictures import LEGEND, UNSCORED, ShownFrame, ShownMask, shown_frames
 from bench.accuracy.score import SequenceScore
-from bench.accuracy.table import COLUMNS, average_row, averages, figure, label, notes_on
 from bench.scored import Sequence as ScoredSequence
+from bench.tables import COLUMNS, average_row, averages, figure, label, notes_on
 from edgebs.errors import SinkError
 from edgebs.files import atomic_file
 from edgebs.text import PRINTABLE
@@ -21,20 +21,12 @@ from edgebs.version import __version__
 COLOURS = ("#2a7de1", "#e07b00", "#2e9e5b", "#c23a6b", "#8e5bd0", "#6f7d86")
 """Of the contestants in their order; legible on white and on black."""
 
-
 PLOT = 320
 """Side of a plot's square, in pixels."""
 
-
 MARGIN = 48
-
-
 BAR = 11
-
-
 BAR_WIDTH = 420
-
-
 NAME_WIDTH = 190
 
 
@@ -357,11 +349,11 @@ def _pictures(shown: Mapping[str, Sequence[ShownFrame]], contestants: Mapping[st
             yield f'<div class="row"><div>{_image(frame.jpeg, frame.file)}frame</div>'
             for name, mask in zip(contestants, frame.masks, strict=True):
                 alt = f"{name} on {frame.file}"
-                yield f"<div>{_image(mask.jpeg, alt)}{escape(name)}: {_said(mask)}</div>"
+                yield f"<div>{_image(mask.jpeg, alt)}{escape(name)}: {_caption(mask)}</div>"
             yield "</div></figure>"
 
 
-def _said(mask: ShownMask) -> str:
+def _caption(mask: ShownMask) -> str:
     counts = mask.score.counts
     wrong = f"{counts.fp} px false, {counts.fn} px missed"
     return f"F {counts.f_measure:.3f}, {wrong}" if counts.tp + counts.fn else wrong

@@ -18,10 +18,8 @@ from edgebs.tensors import Array, Frame
 BINS = 256
 """Probability classes: bin k holds k/256 <= p < (k + 1)/256, and 1 itself in the last."""
 
-
 SPEED_WARM_UP = 12
 """Frames at the start of a sequence that speed does not count, where the sequence is longer."""
-
 
 AVERAGING = {
     "sequences": "pixel counts of one sequence",
@@ -29,7 +27,7 @@ AVERAGING = {
     "pooled": "pixel counts of all sequences together, so that large pictures and long sequences weigh more",
     "categories": "unweighted mean over the sequences of a category",
     "mean_of_categories": "unweighted mean over categories (CDnet's overall)",
-    "mean_dice": "mean over frames with foreground of 2 TP / (2 TP + FP + FN) (networks.md, Eq. 12)",
+    "mean_dice": "mean over frames with foreground of 2 TP / (2 TP + FP + FN) (docs/networks.md, Eq. 12)",
 }
 
 

@@ -21,7 +21,6 @@ from edgebs.tensors import Array
 FOREVER = 1e6
 """Seconds."""
 
-
 MOVED_PX = 1.5
 """What has moved by less cannot be told from what stands."""
 FORGOTTEN = 0.75

@@ -15,10 +15,8 @@ from edgebs.tensors import Array, Frame
 NOMINAL_FPS = 25.0
 """Frame rate that the gaps are meant for, as in the cue."""
 
-
 MOMENTS = 2
 """Times of a scene at which it is compared with its past."""
-
 
 LATEST_S = 5.0
 """Scenes can be asked for until 6 s."""
@@ -54,21 +52,16 @@ def flow_pairs(scene: VariedScene, rng: np.random.Generator, gaps: Sequence[int]
 SHAPES = (2, 8)
 """Fewest, and one more than most."""
 
-
 RADIUS_PX = (4.0, 48.0)
-
 
 SHIFT_PX = (0.1, 24.0)
 """Displacements, log-uniform."""
 
-
 TURN, GROWTH = 0.06, 0.05
 """Standard deviations of a turn in radians and of a change of size."""
 
-
 STILL = 0.4
 """Share of backgrounds that do not move, and of pairs whose light does not change."""
-
 
 NOISE = (0.0, 10.0)
 """Grey levels of the sensor's noise."""

@@ -13,10 +13,8 @@ from edgebs.tensors import Array
 SPRITE_SCALE = 1.5
 """Sprite pixels per image pixel where the object is nearest: room for turning and for sub-pixel motion."""
 
-
 SOFTEN = 0.45 * SPRITE_SCALE
 """Blur of a sprite in its own pixels: what a lens does, and what keeps resampling from flickering."""
-
 
 RIM = 3
 """Transparent pixels round a sprite, so that sampling never meets its edge."""
@@ -133,7 +131,6 @@ def bark(rng: np.random.Generator, height: int, width: int, taper: float, soften
 
 TILE = 256
 """Side of a texture in pixels."""
-
 
 KINDS = 8
 

@@ -15,8 +15,16 @@ from bench.scored import lasiesta as scored_lasiesta
 from bench.scored import limu as scored_limu
 from bench.scored import wallflower as scored_wallflower
 from bench.scored.cdnet import read_sequence
-from bench.scored.counts import Counts, mean_measures
-from bench.scored.sequence import FOREGROUND, OUTSIDE, SHADOW, UNKNOWN, Sequence, scored_frames
+from bench.scored.sequence import (
+    FOREGROUND,
+    OUTSIDE,
+    SHADOW,
+    UNKNOWN,
+    Counts,
+    Sequence,
+    mean_measures,
+    scored_frames,
+)
 from edgebs.errors import SourceError
 from edgebs.video.bit_depth import ValueRange
 from edgebs.video.picture_folder import is_side_folder
@@ -36,9 +44,7 @@ __all__ = [
     "scored_frames",
 ]
 
-
 logger = logging.getLogger(__name__)
-
 
 LAYOUTS: dict[str, Callable[[Path, Set[str]], list[Sequence]]] = {
     "cdnet": scored_cdnet.sequences_in,
@@ -51,7 +57,6 @@ LAYOUTS: dict[str, Callable[[Path, Set[str]], list[Sequence]]] = {
 
 The order is the one in which `auto` asks."""
 
-
 AUTO = "auto"
 
 
@@ -62,7 +67,7 @@ def find_sequences(
 
     layout: one of `LAYOUTS`, or auto to recognise each folder by what it holds. Names are the folders', or
     paths from `root` where two folders have one name; the category is the folder above, where there is one.
-    value_range: of the frames of all of them, as of `open_source`.
+    value_range: of the frames of all of them, see `open_source`.
     Raises SourceError where there is no sequence, or one is incomplete; ValueError for an unknown layout.
     """
     if layout not in (AUTO, *LAYOUTS):

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.scored.masks import region_values
-from bench.scored.names import all_named, named, unused_notes
+from bench.scored.masks import all_named, named, region_values, unused_notes
 from bench.scored.sequence import (
     Sequence,
     numbering_notes,

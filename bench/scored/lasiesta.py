@@ -18,8 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bench.scored.masks import mask_colours
-from bench.scored.names import named, unused_notes
+from bench.scored.masks import mask_colours, named, unused_notes
 from bench.scored.sequence import (
     FOREGROUND,
     UNKNOWN,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Set
 from pathlib import Path
 
-from bench.scored.names import first_named, looks_like_limits, unused_notes
+from bench.scored.masks import first_named, looks_like_limits, unused_notes
 from bench.scored.sequence import (
     Sequence,
     binary_labels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from edgebs.video.picture_file import read_picture
 from edgebs.video.picture_folder import picture_files
 
 FOREGROUND, SHADOW, OUTSIDE, UNKNOWN = 255, 50, 85, 170
-"""CDnet's labels; 0 is static background, and a shadow counts as background (networks.md section 6)."""
+"""CDnet's labels; 0 is static background, and a shadow counts as background (docs/networks.md section 6)."""
 
 
 LABELS = (0, SHADOW, OUTSIDE, UNKNOWN, FOREGROUND)
@@ -89,7 +89,7 @@ class Sequence:
     labels: Labels = field(default=cdnet_labels, repr=False)
     """Reads a ground-truth picture as CDnet labels."""
     value_range: ValueRange | None = None
-    """Values of the frames that become 0 and 255, as of `edgebs.video.open.open_source`."""
+    """Values of the frames that become 0 and 255, see `edgebs.video.open.open_source`."""
     notes: tuple[str, ...] = ()
     """What a reader of the score should know: gaps in the frame numbers, ground truth without a frame,
     regions that are not used."""
@@ -286,3 +286,74 @@ def _text(file: Path) -> str:
         raise SourceError(f"{file} cannot be read: {cause.strerror}. Check its permissions.") from cause
     encoding = next((name for mark, name in ENCODINGS if content.startswith(mark)), "utf-8")
     return content.decode(encoding, errors="replace")
+
+
+MEASURES = ("F", "Pr", "Re", "PWC", "Sp", "FPR", "FNR")
+"""F-measure, precision, recall, percentage of wrong classifications, specificity, error rates."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Pixels by what was said and what is true."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    tn: int = 0
+
+    def add(self, mask: Frame, truth: Frame, valid: Array) -> None:
+        """Count one frame. mask: 0/255. truth: CDnet labels. valid: bool, the pixels that are scored."""
+        said, real = (mask > 0) & valid, (truth == FOREGROUND) & valid
+        both = int(np.count_nonzero(said & real))
+        self.tp += both
+        self.fp += int(np.count_nonzero(said)) - both
+        self.fn += int(np.count_nonzero(real)) - both
+        self.tn += int(np.count_nonzero(valid & ~said & ~real))
+
+    def __add__(self, other: Counts) -> Counts:
+        """The pixels of both."""
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
+
+    @property
+    def pixels(self) -> int:
+        """All pixels counted."""
+        return self.tp + self.fp + self.fn + self.tn
+
+    @property
+    def f_measure(self) -> float:
+        """Harmonic mean of precision and recall over all pixels counted; 0 where nothing was right."""
+        total = 2 * self.tp + self.fp + self.fn
+        return 2 * self.tp / total if total else 0.0
+
+    def measures(self) -> dict[str, float | None]:
+        """CDnet's seven by the names of `MEASURES`; PWC in percent, the others in [0, 1].
+
+        None where a measure says nothing: F, Pr and Re of pixels without foreground, in truth and in what
+        was said. Something to find and nothing said has precision 0, not an undefined one that a mean
+        would leave out.
+        """
+        real, said, empty = self.tp + self.fn, self.tp + self.fp, self.fp + self.tn
+        wrong = self.fp + self.fn
+        return {
+            "F": self.f_measure if real or said else None,
+            "Pr": self.tp / said if said else (0.0 if real else None),
+            "Re": _ratio(self.tp, real),
+            "PWC": _ratio(100 * wrong, self.pixels),
+            "Sp": _ratio(self.tn, empty),
+            "FPR": _ratio(self.fp, empty),
+            "FNR": _ratio(self.fn, real),
+        }
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def mean_measures(rows: Iterable[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """The unweighted mean of each measure over the rows that have it; None where none has."""
+    rows = list(rows)
+    means: dict[str, float | None] = {}
+    for measure in MEASURES:
+        values = [value for row in rows if (value := row[measure]) is not None]
+        means[measure] = sum(values) / len(values) if values else None
+    return means

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Set
 from pathlib import Path
 
-from bench.scored.names import unused_notes
+from bench.scored.masks import unused_notes
 from bench.scored.sequence import (
     Sequence,
     binary_labels,

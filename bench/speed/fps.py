@@ -25,13 +25,12 @@ from typing import Any, NamedTuple
 from bench.gpu import TIMED, runs_on_gpu, trtexec_times, watched_gpu
 from bench.parity import Reference
 from bench.speed.memory import json_from_device
-from edgebs.bundle import Bundle
+from edgebs.bundle import Bundle, bundle_path, shipped_models
 from edgebs.bundle.manifest import CleanupSettings, Manifest
-from edgebs.bundle.shipped import bundle_path, shipped_models
 from edgebs.errors import EdgebsError, EngineMismatch, SourceError
+from edgebs.facts import machine_facts
 from edgebs.files import atomic_file
 from edgebs.loading import load, load_bundle
-from edgebs.machine.facts import machine_facts
 from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Counters, Pipeline, Result
 from edgebs.tensors import latency_percentiles
@@ -110,12 +109,12 @@ def bench_fps(
     device: DeviceOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure bundles on a video, looped when it is short; the JSON object of architecture.md section 6.
+    """Measure bundles on a video, looped when it is short; the JSON object of docs/architecture.md.
 
     frames: counted frames per bundle and mode, spread over `repeats`. reference: runs each distinct set
     of networks in PyTorch FP32 eager, sequentially; of plans on the GPU, eager, with CUDA graphs and
     compiled, where PyTorch has it. cleanup: see `edgebs.load`, here for both. value_range: see `open_source`.
-    device: as of `edgebs.load`; its GPU is the one that is watched, and that PyTorch and trtexec run on.
+    device: see `edgebs.load`; its GPU is the one that is watched, and that PyTorch and trtexec run on.
     Raises EdgebsError where a bundle or the source is unusable.
     """
     if frames < repeats or repeats < 1:
@@ -141,12 +140,12 @@ def bench_fps(
             for index, mode in order:
                 MODES[mode](pipelines[index], source, chunk, samples[index, mode], value_range)
                 done += 1
-                _tell(progress, done, total)
+                _report(progress, done, total)
             for key, pipeline in baselines.items():
                 counted = min(BASELINE_FRAMES, chunk)
                 _baseline_mode(pipeline, source, counted, counted_baselines[key], value_range)
                 done += 1
-                _tell(progress, done, total)
+                _report(progress, done, total)
         engines = [pipeline.descriptions() for pipeline in pipelines]
         gpu = {} if watch is None else {"gpu": watch.to_json()}
         doubts = [] if watch is None else watch.warnings()
@@ -388,7 +387,7 @@ def _networks(manifest: Manifest) -> str:
     return f"{manifest.model}{'' if width is None else f' width {width}'}, cue {manifest.cue.provider}"
 
 
-def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
+def _report(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
     if progress:
         progress(done, total)
 

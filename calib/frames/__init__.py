@@ -16,13 +16,8 @@ from edgebs.video.picture_file import read_frame
 FORMAT = 1
 """Raised by one when a set written before can no longer be read."""
 
-
 FACTS = "calibration.json"
-
-
 IMAGES = "images"
-
-
 SHEET = "contact-sheet.jpg"
 
 

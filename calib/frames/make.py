@@ -48,7 +48,7 @@ def make_calibration_set(
     """Choose at most `frames` samples over all `sources` and store them in the folder `out`.
 
     sources: video files and folders of pictures; they share the budget. intervals: frames at `nominal_fps`
-    that the cue looks back, and with look_ahead forward too. value_range: as of `open_source`.
+    that the cue looks back, and with look_ahead forward too. value_range: see `open_source`.
     seed: equal seeds choose equally. force: replace a set that is there.
     progress: called with frames read, of how many, over both passes.
     Fewer distinct frames than asked, and a source in which nothing moves, are logged and stored as warnings.

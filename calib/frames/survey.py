@@ -68,7 +68,7 @@ def survey(
 ) -> Survey:
     """Read all frames of `path` once. progress: called with the number of frames done.
 
-    value_range: as of `open_source`.
+    value_range: see `open_source`.
 
     Raises SourceError where a frame cannot be read, CalibrationError for a source shorter than the history.
     """

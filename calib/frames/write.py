@@ -25,19 +25,10 @@ from edgebs.video.picture_folder import picture_files
 CELL = (120, 160)
 """(height, width) of a thumbnail, pixels."""
 
-
 LABEL = 16
-
-
 TITLE = 24
-
-
 MARGIN = 4
-
-
 INK = (225, 225, 225)
-
-
 PAPER = 30
 
 
@@ -75,7 +66,6 @@ def _write(page: Frame, text: str, origin: tuple[int, int], scale: float) -> Non
 MAX_SIDE = 512
 """Longest side of a stored image: twice what the networks see, so that the area average at network size wipes
 out what JPEG does; 1200 images (300 samples with three pasts) then take 30 to 100 MB instead of gigabytes."""
-
 
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 """Colour at full resolution: halved, as is usual in JPEG, it would be coarser than the networks see it."""

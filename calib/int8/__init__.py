@@ -22,15 +22,11 @@ from edgebs.files import work_folder
 from edgebs.tensors import Array
 
 logger = logging.getLogger(__name__)
-
-
 Progress = Callable[[int, int], None]
-
 
 GLUE = frozenset({"Add", "Div", "Mul", "Neg", "ReduceMean", "ReduceSum", "Sigmoid", "Sub"})
 """Operators that NNCF would quantise too and that gain nothing by it: no runtime has faster integer ones, and
 each pair in front of them rounds once more."""
-
 
 OUTLIERS = 1e-4
 """Share of a sample's values that its range may leave out. A tensor gets the widest range of all samples: an

@@ -20,7 +20,6 @@ from edgebs.tensors import Array, TensorSpec, check_feed, existing_file, fixed_s
 
 log = logging.getLogger(__name__)
 
-
 CAP_BYTES = 2_000_000_000
 """What the folder may hold: three full-width networks in FP32, or dozens in INT8."""
 

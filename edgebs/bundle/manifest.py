@@ -92,7 +92,7 @@ class CueSettings:
     """How the cue is computed from past frames."""
 
     kind: str
-    """`hop`: flow magnitudes over several intervals (networks.md section 2). `hop-background`: those without
+    """`hop`: flow magnitudes over several intervals (docs/networks.md, 2). `hop-background`: those without
     the camera's shake, and two median backgrounds (edgebs.cues.hop_background). `background-maps`:
     what a network makes of chosen frames (edgebs.cues.background_maps). `background-image`: what a network
     makes of each pixel's last values."""

@@ -74,7 +74,7 @@ def check_plan_fits(build: PlanFacts, here: PlanFacts, *, where: str, target: st
     if _same(build, here):
         return
     raise EngineMismatch(
-        f"{where} was built for {_spoken(build)}; here {_spoken_here(here)}. {_repair(build, here, target)}"
+        f"{where} was built for {_describe(build)}; here {_spoken_here(here)}. {_repair(build, here, target)}"
     )
 
 
@@ -100,7 +100,7 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _spoken(facts: PlanFacts) -> str:
+def _describe(facts: PlanFacts) -> str:
     version = f"{facts.module} {facts.tensorrt}"
     return f"compute capability {facts.compute_capability} with {version} on {facts.platform}"
 

@@ -23,11 +23,11 @@ from edgebs.cli.options import (
     size_of,
     words_of,
 )
+from edgebs.machine import require_export
 from edgebs.machine.console import note, print_json, print_line, progress_bar
-from edgebs.machine.extras import require_export
 
 if TYPE_CHECKING:
-    from engines.options import BuildOptions
+    from engines import BuildOptions
     from export.models.request import ModelRequest
 
 PRECISION_NAMES = ("fp32", "fp16", "int8")
@@ -42,7 +42,7 @@ class Compute(str, Enum):
 
 
 class Lean(str, Enum):
-    """Where a version-compatible plan's runtime is: the words of engines.options.LeanRuntime."""
+    """Where a version-compatible plan's runtime is: the words of engines.LeanRuntime."""
 
     INSIDE = "inside"
     OUTSIDE = "outside"
@@ -113,7 +113,7 @@ class PlanOptions:
 
     def options(self) -> BuildOptions:
         """The value that the builder takes."""
-        from engines.options import BatchRange, BuildOptions, LeanRuntime
+        from engines import BatchRange, BuildOptions, LeanRuntime
 
         lean = self.version_compatible
         return BuildOptions(

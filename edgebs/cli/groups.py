@@ -137,8 +137,7 @@ class RunningOptions(LoadingOptions):
 
 def refuse_without_plans(context: typer.Context, bundles: Sequence[str | Path]) -> None:
     """Refuse options of plans that would have no effect: no bundle is a plan, or none of TensorRT."""
-    from edgebs.bundle import read_manifest
-    from edgebs.bundle.shipped import bundle_path
+    from edgebs.bundle import bundle_path, read_manifest
 
     typed = given(context, names_of(RunningOptions))
     if not typed:

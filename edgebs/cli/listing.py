@@ -26,8 +26,7 @@ def inspect(
 ) -> None:
     """Verify a bundle and say what is in it."""
     from bench.tables import bundle_table
-    from edgebs.bundle import verify_files
-    from edgebs.bundle.shipped import bundle_path
+    from edgebs.bundle import bundle_path, verify_files
     from edgebs.machine.cpu import this_cpu
 
     if layers:

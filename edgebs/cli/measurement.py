@@ -22,8 +22,8 @@ from edgebs.cli.options import (
     range_of,
     words_of,
 )
+from edgebs.machine import require_export, require_opencv
 from edgebs.machine.console import print_json, print_line, print_table, progress_bar
-from edgebs.machine.extras import require_export, require_opencv
 
 
 class Baseline(str, Enum):
@@ -65,8 +65,8 @@ def bench(
 ) -> None:
     """Measure throughput, latency, stages and memory, beside PyTorch and the paper, in one run."""
     require_opencv()
+    from bench.parity import video_or_rendered
     from bench.speed.fps import bench_fps, bundles_here, write_record
-    from bench.stream import video_or_rendered
     from bench.tables import fps_table
     from export.models.reference import TorchReference
 
@@ -158,7 +158,7 @@ def evaluate(
     require_opencv()
     from bench.accuracy import evaluate as evaluate_bundles
     from bench.accuracy.page import Report
-    from bench.accuracy.table import eval_table
+    from bench.tables import eval_table
 
     refuse_without_plans(context, bundles)
     page = Report(report, force=force) if report is not None else None

@@ -11,10 +11,8 @@ import typer
 MOST_FRAMES = 1_000_000
 """Of an interval, and of a run that is kept in memory: beyond, a typing error is more likely."""
 
-
 MOST = 2**31 - 1
 """Of every other whole number: what libraries below take."""
-
 
 LONGEST_SIDE = 16_384
 """Of a frame, in pixels."""
@@ -130,42 +128,33 @@ def option(
 
 
 Json = Annotated[bool, option("Print one JSON object and nothing else.", names=("--json",))]
-
-
 Force = Annotated[bool, option("Replace what is there already.", names=("--force",))]
-
 
 Threads = Annotated[
     int, option("CPU threads per engine; 0 uses every core, or all but the flow's.", 0, MOST_THREADS)
 ]
 
-
 Threshold = Annotated[
     float | None, option("Foreground probability, instead of the bundle's own.", 0.0, 1.0, callback=finite)
 ]
 
-
 Intervals = Annotated[
     str | None, option("Frames between the inputs of each flow; default the weights' own, or 1,5,10.")
 ]
-
 
 MaxMagnitude = Annotated[
     float | None,
     option("Pixels of flow that saturate the cue; default the weights' own, or 20.", callback=positive),
 ]
 
-
 NominalFps = Annotated[
     float | None,
     option("Frames/s that the intervals mean; default the weights' own, or 25.", callback=positive),
 ]
 
-
 DisPreset = Annotated[
     str, option("ultrafast, fast, medium or fine; default the weights' own, or the model's.")
 ]
-
 
 ValueRange = Annotated[
     str,
@@ -176,33 +165,26 @@ ValueRange = Annotated[
     ),
 ]
 
-
 Size = Annotated[str, option("WIDTHxHEIGHT of the networks, in pixels; default the model's own.")]
-
 
 Width = Annotated[
     int | None, option("Channels of the first stage; default the weights' own, or 64.", 1, MOST_CHANNELS)
 ]
 
-
 Depth = Annotated[int | None, option("Poolings of bmn-bsn; default the weights' own, or 4.", 1, 12)]
-
 
 Norm = Annotated[
     str, option("batch (folds away) or layer (the published code); default the weights' own, or batch.")
 ]
-
 
 References = Annotated[
     int | None,
     option("Frames that the background is made of; default the weights', or the paper's.", 1, MOST_FRAMES),
 ]
 
-
 Maps = Annotated[
     int | None, option("Background maps of bmn-bsn; default the weights' own, or 12.", 1, MOST_CHANNELS)
 ]
-
 
 Hold = Annotated[
     float | None,
@@ -214,9 +196,7 @@ Hold = Annotated[
     ),
 ]
 
-
 Seed = Annotated[int, option("Of random weights; in training, of scenes and order too.", 0, MOST)]
-
 
 Cleanup = Annotated[
     bool,

@@ -10,11 +10,11 @@ import typer
 
 from edgebs.cli.groups import RunningOptions, refuse_without_plans, takes_groups
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, option, range_of, refuse_given
+from edgebs.machine import require_opencv
 from edgebs.machine.console import note, print_json, print_line, progress_bar
-from edgebs.machine.extras import require_opencv
 
 if TYPE_CHECKING:
-    from edgebs.recording.recorder import Recording
+    from edgebs.recording.recorder import CameraOutputs
 
 
 @takes_groups
@@ -126,11 +126,11 @@ def _recordings(
     overlays: Sequence[Path] | None,
     backgrounds: Sequence[Path] | None,
     is_frozen: bool,
-) -> list[Recording]:
-    from edgebs.recording.recorder import Recording
+) -> list[CameraOutputs]:
+    from edgebs.recording.recorder import CameraOutputs
 
     return [
-        Recording(
+        CameraOutputs(
             source=source,
             value_range=value_range,
             mask=mask,
@@ -164,7 +164,7 @@ def _one_each(sources: Sequence[str], files: Sequence[Path] | None, option: str)
 def _print_run(summary: dict[str, Any], written: Sequence[Path]) -> None:
     if summary["interrupted"]:
         note(f"interrupted after {summary['frames_out']} frames")
-    print_line(_spoken(summary))
+    print_line(_describe(summary))
     for path in written:
         print_line(str(path))
 
@@ -173,10 +173,12 @@ def _print_cameras(summary: dict[str, Any]) -> None:
     if summary["interrupted"]:
         note(f"interrupted after {summary['frames_out']} frames")
     for camera in summary["cameras"]:
-        print_line(f"{camera['source']}: {_spoken(camera)}" + (", then it failed" if camera["error"] else ""))
+        print_line(
+            f"{camera['source']}: {_describe(camera)}" + (", then it failed" if camera["error"] else "")
+        )
 
 
-def _spoken(summary: dict[str, Any]) -> str:
+def _describe(summary: dict[str, Any]) -> str:
     latency = summary["latency_ms"]
     return (
         f"{summary['frames_out']} frames at {summary['fps']:.1f} fps, latency p50 {latency['p50']:.1f} ms, "

@@ -75,7 +75,6 @@ class BackgroundImage:
         return sum(band.nbytes for band in self._bands) + BLOCK * self._image.nbytes // 4
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
-        """See `Cue.update`."""
         self.remember(frame, captured_s)
         cue = self._ring.take()
         np.copyto(cue, self._image)
@@ -112,12 +111,12 @@ class BackgroundImage:
             self._forget_scene()
 
     def background(self) -> Mapping[str, Array]:
-        """See `KeepsBackground.background`: `image`, (3, h, w) float32."""
+        """See `BackgroundCue.background`: `image`, (3, h, w) float32."""
         with self._changing:
             return {"image": self._image[0].copy()} if self._count else {}
 
     def restore(self, background: Mapping[str, Array]) -> None:
-        """See `KeepsBackground.restore`: as if the camera had shown the image for the whole series."""
+        """See `BackgroundCue.restore`: as if the camera had shown the image for the whole series."""
         image = background["image"]
         if image.dtype != np.float32 or image.shape != self._image.shape[1:] or not np.isfinite(image).all():
             raise ValueError(f"image {image.dtype} {image.shape}")
@@ -134,11 +133,9 @@ class BackgroundImage:
             self._count = self.references
 
     def freeze(self, frozen: bool) -> None:
-        """See `KeepsBackground.freeze`."""
         self._is_frozen = frozen
 
     def close(self) -> None:
-        """See `Cue.close`."""
         self._backend.close()
 
     def _forget_scene(self) -> None:

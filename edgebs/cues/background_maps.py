@@ -32,7 +32,7 @@ class _Best:
     motion: float
 
 
-class References:
+class Keyframes:
     """At most `count` frames of a scene, oldest first.
 
     A stretch of time gives one. Stretches grow with what was seen: at first every frame is one, later a
@@ -101,7 +101,7 @@ class BackgroundMaps:
         self.description = f"{backend.description}, from {settings.references} chosen frames"
         self._refresh_s = settings.refresh_s
         self._shape = backend.inputs["references"].shape[2:]
-        self._references = References(settings.references, settings.spacing_s)
+        self._keyframes = Keyframes(settings.references, settings.spacing_s)
         self._clock = SceneClock(settings.nominal_fps, settings.spacing_s)
         self._maps: Array | None = None
         self._computed_s = 0.0
@@ -111,23 +111,21 @@ class BackgroundMaps:
         self._changing = threading.Lock()
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
-        """See `Cue.update`."""
         self.remember(frame, captured_s)
         maps = self._maps
         if maps is None or (self._is_stale and self._is_due):
             maps = self._computed()
         # Not from a ring: maps are replaced, never overwritten.
-        return CueOutput({"cue": maps}, len(self._references.frames) < self._references.count)
+        return CueOutput({"cue": maps}, len(self._keyframes.frames) < self._keyframes.count)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
-        """See `Cue.remember`."""
         if self._is_frozen:
             self._clock.skip()
             return
         with self._changing:
             if self._clock.tick(captured_s):
                 self._forget_scene()
-            self._is_stale |= self._references.see(frame, self._clock.now_s)
+            self._is_stale |= self._keyframes.see(frame, self._clock.now_s)
 
     def reset(self) -> None:
         """See `Cue.reset`. What is frozen stays."""
@@ -139,19 +137,16 @@ class BackgroundMaps:
             self._forget_scene()
 
     def close(self) -> None:
-        """See `Cue.close`."""
         self._backend.close()
 
     def background(self) -> Mapping[str, Array]:
-        """See `KeepsBackground.background`."""
         with self._changing:
-            frames = self._references.frames
+            frames = self._keyframes.frames
             if not frames:
                 return {}
             return {"references": np.stack(frames), "seen_s": np.array(self._clock.now_s)}
 
     def restore(self, background: Mapping[str, Array]) -> None:
-        """See `KeepsBackground.restore`."""
         frames, seen_s = background["references"], float(background["seen_s"])
         is_watched = math.isfinite(seen_s) and seen_s >= 0
         if frames.dtype != np.uint8 or frames.shape[1:] != self._shape or not len(frames) or not is_watched:
@@ -160,10 +155,9 @@ class BackgroundMaps:
             self._forget_scene()
             # A scene that was watched for long changes slowly, also after a restart.
             self._clock.resume(seen_s)
-            self._references.restore(frames, seen_s)
+            self._keyframes.restore(frames, seen_s)
 
     def freeze(self, frozen: bool) -> None:
-        """See `KeepsBackground.freeze`."""
         self._is_frozen = frozen
 
     @property
@@ -172,7 +166,7 @@ class BackgroundMaps:
         return is_reached(self._clock.now_s - self._computed_s, spacing_s)
 
     def _computed(self) -> Array:
-        references = self._references.stacked()[np.newaxis]
+        references = self._keyframes.stacked()[np.newaxis]
         maps: Array = self._backend.infer({"references": references})["cue"].copy()
         require_finite(maps, "the cue network's background maps", CUE_REPAIR)
         self._maps = maps
@@ -180,5 +174,5 @@ class BackgroundMaps:
         return maps
 
     def _forget_scene(self) -> None:
-        self._references.clear()
+        self._keyframes.clear()
         self._maps, self._computed_s, self._is_stale = None, 0.0, False

@@ -17,17 +17,13 @@ FAR = 1 / 12
 """Of the shorter side: a camera that looks farther off sees another scene, and the background starts again.
 The coarse flow would not find its way back from much farther."""
 
-
 STILL_PX = 0.15
 """Below this a shift is the estimator's noise; warping for it would only blur."""
-
 
 TEXTURE = 6.0
 """Grey levels of gradient from which a pixel can tell where it moved."""
 
-
 FEWEST_TEXTURED = 64
-
 
 AGREES_BETTER = 0.9
 """A shift counts if it brings the difference from the background down to this share."""

@@ -14,11 +14,9 @@ TICKS_PER_S = 120_000
 """A frame lasts a whole number of ticks at 24, 25, 30, 50, 60, 120 and 240 frames/s and at 1000/1001 of 24,
 30 and 60 (NTSC). Stamps in milliseconds or in 1/90000 s lie far from where rounding would turn."""
 
-
 TOLERANCE_S = 1e-4
 """A spacing counts as reached this much early: more than rounding does at any frame rate, less than any
 camera's frame time."""
-
 
 LATEST_S = 1e11
 """Time stamps lie within this many seconds of 0: the year 5138, as seconds since 1970. Stamps in milliseconds
@@ -63,7 +61,6 @@ _STAMPS = (
     "A time stamp is a number of seconds, as time.time() or time.monotonic() give it, or None for a frame "
     "without one."
 )
-
 
 CORRECTED_S = 2.0
 """A step back of a clock by at most this is a correction; a larger one is another recording."""

@@ -13,7 +13,6 @@ from edgebs.tensors import Array, Frame
 PRESETS = ("ultrafast", "fast", "medium", "fine")
 """Of OpenCV's DIS flow; `fine` is ours, see edgebs.cues.hop."""
 
-
 SLOTS = 4
 """Cue tensors in use at once: one being computed, one queued, one being segmented, one spare."""
 

@@ -59,7 +59,7 @@ def flow_magnitudes(
 
 
 class NetworkFlow:
-    """`FlowVectors` of a network; inputs as of `EngineHop`, output `flow`, (1, 2 K, H, W), x first."""
+    """`FlowVectors` of a network; inputs see `EngineHop`, output `flow`, (1, 2 K, H, W), x first."""
 
     def __init__(self, settings: CueSettings, backend: Backend) -> None:
         """Own `backend` from here on. Raises BundleError for one that gives no flow over these intervals."""
@@ -76,7 +76,6 @@ class NetworkFlow:
         self._flow = np.zeros(found.shape, np.float32)
 
     def picture(self, frame: Frame, grey: Frame) -> Frame:  # noqa: ARG002
-        """See `FlowVectors.picture`."""
         return frame
 
     def vectors(self, now: Frame, pasts: Sequence[Frame]) -> Iterable[Array]:
@@ -89,5 +88,4 @@ class NetworkFlow:
         return iter(np.moveaxis(self._flow.reshape(len(pasts), 2, height, width), 1, -1))
 
     def close(self) -> None:
-        """See `FlowVectors.close`."""
         self._backend.close()

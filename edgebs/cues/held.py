@@ -73,18 +73,13 @@ class Feedback:
 REGION_FROM = 0.5
 """Probability of the regions whose outlines are judged."""
 
-
 OUTLINE_GAIN = 2.0
 """The frame's gradient along a region's outline must be this many times the background's."""
-
 
 STEADY_PX = 0.5
 """A camera that has moved by more since the mask shakes: nothing is held."""
 
-
 AROUND = np.ones((5, 5), np.uint8)
-
-
 WITHIN = np.ones((3, 3), np.uint8)
 
 
@@ -98,7 +93,6 @@ class Holding:
         self._places: deque[Shift] = deque(maxlen=LAG_FRAMES)
 
     def hear(self, probability: Array | None) -> None:
-        """See `edgebs.cues.held.HearsForeground.hear`."""
         self._probability = probability
 
     def seen(self, place: Shift) -> None:

@@ -48,11 +48,9 @@ class DisVectors:
         self.description = f"OpenCV {cv2.__version__} DIS flow, preset {preset}"
 
     def picture(self, frame: Frame, grey: Frame) -> Frame:  # noqa: ARG002
-        """See `FlowVectors.picture`."""
         return grey
 
     def vectors(self, now: Frame, pasts: Sequence[Frame]) -> Iterable[Array]:
-        """See `FlowVectors.vectors`."""
         # The oldest frame standing in for several pasts is computed once.
         done: dict[int, Array] = {}
         for past in pasts:
@@ -70,7 +68,7 @@ class DisVectors:
 
 
 class DisHop:
-    """Magnitude of the flow from the current frame to each past one, in pixels (networks.md section 2)."""
+    """Magnitude of the flow from the current frame to each past one, in pixels (docs/networks.md, 2)."""
 
     def __init__(self, settings: CueSettings, size: tuple[int, int]) -> None:
         """Frames will come at `size` (H, W). Raises BundleError for an unknown preset."""
@@ -81,7 +79,6 @@ class DisHop:
         self._ring = TensorRing((1, len(settings.intervals), *size))
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
-        """See `Cue.update`."""
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         self._history.push(grey, captured_s)
         cue = self._ring.take()
@@ -94,15 +91,12 @@ class DisHop:
         flow_magnitudes(self._flow.vectors(grey, pasts), out)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
-        """See `Cue.remember`."""
         self._history.push(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), captured_s)
 
     def reset(self) -> None:
-        """See `Cue.reset`."""
         self._history.clear()
 
     def close(self) -> None:
-        """See `Cue.close`."""
         self._history.clear()
 
 
@@ -122,7 +116,6 @@ class EngineHop:
         self._ring = TensorRing(backend.outputs["cue"].shape)
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
-        """See `Cue.update`."""
         self.remember(frame, captured_s)
         feed = {"frame": frame[np.newaxis]}
         for interval in self._intervals:
@@ -134,14 +127,11 @@ class EngineHop:
         return CueOutput({"cue": cue}, self._history.warming_up)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
-        """See `Cue.remember`."""
         self._history.push(frame, captured_s)
 
     def reset(self) -> None:
-        """See `Cue.reset`."""
         self._history.clear()
 
     def close(self) -> None:
-        """See `Cue.close`."""
         self._history.clear()
         self._backend.close()

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 FLOW_AGREES_PX = 0.75
 """The flow's own median is the better measure of the shake, unless it disagrees with the background's."""
 
-
 GRID = 4
 """Every so many-th pixel each way is enough for a median."""
 
@@ -61,7 +60,6 @@ class HopBackground:
         self._changing = threading.Lock()
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
-        """See `Cue.update`."""
         picture, shift, place = self._seen(frame, captured_s)
         self.shift = shift
         cue = self._ring.take()
@@ -76,16 +74,13 @@ class HopBackground:
 
     @property
     def is_hearing(self) -> bool:
-        """See `edgebs.cues.held.HearsForeground`."""
         return self._holding is not None
 
     def hear(self, probability: Array | None) -> None:
-        """See `edgebs.cues.held.HearsForeground`."""
         if self._holding is not None:
             self._holding.hear(probability)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
-        """See `Cue.remember`."""
         self._seen(frame, captured_s)
 
     def reset(self) -> None:
@@ -97,19 +92,17 @@ class HopBackground:
         self._forget_scene()
 
     def close(self) -> None:
-        """See `Cue.close`."""
         self._history.clear()
         self._flow.close()
 
     def background(self) -> Mapping[str, Array]:
-        """See `KeepsBackground.background`."""
         with self._changing:
             if not self._background.count:
                 return {}
             return {**self._background.saved(), "now_s": np.array(self._clock.now_s)}
 
     def restore(self, background: Mapping[str, Array]) -> None:
-        """See `KeepsBackground.restore`. The time since it was saved counts as a pause."""
+        """See `BackgroundCue.restore`. The time since it was saved counts as a pause."""
         now_s = float(background["now_s"])
         if not (math.isfinite(now_s) and now_s >= np.max(background["times_s"], initial=now_s)):
             raise ValueError(f"seen for {now_s} s, samples of {background['times_s']} s")
@@ -123,7 +116,7 @@ class HopBackground:
             self._holding.clear()
 
     def freeze(self, frozen: bool) -> None:
-        """See `KeepsBackground.freeze`. A camera that is turned away then sees foreground everywhere."""
+        """See `BackgroundCue.freeze`. A camera that is turned away then sees foreground everywhere."""
         self._is_frozen = frozen
 
     def _seen(self, frame: Frame, captured_s: float | None) -> tuple[Frame, Shift, Shift]:

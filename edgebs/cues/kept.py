@@ -24,7 +24,7 @@ FACTS = "edgebs"
 
 
 @runtime_checkable
-class KeepsBackground(Protocol):
+class BackgroundCue(Protocol):
     """A cue that knows the scene beyond a few frames, and can be given that knowledge back."""
 
     def background(self) -> Mapping[str, Array]:
@@ -101,12 +101,12 @@ def _require_same(path: Path, found: Any, wanted: Mapping[str, Any]) -> None:
     for name, value in wanted.items():
         if found.get(name) != value:
             raise BundleError(
-                f"{path} holds a background of {name} {_spoken(found.get(name))}; the bundle has "
-                f"{_spoken(value)}. Name another --background, or delete this one."
+                f"{path} holds a background of {name} {_describe(found.get(name))}; the bundle has "
+                f"{_describe(value)}. Name another --background, or delete this one."
             )
 
 
-def _spoken(value: Any) -> str:
+def _describe(value: Any) -> str:
     """Sizes as width x height; of weights the start of each hash."""
     if isinstance(value, list) and len(value) == 2:
         return f"{value[1]}x{value[0]}"

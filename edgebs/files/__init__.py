@@ -25,10 +25,8 @@ if sys.platform != "win32":
 
 logger = logging.getLogger(__name__)
 
-
 PARTIAL, REPLACED = "partial", "replaced"
 """Endings of the hidden names: what is being written, and an old folder whose successor is being renamed."""
-
 
 REMOVAL_TRIES = 5
 """A thread that still writes into a folder may add a file while it is removed."""
@@ -102,8 +100,6 @@ def _followed(target: Path) -> Path:
 
 
 _open_partials: set[Partial] = set()
-
-
 _renaming = threading.Lock()
 
 

@@ -22,16 +22,9 @@ if TYPE_CHECKING:
 
 
 _CPUINFO = Path("/proc/cpuinfo")
-
-
 _SSE = ("sse4_1", "sse4_2")
-
-
 _AVX512_CORE = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
-
-
 _AMX = ("amx_tile", "amx_int8", "amx_bf16", "amx_fp16")
-
 
 _X86 = (
     *_SSE,
@@ -41,31 +34,17 @@ _X86 = (
     *_AMX,
 )
 
-
 _ARM = ("neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme")
-
 
 KNOWN_FEATURES = (*_X86, *_ARM)
 """Instruction sets that decide how networks are computed, in the words of /proc/cpuinfo, oldest first."""
 
-
 _AVX = (*_SSE, "avx")
-
-
 _AVX2 = (*_AVX, "avx2", "fma")
-
-
 _AVX2_VNNI = (*_AVX2, "avx_vnni")
-
-
 _AVX512 = (*_AVX2, *_AVX512_CORE)
-
-
 _AVX512_BF16 = (*_AVX512, "avx512_vnni", "avx512_bf16")
-
-
 _AVX512_FP16 = (*_AVX512_BF16, "avx_vnni", "avx512_fp16")
-
 
 _ALLOWED: Mapping[str, tuple[str, ...]] = {
     "SSE41": _SSE,
@@ -81,7 +60,6 @@ _ALLOWED: Mapping[str, tuple[str, ...]] = {
     "AVX512_CORE_AMX": (*_AVX512_FP16, "amx_tile", "amx_int8", "amx_bf16"),
 }
 """What oneDNN still uses under each limit; other words ("ALL", a misspelt one) limit nothing."""
-
 
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
@@ -221,7 +199,6 @@ def _field(text: str, key: str) -> str:
 
 LIGHT_GFLOP = 6.0
 """Of an INT8 network and a core: DIS flow takes about as long on another core."""
-
 
 FLOATING_POINT_COST = 3.0
 """Times as long as in INT8."""

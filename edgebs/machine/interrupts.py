@@ -202,7 +202,7 @@ def end_process(*, is_told: bool = False) -> NoReturn:
         atomic.discard_all()
     _end_children()
     if not is_told:
-        _tell()
+        _report()
     os._exit(EXIT_CODE)
 
 
@@ -218,7 +218,7 @@ def _end_children() -> None:
         return  # not on Linux
 
 
-def _tell() -> None:
+def _report() -> None:
     # A progress bar may have hidden the cursor.
     text = (SHOW_CURSOR + b"\n" if os.isatty(2) else b"") + b"interrupted\n"
     # In a thread: a pipe that nobody empties must not hold up the end.

@@ -43,7 +43,6 @@ class DeviceHistory:
 
     @property
     def warming_up(self) -> bool:
-        """See `History.warming_up`."""
         return self._history.warming_up
 
     def push(self, frame: cuda.DevicePart, captured_s: float | None) -> None:
@@ -74,7 +73,6 @@ class DeviceHistory:
 
 Times = Sequence[float | None]
 
-
 Frames = Sequence[Frame | None]
 """One of each camera; None for a camera that has ended."""
 
@@ -90,7 +88,7 @@ class DeviceCues(Protocol):
         """Queue the rest; the mark after which the slot holds the cue."""
         ...
 
-    def found(self, ticket: int, probabilities: Array) -> None:
+    def found(self, slot_id: int, probabilities: Array) -> None:
         """Take what was found in the frames of a run, (N, h, w): cues that listen are told of it later."""
         ...
 
@@ -119,8 +117,7 @@ class HostCues:
         return self.cues[0].description
 
     def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
-        """See `DeviceCues`."""
-        self._numbers[slot.ticket] = max([feedback.before_frame() for feedback in self._feedback])
+        self._numbers[slot.slot_id] = max([feedback.before_frame() for feedback in self._feedback])
         for place, (cue, frame, captured_s) in enumerate(zip(self.cues, frames, times, strict=True)):
             if frame is None:
                 continue
@@ -131,12 +128,10 @@ class HostCues:
                     np.copyto(slot.host[name].array[place], tensor[0])
 
     def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:  # noqa: ARG002
-        """See `DeviceCues`."""
         return slot.uploaded
 
-    def found(self, ticket: int, probabilities: Array) -> None:
-        """See `DeviceCues`."""
-        number = self._numbers.pop(ticket, None)
+    def found(self, slot_id: int, probabilities: Array) -> None:
+        number = self._numbers.pop(slot_id, None)
         # None of a frame that was given with its cue.
         for feedback, probability in zip(self._feedback, probabilities, strict=True):
             if number is not None:
@@ -155,7 +150,6 @@ class HostCues:
             cue.reset()
 
     def warming_up(self) -> list[bool]:
-        """See `DeviceCues`."""
         return list(self._warming_up)
 
 
@@ -193,7 +187,6 @@ class NetworkCues:
         """Nothing: only frames cross the bus."""
 
     def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:
-        """See `DeviceCues`."""
         self._stream.wait(slot.uploaded)
         if "cue" in slot.started:
             self._stream.record(slot.started["cue"])
@@ -204,7 +197,7 @@ class NetworkCues:
         self._stream.record(slot.cued)
         return slot.cued
 
-    def found(self, ticket: int, probabilities: Array) -> None:
+    def found(self, slot_id: int, probabilities: Array) -> None:
         """Nothing: the cue is made of frames alone."""
 
     def remember(self, slot: Slot, times: Times) -> None:
@@ -215,7 +208,6 @@ class NetworkCues:
         self._stream.record(slot.done)
 
     def warming_up(self) -> list[bool]:
-        """See `DeviceCues`."""
         return [history.warming_up for history in self._histories]
 
     def clear(self) -> None:

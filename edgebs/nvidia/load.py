@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgebs.cues.cue import Cue
 from edgebs.errors import BackendError
 from edgebs.nvidia import DeviceOptions, cuda
-from edgebs.nvidia.runner import DevicePath
+from edgebs.nvidia.runner import DeviceRunner
 from edgebs.nvidia.tensorrt import import_tensorrt
 from edgebs.nvidia.tensorrt.engine import TensorRTEngine, module_of
 from edgebs.tensors import TensorSpec
@@ -30,7 +30,7 @@ def open_device_path(
     *,
     cameras: int = 1,
     opened: Opened | None = None,
-) -> DevicePath:
+) -> DeviceRunner:
     """Load a verified bundle's plans, and the cue beside them. cameras: frames in one call.
 
     open_host_cue: makes the cue of one camera where the host computes it, and registers what must be closed.
@@ -52,7 +52,7 @@ def open_device_path(
             cue = [open_host_cue(owned) for _ in range(cameras)]
         # The path owns all of them from here on, also when it fails.
         owned.pop_all()
-        return DevicePath(segment, cue, bundle.manifest.cue, options)
+        return DeviceRunner(segment, cue, bundle.manifest.cue, options)
 
 
 def _has_cue_on_device(manifest: Manifest) -> bool:
@@ -80,7 +80,7 @@ def _engine(
     if found != {name: _of(spec, cameras) for name, spec in said.items()}:
         engine.close()
         raise BackendError(
-            f"{file} has tensors {_spoken(found)}; its manifest says {_spoken(said)}. "
+            f"{file} has tensors {_describe(found)}; its manifest says {_describe(said)}. "
             "Export the bundle again."
         )
     opened[file] = engine
@@ -91,5 +91,5 @@ def _of(spec: TensorSpec, cameras: int) -> TensorSpec:
     return TensorSpec((cameras, *spec.shape[1:]), spec.dtype)
 
 
-def _spoken(tensors: Mapping[str, TensorSpec]) -> str:
+def _describe(tensors: Mapping[str, TensorSpec]) -> str:
     return ", ".join(f"{name} {spec.dtype} {spec.shape}" for name, spec in sorted(tensors.items()))

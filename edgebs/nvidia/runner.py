@@ -26,13 +26,13 @@ from edgebs.errors import BackendError
 from edgebs.nvidia import DeviceOptions, cuda
 from edgebs.nvidia.cues import Frames, HostCues, NetworkCues, Times
 from edgebs.nvidia.stage import SLOTS, CueWatch, DeviceEngine, DeviceStage, GraphCount, Slot, open_slots
-from edgebs.pipeline import Begun
+from edgebs.pipeline import FrameInFlight
 from edgebs.tensors import Array, Frame
 
 log = logging.getLogger(__name__)
 
 
-class DevicePath:
+class DeviceRunner:
     """Both networks of one camera, or of several whose frames go through them in one call."""
 
     def __init__(
@@ -102,16 +102,16 @@ class DevicePath:
             counts["cue"] = self._cues.stage.graphs
         return counts
 
-    def begin(self, small: Frame, captured_s: float | None) -> Begun:
-        """See `NetworkPath.begin`: of the only camera."""
+    def begin(self, small: Frame, captured_s: float | None) -> FrameInFlight:
+        """See `Runner.begin`: of the only camera."""
         return self.begin_all([small], [captured_s])[0]
 
-    def finish(self, begun: Begun) -> Array:
-        """See `NetworkPath.finish`: of the only camera."""
+    def finish(self, begun: FrameInFlight) -> Array:
+        """See `Runner.finish`: of the only camera."""
         probability: Array = self.finish_all([begun])[0]
         return probability
 
-    def begin_all(self, frames: Frames, times: Times) -> list[Begun]:
+    def begin_all(self, frames: Frames, times: Times) -> list[FrameInFlight]:
         """Queue everything for the next frame of each camera, (h, w, 3) uint8 at network size.
 
         frames: None for a camera that has ended: what is computed for it means nothing.
@@ -129,17 +129,17 @@ class DevicePath:
                 raise
         device_ms: dict[str, float] = {}
         return [
-            Begun(warming_up=warming_up, ticket=slot.ticket, device_ms=device_ms)
+            FrameInFlight(warming_up=warming_up, slot_id=slot.slot_id, device_ms=device_ms)
             for warming_up in self._cues.warming_up()
         ]
 
-    def finish_all(self, begun: Sequence[Begun]) -> Array:
+    def finish_all(self, begun: Sequence[FrameInFlight]) -> Array:
         """Wait for the cameras' probabilities, (N, h, w) float32. Overwritten by the next call.
 
         Raises NotFinite for NaN in the cue, of the frames whose cue is looked at (see `CueWatch`).
         """
-        slot = self._slots[begun[0].ticket % SLOTS]
-        if slot.ticket != begun[0].ticket:
+        slot = self._slots[begun[0].slot_id % SLOTS]
+        if slot.slot_id != begun[0].slot_id:
             raise BackendError(f"at most {SLOTS} frames may be on the device: this one's slot was used again")
         with cuda.on_device(self._device):
             slot.done.synchronize()
@@ -150,17 +150,15 @@ class DevicePath:
         slot.is_running = False
         if self._watch is not None:
             self._watch.check(slot)
-        self._cues.found(slot.ticket, self._results)
+        self._cues.found(slot.slot_id, self._results)
         return self._results
 
     def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
-        """See `NetworkPath.trace`."""
         begun = self.begin(small, captured_s)
         probability = self.finish(begun)
-        return self._fetched(self._slots[begun.ticket % SLOTS].device["cue"]), probability
+        return self._fetched(self._slots[begun.slot_id % SLOTS].device["cue"]), probability
 
     def segment(self, small: Frame, cue: Mapping[str, Array]) -> Array:
-        """See `NetworkPath.segment`."""
         with cuda.on_device(self._device), ExitStack() as given:
             index, slot = self._take()
             try:
@@ -171,14 +169,15 @@ class DevicePath:
                     cuda.copy_to_device(slot.device[name], pinned, self._upload)
                 self._send(slot, [small], only_frames=True)
                 self._run(index, slot, slot.uploaded)
-                probability: Array = self.finish_all([Begun(warming_up=False, ticket=slot.ticket)])[0]
+                probability: Array = self.finish_all([FrameInFlight(warming_up=False, slot_id=slot.slot_id)])[
+                    0
+                ]
             except BaseException:
                 self._give_up(slot)
                 raise
         return probability
 
     def remember(self, small: Frame, captured_s: float | None) -> None:
-        """See `NetworkPath.remember`."""
         if isinstance(self._cues, HostCues):
             self._cues.remember(small, captured_s)
             return
@@ -192,11 +191,9 @@ class DevicePath:
                 raise
 
     def reset(self) -> None:
-        """See `NetworkPath.reset`."""
         self._cues.clear()
 
     def descriptions(self) -> dict[str, str]:
-        """See `NetworkPath.descriptions`."""
         return {"segment": self._stage.description, "cue": self._cues.description}
 
     def close(self) -> None:
@@ -208,14 +205,14 @@ class DevicePath:
             self._owned.close()
 
     def _take(self) -> tuple[int, Slot]:
-        """The next slot, for a new ticket. It is free unless its frame was given up before `finish`."""
+        """The next slot, for a new slot_id. It is free unless its frame was given up before `finish`."""
         if not self._slots:
             raise BackendError("the pipeline on the device is closed")
         index = self._next_ticket % SLOTS
         slot = self._slots[index]
         if slot.is_running:
             slot.done.synchronize()
-        slot.ticket, slot.is_running = self._next_ticket, True
+        slot.slot_id, slot.is_running = self._next_ticket, True
         self._next_ticket += 1
         return index, slot
 

@@ -16,7 +16,6 @@ from edgebs.tensors import TensorSpec
 SLOTS = 3
 """Frames on the device at once: one going in, one being computed, one coming out."""
 
-
 MARKS = ("uploaded", "cued", "segmented", "done")
 
 
@@ -49,7 +48,7 @@ class Slot:
             stage: owned.enter_context(cuda.Event(timed=True))
             for stage in (("upload", "cue", "segment", "download") if timed else ())
         }
-        self.ticket = -1
+        self.slot_id = -1
         """The run that it is used for."""
         self.is_running = False
         """Whether the device may still work on it."""
@@ -119,8 +118,6 @@ class DeviceEngine(Protocol):
 
 
 log = logging.getLogger(__name__)
-
-
 Buffers = Mapping[str, cuda.DeviceBuffer]
 
 
@@ -209,7 +206,6 @@ class DeviceStage:
 EVERY = 100
 """Frames from one look to the next: a copy of the cue to the host each time."""
 
-
 FIRST = 10
 """The first frame that is looked at."""
 
@@ -228,11 +224,11 @@ class CueWatch:
 
     def queue(self, slot: Slot, stream: cuda.Stream) -> None:
         """Copy the slot's cue, where its turn has come. The stream is behind the cue, and before `done`."""
-        if slot.ticket % EVERY == FIRST:
+        if slot.slot_id % EVERY == FIRST:
             cuda.copy_to_host(self._cue, slot.device["cue"], stream)
-            self._ticket = slot.ticket
+            self._ticket = slot.slot_id
 
     def check(self, slot: Slot) -> None:
         """Raise NotFinite for NaN in the cue that was copied for this slot, once the slot is done."""
-        if slot.ticket == self._ticket:
+        if slot.slot_id == self._ticket:
             require_finite(self._cue.array, "the cue network's flow", CUE_REPAIR)

@@ -14,8 +14,8 @@ from edgebs.machine.interrupts import StopRequest, ask_first
 from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Pipeline
 from edgebs.recording.recorder import (
+    CameraOutputs,
     Recorder,
-    Recording,
     begin_with_background,
     cause_of,
     frame_counter,
@@ -50,10 +50,10 @@ def run_to_files(
     that breaks off, and an interruption (Ctrl-C, SIGTERM), leave the outputs of the frames before it; after
     an interruption the summary says `interrupted`. background: a file that the scene's background is restored
     from where it exists, and saved to at the end. freeze_background: use it as it was saved, and leave it so.
-    value_range: as of `edgebs.video.open.open_source`. device: as of `edgebs.load`.
+    value_range: see `edgebs.video.open.open_source`. device: see `edgebs.load`.
     Raises EdgebsError where the bundle, the source or an output cannot be used.
     """
-    recording = Recording(
+    recording = CameraOutputs(
         source=source,
         value_range=value_range,
         mask=mask,
@@ -89,7 +89,7 @@ def run_to_files(
 
 def run_several_to_files(
     bundle: str | Path,
-    recordings: Sequence[Recording],
+    recordings: Sequence[CameraOutputs],
     *,
     frames: int | None = None,
     threads: int = 0,
@@ -104,7 +104,7 @@ def run_several_to_files(
     Returns `cameras`, with what `run_to_files` returns of each, and frames and fps of all. A camera that
     fails leaves the outputs of its frames so far (none where they cannot be written), and its summary an
     `error`; the others go on. See `edgebs.recording.recorder.require_none_failed`. frames: of each camera.
-    progress: frames of all of them. The rest is as of `run_to_files`.
+    progress: frames of all of them. The rest is see `run_to_files`.
     Raises EdgebsError where the bundle, a source or an output cannot be used from the start.
     """
     refuse_same_files(recordings)
@@ -179,7 +179,7 @@ class _Camera:
             self._thread.join()
 
     def summary(self) -> dict[str, Any]:
-        """As of `run_to_files`, with the source and what it failed with."""
+        """See `run_to_files`, with the source and what it failed with."""
         counts = self._recorder.summary(self._pipeline.manifest, self._pipeline.counters, self._elapsed_s)
         failure = self._failure
         return {

@@ -29,13 +29,12 @@ from edgebs.workers import Counters, Result
 
 logger = logging.getLogger(__name__)
 
-
 LATENCIES_KEPT = 10_000
 """Percentiles are over the last so many frames: a camera runs for months."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
+class CameraOutputs:
     """A source, and the files that belong to it."""
 
     source: str | Path
@@ -46,7 +45,7 @@ class Recording:
     background: Path | None = None
     """File of the scene's background: restored if there, saved at the end."""
     value_range: tuple[float, float] | None = None
-    """Values that become 0 and 255, as of `edgebs.video.open.open_source`."""
+    """Values that become 0 and 255, see `edgebs.video.open.open_source`."""
     is_frozen: bool = False
     """Whether that background is used as it was saved, and left so."""
 
@@ -77,7 +76,7 @@ class Recording:
         return (self.source, str(self.background)) if is_read else (self.source,)
 
 
-def refuse_same_files(recordings: Sequence[Recording]) -> None:
+def refuse_same_files(recordings: Sequence[CameraOutputs]) -> None:
     """Raise SinkError where a file would be written that is read, or written already; also with force.
 
     And where an output lies in another, a folder of masks.
@@ -111,7 +110,7 @@ def _resolved(path: str | Path) -> Path:
     return Path(os.path.realpath(local_path(str(path))))
 
 
-def begin_with_background(pipeline: Pipeline, recording: Recording) -> None:
+def begin_with_background(pipeline: Pipeline, recording: CameraOutputs) -> None:
     """Restore the background from its file, where that exists, and freeze it if asked. Raises BundleError."""
     if recording.background is None:
         if recording.is_frozen:
@@ -134,7 +133,7 @@ def begin_with_background(pipeline: Pipeline, recording: Recording) -> None:
 class Recorder:
     """Writes one camera's results, and counts them. Leaving its `with` block by an exception discards."""
 
-    def __init__(self, recording: Recording, stream: Source, *, force: bool = False) -> None:
+    def __init__(self, recording: CameraOutputs, stream: Source, *, force: bool = False) -> None:
         """Open the outputs for `stream`. Raises SinkError, and leaves nothing behind then."""
         self.name, self.recording = stream.name, recording
         self.frames = 0
@@ -230,7 +229,7 @@ class Recorder:
         self._opened.__exit__(kind, error, trace)
 
 
-def _sinks(recording: Recording, stream: Source, force: bool) -> Iterator[Sink]:
+def _sinks(recording: CameraOutputs, stream: Source, force: bool) -> Iterator[Sink]:
     for place, opened in ((recording.mask, open_mask_sink), (recording.overlay, open_overlay_sink)):
         if place is not None:
             yield opened(

@@ -19,8 +19,8 @@ from edgebs.loading import load_cameras
 from edgebs.machine.interrupts import StopRequest, ask_first
 from edgebs.nvidia import DeviceOptions
 from edgebs.recording.recorder import (
+    CameraOutputs,
     Recorder,
-    Recording,
     cause_of,
     frame_counter,
     refuse_same_files,
@@ -34,7 +34,7 @@ from edgebs.workers import LEAVE_S, Counters, Result
 
 def run_together_to_files(
     bundle: str | Path,
-    recordings: Sequence[Recording],
+    recordings: Sequence[CameraOutputs],
     *,
     frames: int | None = None,
     threshold: float | None = None,
@@ -176,7 +176,7 @@ class _Feed:
             report_failure(self._place, self._recorder.name, error, self._recorder.frames)
 
     def summary(self, manifest: Manifest, elapsed_s: float) -> dict[str, Any]:
-        """As of `run_to_files`, with the source and what it failed with."""
+        """See `run_to_files`, with the source and what it failed with."""
         done, failure = self._recorder.frames, self._failure
         counters = Counters(frames_in=self._read, frames_out=done, frames_dropped=self._read - done)
         return {

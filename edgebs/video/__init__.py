@@ -12,7 +12,6 @@ from edgebs.text import without_secrets
 
 logger = logging.getLogger(__name__)
 
-
 GAPS_NAMED = 5
 """A message names so many places; the rest is counted."""
 

@@ -119,7 +119,6 @@ def _check_size(feed: Feed, first: Frame, image: Frame, index: int) -> None:
 OWN_TIMES = frozenset({"rtsp", "rtp", "sdp", "mpegts", "flv", "hls", "matroska", "webm", "mov"})
 """Formats whose packets carry time stamps. For others (MJPEG) FFmpeg makes them up: 25 frames/s."""
 
-
 CREEP = 1e-3
 """The estimate follows a camera's clock that runs slow by up to this share."""
 

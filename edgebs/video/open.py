@@ -203,7 +203,6 @@ def _lacks_moov(path: Path) -> bool:
 
 __all__ = ["Source", "SourceFrame", "SourceSpec", "open_source"]
 
-
 SourceSpec = str | Path | int | Source | Iterable[Frame] | Iterable[SourceFrame]
 """What `open_source` takes."""
 

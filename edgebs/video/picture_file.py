@@ -23,21 +23,15 @@ from edgebs.video.bit_depth import EightBits, ValueRange
 from edgebs.video.live import quiet_opencv
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
 JPEG = b"\xff\xd8"
-
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 """A marker between coded data: neither a stuffed 0xFF (followed by 0) nor a restart (D0 to D7)."""
 
-
 _SOI, _EOI, _TEM = 0xD8, 0xD9, 0x01
-
 
 _FREE = (*range(0xE0, 0xF0), 0xFE)
 """Markers of segments that hold what a program likes, also other pictures: APP0 to APP15, and comments."""
-
 
 _NEXT_PICTURE = b"\xff\xd8\xff"
 """Inside a table it means that the table was cut off and another picture follows."""
@@ -109,7 +103,6 @@ def _png_damage(content: bytes) -> str | None:
 
 FRAME = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 """BGR in the file's depth."""
-
 
 AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 """Grey or BGR in the file's depth; the only one that reads floating-point TIFF."""

@@ -21,7 +21,6 @@ PICTURES = (
 )  # fmt: skip
 """Endings of files that are taken for pictures, in any case."""
 
-
 SIDE_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "system volume information")
 """Folders that systems put beside the user's own, in lower case. They mirror names, not pictures."""
 
@@ -78,7 +77,6 @@ def require_one_kind(files: list[Path]) -> None:
 
 
 logger = logging.getLogger(__name__)
-
 
 NAMED = 10
 """Unreadable pictures that are named one by one; after these, only their number is told, at the end."""

@@ -33,10 +33,7 @@ from edgebs.tensors import Array
 from export.convert import open_session
 
 logger = logging.getLogger(__name__)
-
-
 LARGEST = float(np.finfo(np.float16).max)
-
 
 COMPUTING = frozenset({"Add", "Conv", "ConvTranspose", "Div", "Gemm", "MatMul", "Mul", "ReduceSum", "Sub"})
 """Operators whose results can be larger than what they read."""

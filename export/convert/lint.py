@@ -1,6 +1,6 @@
 """Refuse ONNX files that an engine would misread, before anyone waits for one.
 
-Each rule is a mistake that was seen: ../shared/design/tensorrt-facts.md, section 0.
+Each rule is a mistake that was seen: docs/networks.md, section 7.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bench.scenes import seeds
+from bench import scenes as seeds
 from calib.frames import CalibrationSample, CalibrationSet
 from edgebs.backends import Backend
 from edgebs.bundle.manifest import CueSettings

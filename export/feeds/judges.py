@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from bench import scenes as seeds
 from bench.parity import INT8_DELTA_F, INT8_MASK_IOU, Count
-from bench.scenes import seeds
 from bench.scored import UNKNOWN, Counts, find_sequences
 from bench.scored.sequence import frame_at, scored_frame, scored_region
 from calib.int8.accuracy import AccuracyControl

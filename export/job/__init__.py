@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.parity import (
     UNPROVED,
     ReferenceFrame,
+    Stream,
     TaskLevel,
     compare,
     count_on_sequences,
@@ -20,7 +21,6 @@ from bench.parity import (
     record_reference,
 )
 from bench.speed import interleaved_ms
-from bench.stream import Stream
 from bench.tables import verdict
 from calib.frames import CalibrationSet
 from calib.int8 import weight_bits
@@ -30,8 +30,8 @@ from edgebs.bundle import Bundle, write_bundle
 from edgebs.bundle.manifest import Manifest, NetworkFacts
 from edgebs.cues import open_cue
 from edgebs.errors import BackendError, EdgebsError, EngineMismatch, MissingDependency, ParityError
+from edgebs.facts import installed_versions
 from edgebs.machine.console import Log, ProgressBar, no_bar
-from edgebs.machine.facts import installed_versions
 from edgebs.nvidia.tensorrt import check_plan_fits_here
 from edgebs.pipeline import Pipeline
 from engines import Target, target_named
@@ -158,7 +158,7 @@ class Job:
 
     def engine(self, name: str, precision: str) -> EngineFacts:
         """The engine of a network in a precision. Raises ExportError if its builder refuses the network."""
-        from export.convert.free_batch import free_batch
+        from export.convert import free_batch
         from export.convert.lint import require_clean
 
         if (name, precision) in self.engines:

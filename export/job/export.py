@@ -9,9 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bench.parity import require_passed
+from bench.parity import parity_stream, require_passed
 from bench.scored import find_sequences
-from bench.stream import parity_stream
 from calib.frames import CalibrationSet, load_calibration_set
 from calib.frames.content import require_usable
 from edgebs.backends.openvino import require_compute

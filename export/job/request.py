@@ -8,8 +8,7 @@ from pathlib import Path
 from calib.frames import FACTS
 from edgebs.bundle.manifest import CleanupSettings
 from edgebs.errors import CalibrationError, OptionError
-from engines import target_named
-from engines.options import BuildOptions
+from engines import BuildOptions, target_named
 from export.job.precision import AUTO
 from export.models.request import PRECISIONS, ModelRequest
 

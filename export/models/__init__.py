@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebs.bundle import read_manifest
-from edgebs.bundle.shipped import WEIGHTS_PREFIX, shipped_models, weights_file
+from edgebs.bundle import WEIGHTS_PREFIX, read_manifest, shipped_models, weights_file
 
 HOP: Mapping[str, Any] = {"intervals": (1, 5, 10), "max_magnitude": 20.0, "nominal_fps": 25.0}
 """Cue settings of flow for weights that do not state theirs."""

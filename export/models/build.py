@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from edgebs.bundle import WEIGHTS_PREFIX, weights_file
 from edgebs.bundle.manifest import NetworkFacts
-from edgebs.bundle.shipped import WEIGHTS_PREFIX, weights_file
 from edgebs.errors import ExportError, WeightsError, in_one_line
 from edgebs.tensors import TensorSpec
 from export.convert.cost import gflop, parameters

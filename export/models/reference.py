@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgebs.backends import Backend
+from edgebs.bundle import weights_file
 from edgebs.bundle.manifest import Manifest, NetworkFacts
-from edgebs.bundle.shipped import weights_file
 from edgebs.cues import open_cue
 from edgebs.errors import BackendError, EdgebsError, ExportError, MissingDependency
 from edgebs.pipeline import Pipeline

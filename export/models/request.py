@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebs.bundle import read_manifest
+from edgebs.bundle import WEIGHTS_PREFIX, read_manifest, reference_bundle, weights_file
 from edgebs.bundle.manifest import CueSettings, Manifest
-from edgebs.bundle.shipped import WEIGHTS_PREFIX, reference_bundle, weights_file
 from edgebs.cues.cue import PRESETS
 from edgebs.errors import ExportError, OptionError
 from export.models import FLOW_NET, FLOWS, HOP, MODELS, ModelFacts

@@ -1,6 +1,6 @@
 """BMN-BSN: two U-Nets, from reference frames to background maps, from those and a frame to foreground.
 
-networks.md section 4. The published form has no norms and 64 channels in its first block; the one that is
+docs/networks.md, 4. The published form has no norms and 64 channels in its first block; the one that is
 trained here has a batch norm behind each convolution, folded away at export, bounded maps, which share INT8's
 levels better with the frame beside them, and as few channels as are asked for.
 """
@@ -92,11 +92,9 @@ class MapsGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return self.of_planes(stacked.reshape(count, frames * colours, height, width))
 
     def inputs(self, size: tuple[int, int]) -> dict[str, TensorSpec]:
-        """See `export.networks.graphs.Graph`."""
         return {"references": TensorSpec((1, self.references, *size, COLOURS), "uint8")}
 
     def description(self) -> dict[str, Any]:
-        """See `export.networks.graphs.Graph`."""
         network = self.network
         return {
             "network": "bmn",
@@ -109,7 +107,6 @@ class MapsGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         }
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> MapsGraph:  # noqa: ARG002
-        """See `export.networks.graphs.deployed`."""
         return MapsGraph(fold(self.network), self.references, self.maps, bounded=self.bounded)
 
 
@@ -138,7 +135,6 @@ class MapsSegmentGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return torch.sigmoid(self.logit(frame, cue))[:, 0]
 
     def description(self) -> dict[str, Any]:
-        """See `export.networks.graphs.Graph`."""
         network = self.network
         return {
             "network": "bsn",
@@ -149,7 +145,6 @@ class MapsSegmentGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         }
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> MapsSegmentGraph:  # noqa: ARG002
-        """See `export.networks.graphs.deployed`."""
         return MapsSegmentGraph(fold(self.network), self.maps)
 
 
@@ -171,12 +166,10 @@ class BmnBsnGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return torch.sigmoid(self.logit(frame, cue))[:, 0]
 
     def description(self) -> dict[str, Any]:
-        """See `export.networks.graphs.Graph`."""
         parts = {name: graph.description() for name, graph in self.graphs.items()}
         return {"network": "bmn-bsn", "parts": parts}
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> BmnBsnGraph:
-        """See `export.networks.graphs.deployed`."""
         cue = self.graphs["cue"].deployed(size, for_tensorrt=for_tensorrt)
         return BmnBsnGraph(cue, self.graphs["segment"].deployed(size, for_tensorrt=for_tensorrt))
 

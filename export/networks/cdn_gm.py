@@ -163,7 +163,6 @@ class StepGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return {name: TensorSpec((1, count, rows, width), "float32") for name, count in channels}
 
     def description(self) -> dict[str, Any]:
-        """See `export.models.build.description_of`."""
         return {"network": "cdn-gm"}
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> StepGraph:  # noqa: ARG002

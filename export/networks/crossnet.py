@@ -1,7 +1,7 @@
 """CrossNet, the segmentation network of HOFAM: two encoders joined by CmDFF decoder blocks.
 
 Equations and padding: IEEE TMM 2023, doi 10.1109/TMM.2023.3266608, and the authors' code, as written down
-in ../shared/design/networks.md section 1. 84.5 GFLOP at 256x256 and width 64.
+in docs/networks.md section 1. 84.5 GFLOP at 256x256 and width 64.
 """
 
 from __future__ import annotations

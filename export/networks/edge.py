@@ -144,7 +144,6 @@ class EdgeGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return torch.sigmoid(self.logit(frame, cue))[:, 0]
 
     def description(self) -> dict[str, Any]:
-        """See `export.networks.graphs.Graph`."""
         return {
             "network": "edge",
             "widths": list(self.network.widths),
@@ -154,7 +153,6 @@ class EdgeGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         }
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> EdgeGraph:  # noqa: ARG002
-        """See `export.networks.graphs.deployed`."""
         return EdgeGraph(fold(self.network), self.max_magnitude)
 
 

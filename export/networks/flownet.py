@@ -154,11 +154,9 @@ class FlowGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return ("frame", *(f"past_{tau}" for tau in self.intervals))
 
     def inputs(self, size: tuple[int, int]) -> dict[str, TensorSpec]:
-        """See `export.networks.graphs.Graph`."""
         return dict.fromkeys(self.input_names, TensorSpec((1, *size, 3), "uint8"))
 
     def description(self) -> dict[str, Any]:
-        """See `export.networks.graphs.Graph`."""
         return {
             "network": "flow-net",
             "widths": list(self.network.widths),
@@ -168,7 +166,6 @@ class FlowGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         }
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> FlowGraph:  # noqa: ARG002
-        """See `export.networks.graphs.deployed`."""
         return FlowGraph(fold(self.network), self.intervals, output=self.output, by_rows=not for_tensorrt)
 
     def levels(self, *frames: Tensor) -> list[Tensor]:

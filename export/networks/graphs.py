@@ -31,13 +31,9 @@ class Graph(Protocol):
     network: Any
     """What holds the weights, in float32."""
 
-    def description(self) -> dict[str, Any]:
-        """See `export.models.build.description_of`."""
-        ...
+    def description(self) -> dict[str, Any]: ...
 
-    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> Any:
-        """See `deployed`."""
-        ...
+    def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> Any: ...
 
 
 class SegmentGraph(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -137,11 +133,9 @@ class HopGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return ("frame", *(f"{kind}_{tau}" for kind in kinds for tau in self.intervals))
 
     def inputs(self, size: tuple[int, int]) -> dict[str, TensorSpec]:
-        """See `Graph`."""
         return dict.fromkeys(self.input_names, TensorSpec((1, *size, 3), "uint8"))
 
     def description(self) -> dict[str, Any]:
-        """See `Graph`."""
         return {
             "network": "selflow",
             "warp": self.network.warp,

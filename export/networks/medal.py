@@ -1,4 +1,4 @@
-"""MEDAL-net: a frame and its background to the foreground (networks.md section 5; the paper's Table II).
+"""MEDAL-net: a frame and its background to the foreground (docs/networks.md section 5; the paper's Table II).
 
 2,806 parameters: convolutions without biases (2,710: 81.7 % fewer than the 14,832 of plain ones, the paper's
 own figure, which no count with biases gives) and a gain and a bias for each of the three norms. Where the
@@ -18,7 +18,6 @@ from export.networks import planes
 from export.networks.cdn_gm import CdnGm, hard_sigmoid
 
 CHANNELS = 16
-
 
 EPSILON = 1e-3
 """Of the norms, TensorFlow's: larger than PyTorch's, so that an empty scene's noise is not blown up to the
@@ -136,7 +135,6 @@ class MedalGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         return hard_sigmoid(self.network(self.pair(frame, cue)))[:, 0]
 
     def description(self) -> dict[str, Any]:
-        """See `export.models.build.description_of`."""
         return {"network": "medal-net"}
 
     def deployed(self, size: tuple[int, int] | None, *, for_tensorrt: bool) -> MedalGraph:  # noqa: ARG002
@@ -170,15 +168,12 @@ class CdnMedalGraph(nn.Module):  # type: ignore[misc, unused-ignore]
         self.network = network
 
     def logit(self, frame: Tensor, cue: Tensor) -> Tensor:
-        """See `MedalGraph.logit`."""
         return MedalGraph(self.network.segment).logit(frame, cue)
 
     def forward(self, frame: Tensor, cue: Tensor) -> Tensor:
-        """See `MedalGraph.forward`."""
         return MedalGraph(self.network.segment)(frame, cue)
 
     def description(self) -> dict[str, Any]:
-        """See `export.models.build.description_of`."""
         parts = {"segment": {"network": "medal-net"}, "cue": {"network": "cdn-gm"}}
         return {"network": "cdn-medal", "parts": parts}
 

@@ -1,6 +1,6 @@
 """SelFlow, the three-frame optical flow network that HOFAM takes its cue from.
 
-Liu et al., CVPR 2019, and the authors' code, as written down in ../shared/design/networks.md section 3.
+Liu et al., CVPR 2019, and the authors' code, as written down in docs/networks.md section 3.
 `SelFlow.forward` is the plain network; export/networks/graphs.py composes its parts for HOP without the
 passes that HOP does not need.
 """

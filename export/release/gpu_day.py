@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from bench.parity import video_or_rendered
 from bench.speed.fps import MODES, Samples, bench_fps, write_record
-from bench.stream import video_or_rendered
 from edgebs.bundle.manifest import Manifest
 from edgebs.bundle.plan import AHEAD_OF_TIME
 from edgebs.errors import EdgebsError, ParityError
+from edgebs.facts import machine_facts
 from edgebs.files import scratch_folder
 from edgebs.machine.console import errors_in_one_line, note, progress_bar
-from edgebs.machine.facts import machine_facts
 from edgebs.nvidia import cuda
 from edgebs.pipeline import Pipeline
 from export.job import Job

@@ -20,11 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.scenes import seeds
+from bench import scenes as seeds
 from bench.scored import FOREGROUND, UNKNOWN
-from edgebs.bundle import Bundle, rewrite_manifest, verify_files
+from edgebs.bundle import SHIPPED, WEIGHTS_PREFIX, Bundle, rewrite_manifest, verify_files
 from edgebs.bundle.manifest import CueSettings
-from edgebs.bundle.shipped import SHIPPED, WEIGHTS_PREFIX
 from edgebs.errors import ExportError
 from edgebs.files import atomic_file, atomic_folder, scratch_folder
 from edgebs.machine.console import ProgressBar, errors_in_one_line, note, progress_bar

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.scenes import seeds
+from bench import scenes as seeds
 from edgebs.errors import ExportError, OptionError
 from export.models.request import RANDOM, ModelRequest
 from export.training.samples.mixture import DataOptions, data_share

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from edgebs.errors import SinkError, WeightsError
+from edgebs.facts import machine_facts
 from edgebs.files import atomic_file
-from edgebs.machine.facts import machine_facts
 from edgebs.machine.interrupts import StopRequest, ask_first, is_installed
 from edgebs.text import json_text
 

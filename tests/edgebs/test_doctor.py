@@ -13,18 +13,18 @@ import pytest
 from fakes.process import cpu_texts
 from fakes.process.waiting import WATCHDOG_S
 
+from edgebs import facts as surroundings
 from edgebs.doctor import Item, Report, diagnose, format_report
-from edgebs.machine import facts as surroundings
+from edgebs.facts import Environment, probe_environment
+from edgebs.machine import EXPORT_MODULES
 from edgebs.machine.cpu import Cpu
-from edgebs.machine.extras import EXPORT_MODULES
-from edgebs.machine.facts import Surroundings, look_around
 from edgebs.nvidia.cuda import DeviceFacts
 from engines import Target
 
 TARGETS = tuple(Target)
 EXPORTER = dict.fromkeys((*EXPORT_MODULES, "openvino"), "1.0")
 RTX_2080_TI = DeviceFacts(name="RTX 2080 Ti", compute_capability="7.5", driver="13.0", memory_bytes=11 << 30)
-BOX = Surroundings(
+BOX = Environment(
     python="3.12.3",
     modules={"numpy": "2.4.6", "openvino": "2026.4.1"},
     opencv_wheels={"opencv-python-headless": "4.12"},
@@ -56,11 +56,11 @@ def names(report: Report) -> set[str]:
     return {item.name for item in report.items}
 
 
-def runs(here: Surroundings) -> set[str]:
+def runs(here: Environment) -> set[str]:
     return {target.target for target in diagnose(TARGETS, here).targets if target.can_run}
 
 
-def builds(here: Surroundings) -> set[str]:
+def builds(here: Environment) -> set[str]:
     return {target.target for target in diagnose(TARGETS, here).targets if target.can_build}
 
 
@@ -75,7 +75,7 @@ def test_a_headless_box_with_openvino_is_ready() -> None:
 
 
 def test_a_plain_install_names_the_two_commands_that_are_missing() -> None:
-    report = diagnose(TARGETS, Surroundings(modules={"numpy": "2.0"}))
+    report = diagnose(TARGETS, Environment(modules={"numpy": "2.0"}))
     assert report.exit_code == 1
     assert item(report, "opencv").repair.startswith("pip install 'edgebs[headless]'")
     assert item(report, "openvino").repair == "pip install 'edgebs[cpu]'"
@@ -178,7 +178,7 @@ def test_the_report_is_readable_and_json() -> None:
     assert "could not look at cpu: OSError: no" in text
     assert "-> pip install 'edgebs[trt]'" in text
     assert text.endswith("Ready.")
-    assert "Nothing can run here yet" in format_report(diagnose(TARGETS, Surroundings()))
+    assert "Nothing can run here yet" in format_report(diagnose(TARGETS, Environment()))
 
 
 def test_it_survives_whatever_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def test_it_survives_whatever_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatc
     for name in ("_modules", "_opencv_file", "this_cpu", "_l4t", "_system_opencv", "_sees_system_packages"):
         monkeypatch.setattr(surroundings, name, broken)
     monkeypatch.setattr(surroundings.cuda, "device_count", broken)
-    here = look_around()
+    here = probe_environment()
     assert len(here.failures) == 7
     assert diagnose(TARGETS, here).exit_code == 1
 
@@ -214,7 +214,7 @@ def test_a_jetsons_release_and_cpu_are_read_from_its_files(
     cpu_texts.use("model name\t: ARMv8 rev 1\nFeatures\t: fp asimd asimddp\n", monkeypatch, tmp_path)
     places = {"/etc/nv_tegra_release": release}
     monkeypatch.setattr(surroundings, "Path", lambda path: places.get(path, Path(path)))
-    here = look_around()
+    here = probe_environment()
     assert here.l4t == "36.4.3"
     assert (here.cpu.name, here.cpu.features) == ("ARMv8 rev 1", ("asimd", "asimddp"))
 
@@ -237,18 +237,18 @@ def test_what_this_cpu_does_with_int8_is_stated(
     text: str, sets: str, ok: bool, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpu_texts.use(text, monkeypatch, tmp_path)
-    report = diagnose(TARGETS, replace(BOX, cpu=look_around().cpu))
+    report = diagnose(TARGETS, replace(BOX, cpu=probe_environment().cpu))
     assert sets in item(report, "cpu").found
     int8 = item(report, "int8")
     assert (int8.ok, int8.repair) == (ok, "")
     assert words in int8.found
     assert report.exit_code == 0  # FP32 runs everywhere
-    assert report.to_json()["cpu"]["int8"] == look_around().cpu.int8.value
+    assert report.to_json()["cpu"]["int8"] == probe_environment().cpu.int8.value
 
 
 def test_a_limit_that_takes_vnni_away_is_to_be_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cpu_texts.use(cpu_texts.AVX512_VNNI, monkeypatch, tmp_path)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    report = diagnose(TARGETS, replace(BOX, cpu=look_around().cpu))
+    report = diagnose(TARGETS, replace(BOX, cpu=probe_environment().cpu))
     assert "limited by ONEDNN_MAX_CPU_ISA=AVX2" in item(report, "cpu").found
     assert item(report, "int8").repair == "unset ONEDNN_MAX_CPU_ISA, or use an FP32 bundle"

@@ -22,10 +22,9 @@ from edgebs.backends import open_backend
 from edgebs.bundle.plan import PlanFacts, platform_name
 from edgebs.errors import BackendError, ExportError, MissingDependency
 from edgebs.nvidia import cuda
-from engines import Target, plan_builder, plan_config
+from engines import BatchRange, BuildOptions, Target, plan_builder, plan_config
 from engines.build import build_engine
 from engines.memory import FreeMemory
-from engines.options import BatchRange, BuildOptions
 from engines.plan_config import Steps
 
 SMS = ("sm75", "sm86", "sm89", "sm120")

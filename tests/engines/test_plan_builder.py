@@ -8,15 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.gpu.fake_builder import FakeBuilder, Layer
+from fakes.gpu.builder import FakeBuilder, Layer
 from fakes.networks.toy_onnx import conv_net
 
 from edgebs.errors import ExportError
 from edgebs.nvidia import DeviceOptions, cuda
-from engines import plan_builder
+from engines import BatchRange, BuildOptions, LeanRuntime, plan_builder
 from engines.build import EngineFacts, build_engine
 from engines.memory import FreeMemory
-from engines.options import BatchRange, BuildOptions, LeanRuntime
 
 FP16 = [
     Layer("CAST", "FLOAT"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.gpu.fake_builder import Config, FakeBuilder, TimingCache
+from fakes.gpu.builder import Config, FakeBuilder, TimingCache
 
 from edgebs.nvidia import cuda
 from engines.timing_cache import TimingCache as Stored

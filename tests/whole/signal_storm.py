@@ -33,7 +33,7 @@ from fakes.process.programs import signals_that_reach_children
 from fakes.process.waiting import WATCHDOG_S
 from fakes.video.motion_jpeg import stalling_camera
 
-FAKE_GPU_COMMAND = Path(__file__).parents[1] / "fakes" / "gpu" / "fake_gpu_command.py"
+FAKE_GPU_COMMAND = Path(__file__).parents[1] / "fakes" / "gpu" / "command.py"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GAPS_S = (0.0, 0.005, 0.03, 0.1, 0.4, 1.0)
 LIMIT_S = 5.0

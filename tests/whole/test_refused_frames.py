@@ -158,7 +158,7 @@ def test_of_several_cameras_a_refused_frame_changes_the_history_of_none(world: W
 
 def spoilt(monkeypatch: pytest.MonkeyPatch, tensor: str, level: int) -> None:
     """The fake networks give NaN for frames of this grey level: in the cue, or in the probability alone."""
-    from fakes.gpu import fake_tensorrt
+    from fakes.gpu import tensorrt as fake_tensorrt
 
     network = fake_tensorrt._network
 

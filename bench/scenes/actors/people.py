@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bench.scenes.street.figures import segment_matrix
 from bench.scenes.street.people import (
     BAG,
     FOOT,
@@ -21,6 +20,7 @@ from bench.scenes.street.people import (
     TORSO,
     UPPER_ARM,
     Joint,
+    segment_matrix,
     skeleton,
 )
 from bench.scenes.textures import RIM, capsule

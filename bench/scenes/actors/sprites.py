@@ -22,7 +22,8 @@ from bench.scenes.actors import people as varied_people
 from bench.scenes.actors import things as varied_things
 from bench.scenes.actors.people import DENSITY, Picture, draw_person
 from bench.scenes.actors.things import draw_animal, draw_bicycle, draw_boat, draw_thing, draw_vehicle
-from bench.scenes.street import people, traffic
+from bench.scenes.street import people
+from bench.scenes.street import things as traffic
 from edgebs.errors import SinkError
 from edgebs.files import atomic_folder
 from edgebs.tensors import Array

@@ -5,18 +5,84 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from bench.scenes.street.backdrop import Street
-from bench.scenes.street.figures import Layer, Point, Pose, segment_matrix
 from bench.scenes.street.motion import Path, Track
 from bench.scenes.textures import SPRITE_SCALE, capsule, capsule_start
 from edgebs.tensors import Array
 
+Point = tuple[float, float]
+
+
+class Layer(NamedTuple):
+    """One sprite in place: `matrix` (2, 3) takes sprite pixels to image pixels, before camera shake."""
+
+    part: int
+    """Index of the sprite among its figure's."""
+    matrix: Array
+
+
+class Pose(NamedTuple):
+    """A figure at one time, its layers from back to front."""
+
+    layers: Sequence[Layer]
+    z: float
+    """Depth in metres; nearer figures hide farther ones."""
+    foot: Point
+    """Column and row of the point where it meets the ground."""
+
+
+class Figure(Protocol):
+    """Anything drawn over the plate."""
+
+    @property
+    def kind(self) -> str:
+        """`person`, `car` (foreground), or what else it is."""
+        ...
+
+    @property
+    def is_foreground(self) -> bool:
+        """True for what a mask must hold."""
+        ...
+
+    @property
+    def sprites(self) -> Sequence[Array]:
+        """The textures of its parts."""
+        ...
+
+    def lap(self, seconds: float) -> int:
+        """How often it has left the street and come in again: a new lap is a new object."""
+        ...
+
+    def speed(self, seconds: float) -> float:
+        """Metres per second."""
+        ...
+
+    def pose(self, seconds: float, lap: int) -> Pose:
+        """Where its parts are, if it had gone on in lap `lap`."""
+        ...
+
+
+def segment_matrix(a: Point, b: Point, start: float, column: float, rows: float, widen: float) -> Array:
+    """The affine map that lays a sprite's axis from image point `a` to `b`.
+
+    The axis runs down column `column` from row `start` over `rows` rows; `widen` is image pixels per sprite
+    pixel across it.
+    """
+    ex, ey = (b[0] - a[0]) / rows, (b[1] - a[1]) / rows
+    norm = math.hypot(ex, ey) or 1e-9
+    ax, ay = ey / norm * widen, -ex / norm * widen
+    return np.array(
+        [[ax, ex, a[0] - ax * column - ex * start], [ay, ey, a[1] - ay * column - ey * start]], np.float64
+    )
+
+
 Joint = tuple[float, float, float]
 """Metres (forward, up, to the left) from the point on the ground under the person."""
+
 
 # Index of each sprite; limbs come in pairs, the one nearer to the camera first.
 THIGH, SHIN, FOOT, UPPER_ARM, FOREARM, TORSO, HEAD, HAIR, BAG = 0, 2, 4, 6, 8, 10, 11, 12, 13
@@ -40,9 +106,17 @@ _LIMBS = {
     HAIR: Limb(0.022, (0.053, 0.05)),
     BAG: Limb(0.12, (0.055, 0.06)),
 }
+
+
 _PAIRED = (THIGH, SHIN, FOOT, UPPER_ARM, FOREARM)
+
+
 _SKIN = ((128, 160, 210), (100, 138, 190), (62, 92, 142), (44, 62, 96), (140, 175, 222))
+
+
 _HAIR = ((28, 32, 40), (40, 60, 92), (70, 110, 160), (130, 135, 140), (18, 20, 24))
+
+
 _CLOTHES = (
     (52, 46, 42), (120, 74, 44), (62, 62, 150), (196, 194, 190), (72, 100, 62), (50, 130, 185),
     (140, 120, 90), (90, 60, 110), (34, 32, 32), (150, 160, 170), (60, 40, 90), (170, 130, 100),

@@ -149,7 +149,7 @@ def explained(status: Any) -> tuple[str, str]:
     """A status's name and CUDA's words for it."""
     cuda = runtime()
     name, text = (call(status)[1] for call in (cuda.cudaGetErrorName, cuda.cudaGetErrorString))
-    return _spoken(name), _spoken(text)
+    return _describe(name), _describe(text)
 
 
 def error_of(name: str, text: str, call: str) -> BackendError:
@@ -170,5 +170,5 @@ def error_of(name: str, text: str, call: str) -> BackendError:
     return BackendError(message)
 
 
-def _spoken(text: Any) -> str:
+def _describe(text: Any) -> str:
     return text.decode() if isinstance(text, bytes) else str(text)

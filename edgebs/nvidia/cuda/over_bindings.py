@@ -60,11 +60,9 @@ class BindingsCalls:
         return Memory(int(free), int(total))
 
     def synchronize(self) -> None:
-        """See `Calls`."""
         self._do("cudaDeviceSynchronize")
 
     def reset(self) -> None:
-        """See `Calls`."""
         self._do("cudaDeviceReset")
 
     def allocate(self, nbytes: int) -> int:
@@ -94,7 +92,6 @@ class BindingsCalls:
         return int(self._do("cudaStreamCreateWithFlags", self.module.cudaStreamNonBlocking))
 
     def destroy_stream(self, stream: int) -> None:
-        """See `Calls`."""
         self._do("cudaStreamDestroy", stream)
 
     def synchronize_stream(self, stream: int) -> None:
@@ -107,15 +104,12 @@ class BindingsCalls:
         return int(self._do("cudaEventCreateWithFlags", self.module.cudaEventBlockingSync | untimed))
 
     def destroy_event(self, event: int) -> None:
-        """See `Calls`."""
         self._do("cudaEventDestroy", event)
 
     def record(self, event: int, stream: int) -> None:
-        """See `Calls`."""
         self._do("cudaEventRecord", event, stream)
 
     def wait(self, stream: int, event: int) -> None:
-        """See `Calls`."""
         self._do("cudaStreamWaitEvent", stream, event, 0)
 
     def synchronize_event(self, event: int) -> None:
@@ -132,7 +126,6 @@ class BindingsCalls:
         self._do("cudaStreamBeginCapture", stream, mode)
 
     def end_capture(self, stream: int) -> int:
-        """See `Calls`."""
         try:
             graph = self._do("cudaStreamEndCapture", stream)
         except DeviceLost:
@@ -146,7 +139,6 @@ class BindingsCalls:
             self.module.cudaGraphDestroy(graph)
 
     def abandon_capture(self, stream: int) -> None:
-        """See `Calls`."""
         status, graph = self.module.cudaStreamEndCapture(stream)
         if int(status) == 0:
             self.module.cudaGraphDestroy(graph)
@@ -154,9 +146,7 @@ class BindingsCalls:
         self.module.cudaGetLastError()
 
     def launch_graph(self, graph: int, stream: int) -> None:
-        """See `Calls`."""
         self._do("cudaGraphLaunch", graph, stream)
 
     def destroy_graph(self, graph: int) -> None:
-        """See `Calls`."""
         self._do("cudaGraphExecDestroy", graph)

@@ -94,7 +94,6 @@ class PycudaCalls:
             return Memory(int(free), int(total))
 
     def synchronize(self) -> None:
-        """See `Calls`."""
         with self._checked("Context.synchronize()"):
             self._driver.Context.synchronize()
 
@@ -163,12 +162,10 @@ class PycudaCalls:
         self._held.pop(event)
 
     def record(self, event: int, stream: int) -> None:
-        """See `Calls`."""
         with self._checked("Event.record()"):
             self._held[event].record(self._held[stream])
 
     def wait(self, stream: int, event: int) -> None:
-        """See `Calls`."""
         with self._checked("Stream.wait_for_event()"):
             self._held[stream].wait_for_event(self._held[event])
 

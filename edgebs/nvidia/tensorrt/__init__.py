@@ -17,13 +17,11 @@ from edgebs.nvidia import cuda
 
 MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_lean")
 
-
 INSTALL = {
     "tensorrt": "needs TensorRT: pip install 'edgebs[trt]' (on Jetson it comes with JetPack)",
     "tensorrt_rtx": "needs TensorRT-RTX: pip install 'edgebs[rtx]'",
     "tensorrt_lean": "needs TensorRT's lean runtime: pip install 'edgebs[lean]'",
 }
-
 
 # By name: the numbers differ between versions, and trt.nptype of 8.6 fails with numpy 1.24 and later.
 _DTYPES = {
@@ -35,7 +33,6 @@ _DTYPES = {
     "UINT8": "uint8",
     "BOOL": "bool",
 }
-
 
 log = logging.getLogger("edgebs.tensorrt")
 

@@ -26,7 +26,6 @@ from edgebs.video.film.survey import (
 
 logger = logging.getLogger(__name__)
 
-
 ADDRESS_OPTIONS = {
     # Over UDP, the default, lost packets damage pictures.
     "rtsp_transport": "tcp",
@@ -34,9 +33,7 @@ ADDRESS_OPTIONS = {
     "fpsprobesize": "0",
 }
 
-
 NO_FILM = "it holds no video"
-
 
 TERMINAL = "tty"
 """FFmpeg's format for texts, played as films of a terminal."""

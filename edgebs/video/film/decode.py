@@ -28,10 +28,8 @@ from edgebs.video.film.survey import AHEAD, Chunk, Slots
 
 logger = logging.getLogger(__name__)
 
-
 HDR = {int(ColorTrc.SMPTE2084): "PQ", int(ColorTrc.ARIB_STD_B67): "HLG"}
 """Transfer functions of high dynamic range."""
-
 
 TURNS = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
@@ -42,7 +40,6 @@ TURNS = {
     270: cv2.ROTATE_90_CLOCKWISE,
 }
 """Of the display matrix, in degrees counterclockwise, as phones write it."""
-
 
 KEPT_BYTES = (32 << 20) - 65536
 """glibc learns from the largest block that was freed, up to 32 MB, how much free memory it keeps."""
@@ -128,18 +125,14 @@ def _grey(frame: av.VideoFrame, bits: int) -> Array:
 FAILED_READS = 32
 """So many failed reads in a row, without a packet between them, are the end of a file."""
 
-
 LOW_DELAY = 1 << 19
 """AV_CODEC_FLAG_LOW_DELAY: pictures are not held back where the stream does not reorder them."""
-
 
 THREADS = 4
 """Decoding threads of a file. More would hold more pictures back, which are lost if the last one fails."""
 
-
 SMALL_PIXELS = 352 * 288
 """Up to so many pixels one thread decodes: 198 pictures of 160x130 cost 6.4 ms of CPU time, 9.0 with four."""
-
 
 NO_CHUNK = Chunk(0, 0)
 """Of a packet that is not in the file."""
@@ -158,7 +151,7 @@ class Picture:
     """A decoded frame."""
 
     image: Array
-    """A new array: (H, W, 3) uint8 BGR, or values of more bits, as of `PictureConverter.values`."""
+    """A new array: (H, W, 3) uint8 BGR, or values of more bits, see `PictureConverter.values`."""
     own_range: ValueRange | None
     """The range that the format gives these values; None for floating point."""
     time_s: float | None

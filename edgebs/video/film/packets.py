@@ -11,18 +11,14 @@ from typing import Any
 HEAD_BYTES = 65536
 """The first slice of a packet is looked for in so many of its first bytes."""
 
-
 PROOF = 8
 """A gap counts after so many pictures in a row whose numbers followed each other."""
-
 
 SLICE, KEY_SLICE, PARAMETERS = 1, 5, 7
 """Types of NAL units."""
 
-
 HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 """Profiles whose parameter sets describe the colour format."""
-
 
 _START = re.compile(rb"\x00\x00\x01")
 
@@ -177,10 +173,8 @@ class FrameNumbers:
 END_BYTES = 65536
 """The end marker of a JPEG is looked for in so many of its last bytes: cameras pad."""
 
-
 HIDDEN_FRAMES = frozenset({"vp8", "vp9", "av1", "libdav1d", "libaom-av1", "mpeg4", "msmpeg4v3", "vc1"})
 """Codecs with packets that show no picture: there a packet without picture is no loss by itself."""
-
 
 REORDERED = 64
 """A picture is shown before so many later packets are decoded, or never. (H.264 and HEVC: 16.)"""

@@ -164,10 +164,8 @@ def _pictures(stream: Any, seen: Survey | None) -> int:
 AHEAD = 4
 """Packets that are compared with the index to recognise a place."""
 
-
 DROPPED_BYTES = 1
 """Chunks of 0 and 1 byte stand for a frame that the recorder dropped."""
-
 
 TAIL_BYTES = 64 << 20
 """The index is looked for in that much of the end of a file: 4 million chunks."""

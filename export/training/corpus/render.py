@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.scenes import seeds
+from bench import scenes as seeds
 from edgebs.errors import ExportError, SinkError
 from edgebs.files import atomic_file
 from edgebs.version import __version__

@@ -11,7 +11,7 @@ from fakes.networks.cues import CUES, SIZE, scene, toy_pipeline
 
 from bench.accuracy import Baseline, BundleContestant, Contestant, score_contestants
 from bench.scored import Sequence, find_sequences
-from bench.scored.counts import Counts
+from bench.scored.sequence import Counts
 
 LENGTHS = {"a": 230, "b": 260, "c": 190}
 """Frames. Of the first sequence so many that the second one's clock would be rounded otherwise."""

@@ -1,10 +1,10 @@
-"""bench/scenes/seeds.py: what is judged on rendered scenes was not trained or calibrated on them."""
+"""bench/scenes/__init__.py: what is judged on rendered scenes was not trained or calibrated on them."""
 
 import re
 from collections import Counter
 from pathlib import Path
 
-from bench.scenes import seeds
+from bench import scenes as seeds
 
 ROOT = Path(__file__).parents[3]
 RESERVED = {name: value for name, value in vars(seeds).items() if name.isupper()}

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes.gpu.fake_cuda import FakeCuda, Status, install
-from fakes.gpu.fake_tensorrt import SCRATCH_BYTES, FakeTensorRT, batched, plan
+from fakes.gpu.cuda import FakeCuda, Status, install
+from fakes.gpu.tensorrt import SCRATCH_BYTES, FakeTensorRT, batched, plan
 
 from edgebs.backends import open_backend
 from edgebs.backends.tensorrt import TensorRTBackend

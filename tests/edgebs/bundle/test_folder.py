@@ -3,9 +3,8 @@ import json
 import pytest
 from fakes.networks.backends import fake_manifest
 
-from edgebs.bundle import rewrite_manifest, write_bundle
+from edgebs.bundle import bundle_path, rewrite_manifest, write_bundle
 from edgebs.bundle.manifest import Manifest
-from edgebs.bundle.shipped import bundle_path
 from edgebs.errors import BundleError, EngineMismatch
 from edgebs.loading import load, load_bundle, verified_bundle
 from edgebs.nvidia import DeviceOptions

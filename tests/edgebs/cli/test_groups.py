@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.gpu.cuda import Status
 from fakes.gpu.device_bundle import plan_bundle
 from fakes.gpu.device_scenarios import World
-from fakes.gpu.fake_cuda import Status
-from fakes.gpu.fake_tensorrt import FakeTensorRT
+from fakes.gpu.tensorrt import FakeTensorRT
 from fakes.process.command import Command
 from fakes.video.scored import write_cdnet
 

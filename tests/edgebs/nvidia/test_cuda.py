@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from fakes.gpu.fake_cuda import CaptureMode, FakeCuda, Kind, Status, install
+from fakes.gpu.cuda import CaptureMode, FakeCuda, Kind, Status, install
 
 from edgebs.errors import (
     BackendError,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.gpu.cuda import Status
 from fakes.gpu.device_bundle import plan_bundle
 from fakes.gpu.device_scenarios import LEVELS, World, expected_of_network
-from fakes.gpu.fake_cuda import Status
-from fakes.gpu.fake_tensorrt import SCRATCH_BYTES
+from fakes.gpu.tensorrt import SCRATCH_BYTES
 from fakes.networks.backends import grey_frame
 
 import edgebs

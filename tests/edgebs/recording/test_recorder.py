@@ -13,16 +13,16 @@ from fakes.networks.backends import fake_manifest
 from fakes.video.picture_folders import moving_bar, picture_folder
 
 from edgebs.errors import BundleError, SinkError
-from edgebs.recording.recorder import Recorder, Recording, begin_with_background, refuse_same_files
+from edgebs.recording.recorder import CameraOutputs, Recorder, begin_with_background, refuse_same_files
 from edgebs.video import Gap, Losses, Source
 from edgebs.video.open import open_source
 from edgebs.workers import Counters, Result
 
 
-def files(**named: str) -> Recording:
+def files(**named: str) -> CameraOutputs:
     source = named.pop("source", "a.mp4")
     paths: dict[str, Any] = {name: Path(path) for name, path in named.items()}
-    return Recording(source=source, **paths)
+    return CameraOutputs(source=source, **paths)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def files(**named: str) -> Recording:
         [files(background="m.npz"), files(source="b.mp4", background="m.npz")],
     ],
 )
-def test_no_file_is_written_that_is_read_or_written_already(recordings: list[Recording]) -> None:
+def test_no_file_is_written_that_is_read_or_written_already(recordings: list[CameraOutputs]) -> None:
     with pytest.raises(SinkError, match=r"is the source|same name"):
         refuse_same_files(recordings)
 
@@ -62,7 +62,7 @@ def test_links_that_lead_to_each_other_are_files_like_others(tmp_path: Path) -> 
 
 def test_a_frozen_background_is_read_and_may_serve_two_cameras() -> None:
     background = Path("yard.npz")
-    both = [Recording(source=name, background=background, is_frozen=True) for name in ("a.mp4", "b.mp4")]
+    both = [CameraOutputs(source=name, background=background, is_frozen=True) for name in ("a.mp4", "b.mp4")]
     refuse_same_files(both)
     with pytest.raises(SinkError, match=r"yard\.npz is the source"):
         refuse_same_files([*both, files(source="c.mp4", overlay="yard.npz")])
@@ -75,7 +75,7 @@ def test_the_same_camera_twice_is_no_mistake() -> None:
 def test_an_output_that_is_refused_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
     (tmp_path / "o.avi").write_bytes(b"mine")
     source = picture_folder(tmp_path / "pictures", moving_bar(1))
-    recording = Recording(source=source, mask=tmp_path / "masks", overlay=tmp_path / "o.avi")
+    recording = CameraOutputs(source=source, mask=tmp_path / "masks", overlay=tmp_path / "o.avi")
     with open_source(source) as stream, pytest.raises(SinkError, match=r"o\.avi exists already"):
         Recorder(recording, stream)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.avi", "pictures"]
@@ -100,7 +100,7 @@ def result(number: int, captured_s: float | None, missing_before: int = 0) -> Re
 def test_masks_stay_in_step_with_the_source_where_frames_are_missing(tmp_path: Path) -> None:
     """Frames 0, 1 and 4, 5 of the source's time line are missing: no mask yet, and the one before again."""
     for name in ("masks", "m.avi", "m.mkv"):
-        recording = Recording(source="yard.mkv", mask=tmp_path / name)
+        recording = CameraOutputs(source="yard.mkv", mask=tmp_path / name)
         with Recorder(recording, Source([], name="yard.mkv", fps=10)) as recorder:
             recorder.add(result(2, 0.2, missing_before=2))
             recorder.add(result(3, 0.3))
@@ -118,7 +118,7 @@ def test_what_is_missing_is_in_the_summary() -> None:
     losses = Losses()
     losses.add_gap(Gap(4, 3, 0.4))
     losses.add_damaged(9)
-    with Recorder(Recording(source="a.mp4"), Source([], name="a.mp4", losses=losses)) as recorder:
+    with Recorder(CameraOutputs(source="a.mp4"), Source([], name="a.mp4", losses=losses)) as recorder:
         summary = recorder.summary(fake_manifest(), Counters(), 1.0)
     assert (summary["frames_missing"], summary["frames_damaged"]) == (3, 1)
 
@@ -127,5 +127,5 @@ def test_a_background_that_is_a_link_to_itself_is_refused_and_stays(tmp_path: Pa
     loop, never_used = tmp_path / "loop.npz", Mock(spec_set=[])
     loop.symlink_to(loop)
     with pytest.raises(BundleError, match="is a link that leads to itself"):
-        begin_with_background(never_used, Recording(source="a.mp4", background=loop))
+        begin_with_background(never_used, CameraOutputs(source="a.mp4", background=loop))
     assert loop.is_symlink()

@@ -25,7 +25,7 @@ from edgebs.errors import BundleError, CamerasFailed, SinkError, SourceError
 from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Pipeline
 from edgebs.recording import run_several_to_files, run_to_files
-from edgebs.recording.recorder import Recording, require_none_failed
+from edgebs.recording.recorder import CameraOutputs, require_none_failed
 from edgebs.video import Source, SourceFrame
 from edgebs.video.open import open_source
 from edgebs.video.sink import MaskFolder
@@ -45,8 +45,8 @@ def _fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert [network.closed for network in networks] == [1] * len(networks)
 
 
-def recording(folder: Path, frames: list[Any], name: str) -> Recording:
-    return Recording(source=picture_folder(folder / name, frames), mask=folder / f"{name}-masks")
+def recording(folder: Path, frames: list[Any], name: str) -> CameraOutputs:
+    return CameraOutputs(source=picture_folder(folder / name, frames), mask=folder / f"{name}-masks")
 
 
 def test_several_videos_at_once_give_the_masks_of_one_after_the_other(
@@ -58,8 +58,8 @@ def test_several_videos_at_once_give_the_masks_of_one_after_the_other(
     summary = run_several_to_files(
         tiny_bundle.path,
         [
-            Recording(source=street_video, mask=tmp_path / "street-both"),
-            Recording(source=other, mask=tmp_path / "other-both", overlay=tmp_path / "other.avi"),
+            CameraOutputs(source=street_video, mask=tmp_path / "street-both"),
+            CameraOutputs(source=other, mask=tmp_path / "other-both", overlay=tmp_path / "other.avi"),
         ],
         frames=6,
         threads=1,
@@ -80,7 +80,7 @@ def test_several_videos_at_once_give_the_masks_of_one_after_the_other(
 def test_a_source_that_breaks_off_keeps_its_masks_and_the_others_go_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = Recording(source=broken_folder(tmp_path / "b", moving_bar(9), 3), mask=tmp_path / "b-masks")
+    broken = CameraOutputs(source=broken_folder(tmp_path / "b", moving_bar(9), 3), mask=tmp_path / "b-masks")
     summary = run_several_to_files("any", [recording(tmp_path, moving_bar(9), "a"), broken])
     assert (len(masks_of(tmp_path / "a-masks")), len(masks_of(tmp_path / "b-masks"))) == (9, 3)
     first, second = summary["cameras"]
@@ -150,7 +150,7 @@ def test_a_slow_camera_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.Mon
         return Source(slow_frames(), name="slow") if source == "slow" else open_source(source)
 
     monkeypatch.setattr(running_several, "open_source", opened)
-    summary = run_several_to_files("any", [Recording(source="slow"), quick])
+    summary = run_several_to_files("any", [CameraOutputs(source="slow"), quick])
     assert found.is_set()
     assert [camera["frames_out"] for camera in summary["cameras"]] == [2, 8]
 
@@ -169,19 +169,19 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(tmp_path: Pat
     source = picture_folder(tmp_path / "b", moving_bar(2))
     (tmp_path / "mine.avi").write_bytes(b"mine")
     with pytest.raises(SourceError, match="no-such"):
-        run_several_to_files("any", [good, Recording(source=tmp_path / "no-such")])
+        run_several_to_files("any", [good, CameraOutputs(source=tmp_path / "no-such")])
     with pytest.raises(SinkError, match=r"mine\.avi exists already"):
-        run_several_to_files("any", [good, Recording(source=source, mask=tmp_path / "mine.avi")])
+        run_several_to_files("any", [good, CameraOutputs(source=source, mask=tmp_path / "mine.avi")])
     with pytest.raises(SinkError, match="is the source"):
-        run_several_to_files("any", [good, Recording(source=source, mask=Path(good.source))], force=True)
+        run_several_to_files("any", [good, CameraOutputs(source=source, mask=Path(good.source))], force=True)
     with pytest.raises(BundleError, match="keeps no background"):
-        run_several_to_files("any", [good, Recording(source=source, background=tmp_path / "b.npz")])
+        run_several_to_files("any", [good, CameraOutputs(source=source, background=tmp_path / "b.npz")])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "mine.avi"]
 
 
 def test_each_camera_has_a_background_of_its_own(tmp_path: Path) -> None:
     recordings = [
-        Recording(source=picture_folder(tmp_path / name, frames), background=tmp_path / f"{name}.npz")
+        CameraOutputs(source=picture_folder(tmp_path / name, frames), background=tmp_path / f"{name}.npz")
         for name, frames in (("a", moving_bar(3)), ("b", [grey_frame(200)] * 3))
     ]
     run_several_to_files("edge", recordings, threads=1)

@@ -19,7 +19,7 @@ from edgebs.errors import BackendError, CamerasFailed, SinkError
 from edgebs.machine.interrupts import StopRequest
 from edgebs.nvidia import DeviceOptions
 from edgebs.recording import run_to_files
-from edgebs.recording.recorder import Recording, require_none_failed
+from edgebs.recording.recorder import CameraOutputs, require_none_failed
 from edgebs.recording.together import run_together_to_files
 from edgebs.video import Source, SourceFrame
 from edgebs.video.open import open_source
@@ -36,10 +36,10 @@ def bundle(tmp_path: Path) -> Path:
     return plan_bundle(tmp_path / "made", network=True, most=4).path
 
 
-def recordings_of(folder: Path, *counts: int) -> list[Recording]:
+def recordings_of(folder: Path, *counts: int) -> list[CameraOutputs]:
     """A source of so many frames each, and where its masks go."""
     return [
-        Recording(
+        CameraOutputs(
             source=picture_folder(folder / f"{place}", moving_bar(count, step=place + 1)),
             mask=folder / f"{place}-masks",
         )
@@ -47,7 +47,7 @@ def recordings_of(folder: Path, *counts: int) -> list[Recording]:
     ]
 
 
-def masks_made(recording: Recording) -> list[Any]:
+def masks_made(recording: CameraOutputs) -> list[Any]:
     return masks_of(recording.mask) if recording.mask is not None else []
 
 
@@ -87,7 +87,9 @@ def test_frames_are_counted_for_each_camera(world: World, bundle: Path, tmp_path
 def test_a_source_that_breaks_off_keeps_its_masks_and_the_others_go_on(
     world: World, bundle: Path, tmp_path: Path
 ) -> None:
-    broken = Recording(source=broken_folder(tmp_path / "broken", moving_bar(8), 3), mask=tmp_path / "kept")
+    broken = CameraOutputs(
+        source=broken_folder(tmp_path / "broken", moving_bar(8), 3), mask=tmp_path / "kept"
+    )
     (whole,) = recordings_of(tmp_path, 8)
     summary = run_together_to_files(bundle, [broken, whole])
     assert (len(masks_made(broken)), len(masks_made(whole))) == (3, 8)

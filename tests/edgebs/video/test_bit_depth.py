@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import edgebs
+from bench.parity import parity_stream
 from bench.scored.masks import mask_values, region_values
-from bench.stream import parity_stream
 from calib.frames.make import make_calibration_set
 from edgebs.bundle import Bundle
 from edgebs.errors import SourceError

@@ -1,4 +1,4 @@
-"""export/convert/free_batch.py: several frames a call."""
+"""export/convert/__init__.py: several frames a call."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fakes.networks import onnx_toys
 from onnx import TensorProto, helper, numpy_helper
 
 from edgebs.errors import ExportError
+from engines import BatchRange, BuildOptions
 from engines.build import build_engine
-from engines.options import BatchRange, BuildOptions
-from export.convert.free_batch import free_batch
+from export.convert import free_batch
 
 
 def test_several_frames_give_what_each_gives_alone_and_a_plan_takes_them(tmp_path: Path) -> None:

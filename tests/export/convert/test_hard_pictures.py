@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from fakes.networks.flow import flow_toy, frames
 
-from edgebs.bundle import read_manifest
-from edgebs.bundle.shipped import reference_bundle
+from edgebs.bundle import read_manifest, reference_bundle
 from edgebs.errors import ExportError
 from export.convert import hard_pictures
 from export.convert.hard_pictures import require_finite

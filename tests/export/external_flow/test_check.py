@@ -1,4 +1,4 @@
-"""export/external_flow/check.py: a flow that is true, and ones that a wrong sidecar makes of it."""
+"""export/external_flow/__init__.py: a flow that is true, and ones that a wrong sidecar makes of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from edgebs.cues.hop import DisVectors
 from edgebs.tensors import Array
-from export.external_flow.check import FlowCheck, check_flow
+from export.external_flow import FlowCheck, check_flow
 
 
 class Form:

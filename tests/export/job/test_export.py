@@ -20,7 +20,7 @@ from edgebs.errors import (
     WeightsError,
 )
 from edgebs.loading import load_bundle
-from engines.options import BuildOptions, LeanRuntime
+from engines import BuildOptions, LeanRuntime
 from export.job import Job
 from export.job.export import export_bundles
 from export.job.request import ExportRequest

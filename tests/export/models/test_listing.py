@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import edgebs.bundle.shipped
+import edgebs.bundle
 from edgebs.bundle import Bundle
 from export.models import models_listing
 
@@ -16,7 +16,7 @@ from export.models import models_listing
 def package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder of shipped bundles, not made yet."""
     folder = tmp_path / "models"
-    monkeypatch.setattr(edgebs.bundle.shipped, "SHIPPED", folder)
+    monkeypatch.setattr(edgebs.bundle, "SHIPPED", folder)
     return folder
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import edgebs.bundle.shipped
+import edgebs.bundle
 from edgebs.bundle.manifest import CleanupSettings, CueSettings
 from edgebs.errors import CalibrationError, ExportError, OptionError
 from export.job.request import ExportRequest
@@ -91,7 +91,7 @@ class ShippedManifest:
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package ships edge."""
-    monkeypatch.setattr(edgebs.bundle.shipped, "SHIPPED", tmp_path)
+    monkeypatch.setattr(edgebs.bundle, "SHIPPED", tmp_path)
     (tmp_path / "edge-fp32").mkdir()
     (tmp_path / "edge-fp32" / "segment.onnx").touch()
     monkeypatch.setattr("export.models.request.read_manifest", lambda _path: ShippedManifest)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgebs.bundle.shipped import weights_file
+from edgebs.bundle import weights_file
 from edgebs.errors import ExportError
 from export.convert.cost import gflop, parameters
 from export.models import FLOW_NET

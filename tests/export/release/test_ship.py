@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 import bench.parity
-import edgebs.bundle.shipped
+import edgebs.bundle
 import export.job
 import export.release.ship
-from edgebs.bundle import verify_files
-from edgebs.bundle.shipped import bundle_path
+from edgebs.bundle import bundle_path, verify_files
 from edgebs.errors import ExportError
 from edgebs.loading import load, load_bundle
 from export.models.build import build_networks, description_of
@@ -61,7 +60,7 @@ def test_the_threshold_is_the_last_that_cannot_be_told_from_the_best() -> None:
 @pytest.fixture
 def shipped(monkeypatch: pytest.MonkeyPatch, placed: Path) -> Path:
     """The package ships those."""
-    monkeypatch.setattr(edgebs.bundle.shipped, "SHIPPED", placed)
+    monkeypatch.setattr(edgebs.bundle, "SHIPPED", placed)
     return placed
 
 

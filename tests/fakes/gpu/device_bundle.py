@@ -9,7 +9,7 @@ from edgebs.bundle.manifest import CueSettings, NetworkFacts
 from edgebs.bundle.plan import PlanFacts, platform_name
 from edgebs.tensors import TensorSpec
 from fakes.gpu.device_scenarios import SETTINGS
-from fakes.gpu.fake_tensorrt import batched, cue_plan, plan
+from fakes.gpu.tensorrt import batched, cue_plan, plan
 from fakes.networks.backends import fake_manifest
 
 BUILD = PlanFacts(

@@ -18,11 +18,11 @@ from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.cue import CueOutput
 from edgebs.errors import EnqueueRefused
 from edgebs.nvidia import DeviceOptions
-from edgebs.nvidia.runner import DevicePath
+from edgebs.nvidia.runner import DeviceRunner
 from edgebs.nvidia.tensorrt.engine import TensorRTEngine
 from edgebs.tensors import Array, Frame
-from fakes.gpu.fake_cuda import FakeCuda, install
-from fakes.gpu.fake_tensorrt import FakeTensorRT, batched, cue_plan, plan
+from fakes.gpu.cuda import FakeCuda, install
+from fakes.gpu.tensorrt import FakeTensorRT, batched, cue_plan, plan
 
 SETTINGS = CueSettings(
     kind="hop", provider="net", intervals=(1, 2, 4), max_magnitude=20.0, nominal_fps=25.0, preset=""
@@ -75,7 +75,7 @@ class World:
         self.segment.write_bytes(several(plan()))
         self.cue.write_bytes(several(cue_plan(SETTINGS.intervals)))
 
-    def open(self, *, network: bool, **options: Any) -> DevicePath:
+    def open(self, *, network: bool, **options: Any) -> DeviceRunner:
         """A path with the cue network, or with one cue on the CPU per camera."""
         segment = TensorRTEngine(self.segment, batch=self.cameras)
         cue = (
@@ -83,7 +83,7 @@ class World:
             if network
             else [CountingCue() for _ in range(self.cameras)]
         )
-        return DevicePath(segment, cue, SETTINGS, DeviceOptions(**options))
+        return DeviceRunner(segment, cue, SETTINGS, DeviceOptions(**options))
 
 
 def frame(level: int) -> Frame:
@@ -106,7 +106,7 @@ def expected_of_counting(levels: Sequence[int]) -> list[float]:
 LEVELS = (10, 90, 20, 70, 30, 110, 5, 60, 100)
 
 
-def _streamed(path: DevicePath, levels: Sequence[int]) -> Iterator[float]:
+def _streamed(path: DeviceRunner, levels: Sequence[int]) -> Iterator[float]:
     """Three frames in flight, as in a run."""
     begun = []
     for level in levels:
@@ -155,7 +155,7 @@ def two_scenes(world: World) -> None:
 
 
 def frames_given_up(world: World) -> None:
-    """Begun and never finished, as when a run is left: their slots are used again."""
+    """FrameInFlight and never finished, as when a run is left: their slots are used again."""
     path = world.open(network=False)
     for level in LEVELS[:5]:
         path.begin(frame(level), None)

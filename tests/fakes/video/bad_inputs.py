@@ -544,7 +544,7 @@ def background_cases() -> Iterator[Case]:
 
 
 def _background_bundle(_: Workshop, path: Path) -> None:
-    from edgebs.bundle.shipped import SHIPPED
+    from edgebs.bundle import SHIPPED
 
     shutil.copytree(SHIPPED / "cdn-medal-fp32", path)
 

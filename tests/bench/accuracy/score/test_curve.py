@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bench.accuracy.score import curve_from_histogram, sweep
-from bench.scored.counts import Counts, mean_measures
+from bench.scored.sequence import Counts, mean_measures
 
 
 def histogram(background, foreground):

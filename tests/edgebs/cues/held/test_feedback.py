@@ -108,8 +108,8 @@ def test_what_is_heard_is_a_copy_and_is_dropped_once_heard() -> None:
 class FakeSlot:
     """A slot of the device without memory."""
 
-    def __init__(self, ticket: int) -> None:
-        self.ticket, self.host = ticket, {}
+    def __init__(self, slot_id: int) -> None:
+        self.slot_id, self.host = slot_id, {}
 
 
 def test_on_the_device_each_camera_hears_its_own() -> None:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from fakes.gpu.fake_pycuda import FakePycuda, LaunchError
+from fakes.gpu.pycuda import FakePycuda, LaunchError
 
 from edgebs.errors import BackendError, CaptureFailed, DeviceLost, OutOfDeviceMemory
 from edgebs.nvidia import cuda

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from fakes.gpu.fake_cuda import FakeCuda, install
+from fakes.gpu.cuda import FakeCuda, install
 
 from edgebs.cues.history import History
 from edgebs.nvidia import cuda

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes.gpu.fake_cuda import FakeCuda, Status, install
-from fakes.gpu.fake_tensorrt import EngineOfRtx, FakeTensorRT, RuntimeConfig, plan
+from fakes.gpu.cuda import FakeCuda, Status, install
+from fakes.gpu.tensorrt import EngineOfRtx, FakeTensorRT, RuntimeConfig, plan
 
 from edgebs.backends.tensorrt import TensorRTBackend
 from edgebs.errors import DeviceLost

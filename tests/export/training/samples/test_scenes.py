@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.scenes import seeds
+from bench import scenes as seeds
 from bench.scenes.scene import PictureBank, VariedScene
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, MedianBackground
 from export.feeds import Sample, scene_feeds, segment_feeds

@@ -30,7 +30,7 @@ from edgebs.bundle.plan import AHEAD_OF_TIME
 from edgebs.cues.cue import CueOutput
 from edgebs.errors import CaptureFailed, OutOfDeviceMemory
 from edgebs.nvidia import DeviceOptions, cuda
-from edgebs.nvidia.runner import DevicePath
+from edgebs.nvidia.runner import DeviceRunner
 from edgebs.nvidia.tensorrt.engine import TensorRTEngine
 from edgebs.tensors import Array, Frame, TensorSpec
 from engines.build import build_engine
@@ -79,7 +79,7 @@ def engines(kernels: Kernels, cameras: int = 1) -> tuple[KernelEngine, KernelEng
     )
 
 
-def streamed(path: DevicePath, levels: tuple[int, ...]) -> Iterator[float]:
+def streamed(path: DeviceRunner, levels: tuple[int, ...]) -> Iterator[float]:
     """Three frames in flight, as in a run; one number per frame, the same at every pixel."""
     begun = []
     for level in (*levels, None, None):
@@ -155,7 +155,7 @@ def test_too_much_memory_is_refused_by_name_and_less_is_not() -> None:
 )
 def test_frames_go_through_the_ring(kernels: Kernels, options: dict[str, Any]) -> None:
     segment, cue = engines(kernels)
-    path = DevicePath(segment, cue, SETTINGS, DeviceOptions(**options))
+    path = DeviceRunner(segment, cue, SETTINGS, DeviceOptions(**options))
     for _ in range(20):
         np.testing.assert_allclose(list(streamed(path, LEVELS)), expected_of_network(LEVELS), rtol=1e-5)
         path.reset()
@@ -171,13 +171,13 @@ def test_a_cue_of_the_cpu_goes_through_the_ring(kernels: Kernels) -> None:
             value = float(output.tensors["cue"].flat[0])
             return CueOutput({"cue": np.full((1, 3, *SIZE), value, np.float32)}, output.warming_up)
 
-    path = DevicePath(engines(kernels)[0], [Counting()], SETTINGS, DeviceOptions())
+    path = DeviceRunner(engines(kernels)[0], [Counting()], SETTINGS, DeviceOptions())
     np.testing.assert_allclose(list(streamed(path, LEVELS)), expected_of_counting(LEVELS), rtol=1e-5)
     path.close()
 
 
 def test_several_cameras_go_through_the_ring_in_one_call(kernels: Kernels) -> None:
-    path = DevicePath(*engines(kernels, cameras=3), SETTINGS, DeviceOptions())
+    path = DeviceRunner(*engines(kernels, cameras=3), SETTINGS, DeviceOptions())
     rows = (LEVELS, LEVELS[::-1], tuple(level + 50 for level in LEVELS))
     found: list[Array] = []
     for levels in zip(*rows, strict=True):
@@ -191,19 +191,19 @@ def test_several_cameras_go_through_the_ring_in_one_call(kernels: Kernels) -> No
 def test_work_that_cannot_be_captured_falls_back(kernels: Kernels) -> None:
     segment, cue = engines(kernels)
     segment.cannot_be_captured = True
-    path = DevicePath(segment, cue, SETTINGS, DeviceOptions())
+    path = DeviceRunner(segment, cue, SETTINGS, DeviceOptions())
     assert (path.graphs["segment"].captured, path.graphs["cue"].captured) == (0, 3)
     assert "cudaErrorStreamCapture" in path.graphs["segment"].reason
     np.testing.assert_allclose(list(streamed(path, LEVELS)), expected_of_network(LEVELS), rtol=1e-5)
     path.close()
     with pytest.raises(CaptureFailed):
-        DevicePath(segment, cue, SETTINGS, DeviceOptions(graphs="required"))  # type: ignore[arg-type]
+        DeviceRunner(segment, cue, SETTINGS, DeviceOptions(graphs="required"))  # type: ignore[arg-type]
 
 
 def test_a_lost_gpu_is_named_and_everything_is_given_back(
     record_property: Callable[[str, object], None],
 ) -> None:
-    program = Path(__file__).parents[1] / "fakes" / "gpu" / "lose_a_gpu.py"
+    program = Path(__file__).parents[2] / "fakes" / "gpu" / "lose_a_gpu.py"
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=120, check=True)
     said = json.loads(done.stdout)
     assert said["is_lost"], said
@@ -235,7 +235,7 @@ def test_a_plan_in_the_ring_says_what_onnx_runtime_says(tmp_path: Path, target: 
 
     with cuda.on_device():
         engine = TensorRTEngine(facts.file, module=facts.backend)
-    path = DevicePath(engine, [Fed()], SETTINGS, DeviceOptions(graphs=graphs))  # type: ignore[arg-type]
+    path = DeviceRunner(engine, [Fed()], SETTINGS, DeviceOptions(graphs=graphs))  # type: ignore[arg-type]
     print(path.descriptions()["segment"])
     begun = [path.begin(feed["frame"][0], None) for feed in feeds[:3]]
     for place, feed in enumerate(feeds):

@@ -11,7 +11,7 @@ import pytest
 from fakes.video.scored import write_cdnet, write_mask, write_picture
 
 from bench.scored import Sequence, find_sequences, log_notes
-from bench.scored.names import unused_notes
+from bench.scored.masks import unused_notes
 from bench.scored.sequence import scored_range
 from edgebs.errors import SourceError
 from export.training.samples.mixture import DataOptions, split

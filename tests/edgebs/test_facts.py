@@ -1,4 +1,4 @@
-"""edgebs/machine/facts.py: what a record says of its machine."""
+"""edgebs/facts.py: what a record says of its machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakes.process import cpu_texts
 
-from edgebs.machine.facts import machine_facts
+from edgebs.facts import machine_facts
 
 TEXT = "model name\t: AMD EPYC\ncpu family\t: 26\nflags\t\t: sse4_1 avx avx2 avx_vnni\n"
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgebs.tensors import Array
-from fakes.gpu.fake_cuda import FakeCuda
+from fakes.gpu.cuda import FakeCuda
 
 SCRATCH_BYTES = 1 << 14
 

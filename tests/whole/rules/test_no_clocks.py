@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from whole.clock_bets import bets_in
+from whole.rules.clock_bets import bets_in
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 HERE = Path(__file__).name
 ALLOWED = {
     ("edgebs/test_pipeline.py", "test_every_stage_is_timed_and_latency_covers_them"): (

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.scored.counts import Counts, mean_measures
+from bench.scored.sequence import Counts, mean_measures
 
 
 def test_measures_by_hand():

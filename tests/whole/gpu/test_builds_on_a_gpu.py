@@ -13,10 +13,10 @@ from bench.gpu import open_reader
 from edgebs.backends import open_backend
 from edgebs.errors import ExportError
 from edgebs.nvidia import cuda
+from engines import BatchRange, BuildOptions
 from engines.build import build_engine
 from engines.layers import plan_layers
 from engines.memory import build_memory
-from engines.options import BatchRange, BuildOptions
 
 pytestmark = pytest.mark.gpu
 

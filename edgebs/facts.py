@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
+from edgebs.machine import EXPORT_MODULES
 from edgebs.machine.cpu import Cpu, this_cpu, usable_cores
-from edgebs.machine.extras import EXPORT_MODULES
 from edgebs.nvidia import cuda
 from edgebs.version import __version__
 
@@ -71,10 +71,7 @@ def _memory_bytes() -> int:
 
 
 log = logging.getLogger(__name__)
-
-
 Found = TypeVar("Found")
-
 
 OPENCV_WHEELS = (
     "opencv-python",
@@ -82,7 +79,6 @@ OPENCV_WHEELS = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-
 
 MODULES: Mapping[str, str] = {
     "numpy": "numpy",
@@ -97,7 +93,7 @@ MODULES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Environment:
     """One machine and one Python environment."""
 
     python: str = ""
@@ -130,7 +126,7 @@ class Surroundings:
     """What could not be looked at, and why."""
 
 
-def look_around() -> Surroundings:
+def probe_environment() -> Environment:
     """The surroundings of this process. Imports cv2 and cuda-bindings, and nothing else that is heavy."""
     failures: list[str] = []
 
@@ -144,7 +140,7 @@ def look_around() -> Surroundings:
     opencv_file = safely(_opencv_file, "")
     build = safely(_opencv_build, _Build("", "", "import failed")) if opencv_file else _Build("", "", "")
     devices = safely(cuda.device_count, cuda.Devices(0, "CUDA could not be asked"))
-    return Surroundings(
+    return Environment(
         python=f"{platform.python_version()} ({sys.executable})",
         platform=f"{platform.system()} {platform.machine()}",
         modules=safely(_modules, {}),

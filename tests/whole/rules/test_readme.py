@@ -1,4 +1,4 @@
-"""README's commands and snippet, run as they stand, on a small video and a narrow network."""
+"""Commands and the snippet of README and docs, run as they stand, on a small video and a narrow network."""
 
 import re
 import shlex
@@ -9,7 +9,12 @@ import pytest
 
 from edgebs.cli import main
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    README,
+    *((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("running.md", "python.md")),
+]
 SMALLER = {
     "export": ["--width", "4"],
     "bench": ["--frames", "5", "--repeats", "1"],
@@ -20,7 +25,7 @@ SMALLER = {
 
 def commands():
     """The lines of README's indented blocks that start with edgebs, continuation lines joined."""
-    text = README.replace("\\\n", " ")
+    text = "\n".join(PAGES).replace("\\\n", " ")
     lines = re.findall(r"^    (edgebs [a-z].*)$", text, re.MULTILINE)
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
@@ -47,6 +52,7 @@ def test_the_commands_and_the_snippet_do_what_they_say(monkeypatch, street_video
         "run",
         "run",
         "run",
+        "run",
     ]
     for arguments in wanted:
         code = run(monkeypatch, arguments + SMALLER.get(arguments[0], []))
@@ -55,15 +61,25 @@ def test_the_commands_and_the_snippet_do_what_they_say(monkeypatch, street_video
         path.name for path in tmp_path.iterdir()
     }
 
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(compile(snippet, "README.md", "exec"), {})
+    (snippet,) = re.findall(r"```python\n(.*?)```", PAGES[-1], re.DOTALL)
+    exec(compile(snippet, "python.md", "exec"), {})
 
 
-def test_every_file_that_readme_points_to_is_there():
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not (Path(__file__).parents[2] / link).exists()] == []
+PAGE_FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGE_FILES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_points_to_is_there(page):
+    links = re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_readme_is_one_page():
+    assert len(README.splitlines()) <= 120
 
 
 def test_no_figure_is_left_to_be_filled_in():
-    assert not re.search(r"^(FIGURES|TODO|TBD)\b", README, re.MULTILINE)
+    for page in PAGE_FILES:
+        assert not re.search(
+            r"^(FIGURES|TODO|TBD|[A-Z]+_TABLE)\b", page.read_text(encoding="utf-8"), re.MULTILINE
+        ), page

@@ -1,4 +1,4 @@
-"""`edgebs` with a fake GPU, for --together: python fake_gpu_command.py FOLDER ARGUMENTS."""
+"""`edgebs` with a fake GPU, for --together: python command.py FOLDER ARGUMENTS."""
 
 import sys
 from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 import edgebs
 import engines
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 BLOCK = """
 import sys

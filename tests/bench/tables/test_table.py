@@ -1,7 +1,7 @@
 from fakes.video.scored import write_cdnet
 
 from bench.accuracy import evaluate
-from bench.accuracy.table import eval_table, figure
+from bench.tables import eval_table, figure
 from edgebs.machine.console import print_table
 
 
