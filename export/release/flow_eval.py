@@ -18,19 +18,18 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bench.scenes import seeds
+from bench import scenes as seeds
 from bench.scenes.bank import PictureBank
 from bench.scenes.pairs import FlowPair, flow_pairs
 from bench.scenes.scene import VariedScene
 from edgebs.backends import Backend, open_backend
-from edgebs.bundle import sha256_of
-from edgebs.bundle.shipped import weights_file
+from edgebs.bundle import sha256_of, weights_file
 from edgebs.cues.cue import PRESETS
 from edgebs.cues.hop import dis_flow
 from edgebs.errors import EdgebsError, SinkError
+from edgebs.facts import machine_facts
 from edgebs.files import atomic_file, scratch_folder
 from edgebs.machine.console import note, print_line
-from edgebs.machine.facts import machine_facts
 from edgebs.tensors import Array, Frame, TensorSpec
 from edgebs.text import json_text
 from export.models import FLOW_NET

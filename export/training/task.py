@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from bench.scenes import seeds
+from bench import scenes as seeds
 from export.models.build import description_of
 from export.training.stream import Augment, Batch, Feed, batches
 from export.training.stream.workers import Render, Sample, rendered

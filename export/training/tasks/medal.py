@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgebs.bundle.shipped import weights_file
+from edgebs.bundle import weights_file
 from edgebs.errors import ExportError
 from edgebs.machine.console import ProgressBar
 from edgebs.tensors import Array, TensorSpec

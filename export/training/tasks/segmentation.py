@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgebs.bundle.shipped import weights_file
+from edgebs.bundle import weights_file
 from edgebs.tensors import Array
 from export.models.build import built, network_form
 from export.models.request import RANDOM, ModelRequest
