@@ -1,4 +1,4 @@
-"""bench/aarch64_wheels.py, over a pip that only pretends."""
+"""bench/aarch64_wheels.py, over a pip with fixed answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_wheels_for_a_newer_glibc_than_the_boards_are_not_taken() -> None:
     )
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, missing: str = "") -> list[list[str]]:
+def fake_pip(monkeypatch: pytest.MonkeyPatch, missing: str = "") -> list[list[str]]:
     commands: list[list[str]] = []
 
     def run(command: list[str], **_: Any) -> Any:
@@ -56,7 +56,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, missing: str = "") -> list[list[str
 
 
 def test_pip_is_asked_for_the_boards_python_and_binaries_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = pretend(monkeypatch)
+    commands = fake_pip(monkeypatch)
     assert wheels_for("cuda-bindings>=12.6", ORIN)[0].startswith("numpy-2.2.6")
     (command,) = commands
     assert {"--dry-run", "--only-binary=:all:"} <= set(command)
@@ -69,7 +69,7 @@ def test_pip_is_asked_for_the_boards_python_and_binaries_alone(monkeypatch: pyte
 def test_a_missing_wheel_stands_in_the_table_and_its_reason_on_stderr(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pretend(monkeypatch, missing="openvino")
+    fake_pip(monkeypatch, missing="openvino")
     lines = table(["numpy>=1.26", "openvino>=2025.0"]).splitlines()
     assert (
         lines[2]

@@ -20,9 +20,9 @@ def listing(**shipped: Any) -> dict[str, Any]:
 
 def printed(listing: dict[str, Any]) -> list[str]:
     console = Console(width=160)
-    with console.capture() as said:
+    with console.capture() as output:
         console.print(models_table(listing))
-    return said.get().splitlines()
+    return output.get().splitlines()
 
 
 def row(lines: list[str], kind: str) -> list[str]:

@@ -22,17 +22,17 @@ import numpy
 import edgebs
 
 frames, result = sys.argv[1:]
-said = {}
+found = {}
 for name in ("edge", "edge-fp32"):
     with edgebs.load(name) as pipeline:
-        said[name] = numpy.stack([pipeline.process(frame).probability for frame in numpy.load(frames)])
-numpy.savez(result, **said)
+        found[name] = numpy.stack([pipeline.process(frame).probability for frame in numpy.load(frames)])
+numpy.savez(result, **found)
 """
 
 
-def said(frames: Path, limit: str) -> dict[str, Array]:
+def probabilities(frames: Path, limit: str) -> dict[str, Array]:
     """Probabilities of both bundles, (N, h, w) each. limit: of oneDNN's instruction sets; empty for none."""
-    result = frames.with_name(f"said-{limit}.npz")
+    result = frames.with_name(f"probabilities-{limit}.npz")
     environment = {**os.environ, **({"ONEDNN_MAX_CPU_ISA": limit} if limit else {})}
     subprocess.run(
         [sys.executable, "-c", PROBABILITIES, str(frames), str(result)], check=True, env=environment
@@ -58,7 +58,7 @@ def rms(values: Array) -> float:
 def test_int8_stays_near_fp32_with_and_without_vnni(frames: Path, limit: str) -> None:
     if limit and platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("the limit is one of x86")
-    both = said(frames, limit)
+    both = probabilities(frames, limit)
     assert both["edge-fp32"].max() > 0.9
     # Seen: .0019 with and without VNNI; before decision 10 .0055 with it and .0065 without.
     assert rms(both["edge"] - both["edge-fp32"]) < 0.004

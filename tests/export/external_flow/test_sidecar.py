@@ -1,4 +1,4 @@
-"""export/external_flow/sidecar.py: what is said beside a flow network, and what is wrong with it."""
+"""export/external_flow/sidecar.py: valid sidecars, and errors that name the key."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def test_the_example_of_the_error_messages_is_one() -> None:
 
 
 def test_every_key_survives_the_manifest() -> None:
-    told = {
+    values = {
         **LEAST,
         "name": "mine", "output": "flow", "layout": "nhwc", "range": [-1.0, 1.0], "mean": [0.1, 0.2, 0.3],
         "std": [0.4, 0.5, 0.6], "size": "512x384", "multiple": 8, "fit": "resize", "scale": [20.0, -20.0],
         "trained": False,
     }  # fmt: skip
-    sidecar = sidecar_from_json(told, "x", "raft")
+    sidecar = sidecar_from_json(values, "x", "raft")
     assert sidecar.size == (384, 512)
     assert sidecar_from_json(json.loads(json.dumps(sidecar.to_json())), "x", "other") == sidecar
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"inputs": None}, r"^s\.json: 'inputs' is null; give"),
         ({"inputs": {"from": "a"}}, "'inputs' is"),
@@ -72,8 +72,8 @@ def test_every_key_survives_the_manifest() -> None:
         ({"name": "a/b"}, "'a/b' cannot be a flow's name"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_value(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(ExportError, match=said):
+def test_a_wrong_key_is_named_with_its_value(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
         sidecar_from_json({**LEAST, **change}, "s.json", "raft")
 
 

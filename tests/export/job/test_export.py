@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import edgebs
 from bench.parity import bundle_parity
@@ -21,11 +22,14 @@ from edgebs.errors import (
 )
 from edgebs.loading import load_bundle
 from engines import BuildOptions, LeanRuntime
+from export.convert.cost import parameters
 from export.job import Job
 from export.job.export import export_bundles
 from export.job.request import ExportRequest
+from export.models.build import build_networks, module_from_description
 from export.models.reference import TorchReference
 from export.models.request import FLOWS, MODELS, ModelRequest
+from export.models.weights import save_weights
 
 WIDTH = 4
 
@@ -78,14 +82,10 @@ def test_the_parity_gates_hold_and_are_kept_in_the_bundle(bundles, precision):
     assert set(parity["pipeline"]) >= {"mask_iou", "flip_rate"}
 
 
-def test_int8_of_an_untrained_network_is_reported(bundles):
-    parity = bundles["int8"].manifest.parity
+def test_an_untrained_int8_bundle_is_reported_with_its_calibration(bundles, calibration):
+    parity, facts = bundles["int8"].manifest.parity, bundles["int8"].manifest.calibration
     assert not parity["enforced"]
     assert parity["networks"]["segment"]["cosine"] > 0.9
-
-
-def test_an_int8_bundle_says_what_calibrated_it(bundles, calibration):
-    facts = bundles["int8"].manifest.calibration
     assert facts["hash"] == json.loads((calibration / "calibration.json").read_text())["hash"]
     assert bundles["fp32"].manifest.calibration is None
 
@@ -125,14 +125,8 @@ def test_the_whole_paper_pipeline_exports_and_runs(tmp_path, calibration, street
 
 
 def test_plans_are_written_without_a_gpu_and_say_so_when_loaded(tmp_path, calibration):
-    wanted = request(
-        tmp_path,
-        model={"flow": "selflow"},
-        target="sm75",
-        precisions=("fp16", "int8"),
-        calibration=calibration,
-    )
-    bundles = export_bundles(wanted)
+    wanted = {"target": "sm75", "precisions": ("fp16", "int8"), "calibration": calibration}
+    bundles = export_bundles(request(tmp_path, model={"flow": "selflow"}, **wanted))
     for bundle in bundles:
         assert set(bundle.manifest.files) == {"segment.plan", "cue.plan"}
         assert bundle.manifest.build["compute_capability"] == "7.5"
@@ -160,11 +154,6 @@ def test_a_calibration_set_that_lacks_an_interval_is_named(tmp_path, calibration
 
 
 def test_weights_of_another_width_and_with_nan_are_refused(tmp_path):
-    import torch
-
-    from export.models.build import build_networks
-    from export.models.weights import save_weights
-
     graph = build_networks(ModelRequest(width=WIDTH))["segment"]
     file = tmp_path / "weights.safetensors"
     save_weights(graph.network, file)
@@ -178,9 +167,6 @@ def test_weights_of_another_width_and_with_nan_are_refused(tmp_path):
 
 
 def test_weights_from_a_file_count_as_trained_and_their_bundle_proves_itself(tmp_path):
-    from export.models.build import build_networks
-    from export.models.weights import save_weights
-
     file = tmp_path / "weights.safetensors"
     save_weights(build_networks(ModelRequest(width=WIDTH, seed=3))["segment"].network, file)
     (bundle,) = export_bundles(request(tmp_path / "out", model={"weights": str(file)}))
@@ -309,11 +295,6 @@ def test_bf16_is_for_the_cpu_only(tmp_path):
 
 
 def test_what_models_says_is_what_is_built():
-    import torch
-
-    from export.convert.cost import parameters
-    from export.models.build import module_from_description
-
     with torch.device("meta"):
         crossnet = module_from_description({"network": "crossnet"})
         selflow = module_from_description({"network": "selflow"})

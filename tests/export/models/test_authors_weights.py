@@ -28,15 +28,15 @@ import contextlib, io, json, resource, sys
 from edgebs.cli import main
 results, most = {}, resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 for name, arguments, most_bytes in json.loads(sys.argv[1]):
-    said = io.StringIO()
+    output = io.StringIO()
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes or most, most))
     sys.argv = ["edgebs", "import-weights", *arguments]
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
             main()
         except SystemExit as stopped:
             code = stopped.code
-    results[name] = [code, said.getvalue()]
+    results[name] = [code, output.getvalue()]
 resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 print(json.dumps(results))
 """
@@ -75,7 +75,7 @@ def damage(folder):
 
 @pytest.fixture(scope="module")
 def imports(checkpoints):
-    """What `edgebs import-weights` answered to each case: exit code, and all that it said."""
+    """Exit code and output of `edgebs import-weights` for each case."""
     damage(checkpoints)
     out = checkpoints / "out"
     cases = [
@@ -120,7 +120,7 @@ def imported(checkpoints, imports):
     return checkpoints / "out"
 
 
-def said(imports, name):
+def message_of(imports, name):
     code, text = imports[name]
     assert code == 1
     assert "Traceback" not in text
@@ -231,7 +231,7 @@ def test_export_takes_the_file_as_it_is(imported, tmp_path):
     ],
 )
 def test_what_cannot_be_imported_is_named_and_nothing_is_written(checkpoints, imports, name, words):
-    text = said(imports, name)
+    text = message_of(imports, name)
     assert [word for word in words if word not in text] == []
     assert not (checkpoints / "out" / f"{name}.safetensors").exists()
 

@@ -58,7 +58,7 @@ def test_random_weights_take_what_is_given_and_else_the_paper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"max_magnitude": 20.0}, r"--max-magnitude 20\.0 contradicts .*trained with 10\.0\. Leave"),
         ({"intervals": (1, 5)}, r"--intervals 1,5 contradicts .*trained with 2,7\."),
@@ -67,10 +67,10 @@ def test_random_weights_take_what_is_given_and_else_the_paper() -> None:
     ],
 )
 def test_an_option_that_contradicts_the_training_is_refused(
-    tmp_path: Path, given: dict[str, Any], said: str
+    tmp_path: Path, given: dict[str, Any], message: str
 ) -> None:
     file = str(weights(tmp_path, cue=TRAINED.to_json()))
-    with pytest.raises(ExportError, match=said):
+    with pytest.raises(ExportError, match=message):
         ExportRequest(model=ModelRequest(model="edge", weights=file, **given), out=tmp_path)
 
 
@@ -225,7 +225,7 @@ def test_options_of_what_a_request_has_not_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "said"),
+    ("size", "message"),
     [
         ((0, 64), "both sides must be multiples of 64"),
         ((64, 100), r"64.*such as 128x64|100x64"),
@@ -233,8 +233,8 @@ def test_options_of_what_a_request_has_not_are_refused(tmp_path: Path) -> None:
         ((64, 99968), "99968x64 .*sides of at most 4096 pixels"),
     ],
 )
-def test_sizes_that_a_network_cannot_take_are_refused(size: tuple[int, int], said: str) -> None:
-    with pytest.raises(ExportError, match=said):
+def test_sizes_that_a_network_cannot_take_are_refused(size: tuple[int, int], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
         ModelRequest(model="edge", size=size)
 
 

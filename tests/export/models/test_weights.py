@@ -148,7 +148,7 @@ def test_weights_of_another_network_are_said_before_their_widths_are_looked_at(t
 
 
 @pytest.mark.parametrize(
-    ("header", "said"),
+    ("header", "message"),
     [
         ('{"widths": "many"}', "widths 'many'"),
         ('{"widths": [8, 8.5]}', "widths"),
@@ -161,11 +161,11 @@ def test_weights_of_another_network_are_said_before_their_widths_are_looked_at(t
 )
 @pytest.mark.parametrize("option", ["weights", "flow_weights"])
 def test_a_form_that_no_network_has_names_the_file(
-    tmp_path: Path, header: str, said: str, option: str
+    tmp_path: Path, header: str, message: str, option: str
 ) -> None:
     other: dict[str, Any] = {"model": "edge"} if option == "weights" else {"width": 1, "flow": "net"}
     request = ModelRequest(**other, **{option: str(with_header(tmp_path, header))})
-    with pytest.raises(WeightsError, match=rf"odd\.safetensors.*{said}"):
+    with pytest.raises(WeightsError, match=rf"odd\.safetensors.*{message}"):
         build_networks(request)
 
 

@@ -63,9 +63,9 @@ def test_the_network_is_measured_beside_them_in_one_record(tmp_path, capsys) -> 
     assert record["pairs"] == 6
     assert record["weights"]["widths"] == [4, 4, 8, 8]
     assert {"net fp32", "DIS fine", "Farneback"} <= set(record["methods"])
-    said = capsys.readouterr().out
-    assert said.strip() == table(record)
-    assert "| net fp32 |" in said
+    output = capsys.readouterr().out
+    assert output.strip() == table(record)
+    assert "| net fp32 |" in output
 
 
 def test_missing_weights_are_one_line(tmp_path, capsys) -> None:

@@ -126,8 +126,8 @@ def test_where_no_plan_builds_pytorch_is_measured_all_the_same(monkeypatch: pyte
     monkeypatch.setattr(gpu_day, "export_bundles", refuse)
     monkeypatch.setattr(gpu_day, "figures_of_pytorch", lambda models, *_: {name: {} for name in models})
     kept: list[set[str]] = []
-    record = gpu_day.gpu_day(frames=5, repeats=1, keep=lambda said: kept.append(set(said)))
-    assert [("tests" in said, "plans" in said, "pytorch" in said) for said in kept] == [
+    record = gpu_day.gpu_day(frames=5, repeats=1, keep=lambda part: kept.append(set(part)))
+    assert [("tests" in part, "plans" in part, "pytorch" in part) for part in kept] == [
         (True, False, False), (True, True, False), (True, True, True),
     ]  # fmt: skip
     assert json.loads(json.dumps(record))["gpu"] == "NVIDIA H200"

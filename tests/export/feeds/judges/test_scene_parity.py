@@ -62,8 +62,8 @@ def test_equal_pipelines_have_equal_f_and_worse_ones_less(monkeypatch: pytest.Mo
     monkeypatch.setattr(export.feeds.judges, "SEQUENCES", 4)
     rendered: list[tuple[int, int]] = []
     counted: list[tuple[int, int]] = []
-    count = count_on_scenes(guess(1.0), lambda *told: rendered.append(told))
-    level = TaskLevel(count, guess(1.0), lambda *told: counted.append(told))
+    count = count_on_scenes(guess(1.0), lambda *done: rendered.append(done))
+    level = TaskLevel(count, guess(1.0), lambda *done: counted.append(done))
     assert rendered == counted == [(1, 4), (2, 4), (3, 4), (4, 4)]
     same = level.change(guess(1.0))
     assert same["delta_F"] == 0

@@ -61,8 +61,8 @@ def test_a_plan_for_another_machine_is_chosen_by_parity_alone_and_layers_go_back
         return {**judge(manifest, levels, task), "passed": True, "enforced": True}
 
     monkeypatch.setattr(export.job, "judge", strict_once)
-    said = []
-    (bundle,) = export_bundles(request(tmp_path, calibration=calibration, target="sm75"), log=said.append)
+    lines = []
+    (bundle,) = export_bundles(request(tmp_path, calibration=calibration, target="sm75"), log=lines.append)
     manifest = verify_files(bundle.path).manifest
     why = manifest.choice["networks"]["segment"]
     assert manifest.choice["by"].startswith("parity alone")
@@ -72,7 +72,7 @@ def test_a_plan_for_another_machine_is_chosen_by_parity_alone_and_layers_go_back
     assert [entry["passed"] for entry in manifest.choice["tried"]] == [False, True]
     assert judged == ["int8", "int8"]  # as NNCF gives it, and with layers back
     assert manifest.parity["passed"]
-    assert any("layers in floating point" in line for line in said)
+    assert any("layers in floating point" in line for line in lines)
     assert manifest.build["compute_capability"] == "7.5"
     assert json.loads((bundle.path / "manifest.json").read_text())["choice"] == manifest.choice
 
@@ -97,8 +97,8 @@ def test_where_int8_of_a_flow_network_costs_too_much_it_stays_in_fp16(tmp_path, 
 
     monkeypatch.setattr(export.job, "judge", strict)
     model = ModelRequest(model="edge", flow="net")
-    asked = ExportRequest(model=model, target="sm75", out=tmp_path, parity_frames=2, precisions=("auto",))
-    (bundle,) = export_bundles(asked)
+    wanted = ExportRequest(model=model, target="sm75", out=tmp_path, parity_frames=2, precisions=("auto",))
+    (bundle,) = export_bundles(wanted)
     manifest = verify_files(bundle.path).manifest
     assert {name: facts.precision for name, facts in manifest.networks.items()}["cue"] == "fp16"
     assert [entry["passed"] for entry in manifest.choice["tried"]][-1]
