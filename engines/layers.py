@@ -223,7 +223,7 @@ def plan_layers(file: Path, module: str, options: DeviceOptions | None = None) -
     cuda.require_device()
     with cuda.on_device(options.device):
         logger = make_logger(trt)
-        runtime, loader = open_runtime(trt, logger, options)
+        runtime, loader = open_runtime(trt, logger, module, options)
         engine = runtime.deserialize_cuda_engine(file.read_bytes())
         if engine is None:
             raise BackendError(f"{file} cannot be loaded: {last_error(logger)}")

@@ -135,16 +135,20 @@ class RunningOptions(LoadingOptions):
         return LoadingOptions.options(self, overlap=not self.no_overlap, graphs=self.graphs, **others)
 
 
-def refuse_without_plans(context: typer.Context, bundles: Sequence[str | Path]) -> None:
-    """Refuse options of plans that would have no effect: no bundle is a plan, or none of TensorRT."""
+def refuse_idle_options(context: typer.Context, bundles: Sequence[str | Path]) -> None:
+    """Refuse options without effect: of plans on a CPU, of TensorRT for RTX plans, CPU threads on a GPU."""
     from edgebs.bundle import bundle_path, read_manifest
 
     typed = given(context, names_of(RunningOptions))
-    if not typed:
+    threads = given(context, ("threads",))
+    if not typed and not threads:
         return
     manifests = [read_manifest(bundle_path(bundle)) for bundle in bundles]
     names = ", ".join(map(str, bundles))
-    if not any(manifest.runs_on_device for manifest in manifests):
+    on_device = [manifest.runs_on_device for manifest in manifests]
+    if all(on_device):
+        refuse_given(context, threads, f"the networks of {names} run on a GPU")
+    if not any(on_device):
         refuse_given(context, typed, f"nothing of {names} runs on a GPU")
     backends = {facts.backend for manifest in manifests for facts in manifest.networks.values()}
     if "tensorrt" not in backends:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.groups import LoadingOptions, names_of, refuse_without_plans, takes_groups
+from edgebs.cli.groups import LoadingOptions, names_of, refuse_idle_options, takes_groups
 from edgebs.cli.options import Json, Threads, option, refuse_given
 from edgebs.machine.console import print_json, print_line, print_table
 from edgebs.nvidia import DeviceOptions
@@ -30,7 +30,7 @@ def inspect(
     from edgebs.machine.cpu import this_cpu
 
     if layers:
-        refuse_without_plans(context, [bundle])
+        refuse_idle_options(context, [bundle])
         _print_layers(bundle_path(bundle), threads, plans.options(), json)
         return
     refuse_given(context, names_of(LoadingOptions), "no engine is loaded without --layers")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from edgebs.cli.groups import RunningOptions, refuse_without_plans, takes_groups
+from edgebs.cli.groups import RunningOptions, refuse_idle_options, takes_groups
 from edgebs.cli.options import (
     MOST_FRAMES,
     Cleanup,
@@ -74,7 +74,7 @@ def bench(
         raise typer.BadParameter("say what to measure", param_hint="--fps")
     values = range_of(value_range, has_pictures=source is not None)
     chosen = bundles or bundles_here()
-    refuse_without_plans(context, chosen)
+    refuse_idle_options(context, chosen)
     with ExitStack() as stack:
         with progress_bar("rendering a street") as progress:
             video = stack.enter_context(video_or_rendered(source, progress=progress))
@@ -116,7 +116,7 @@ def parity(
     from bench.tables import parity_table
     from export.models.reference import TorchReference
 
-    refuse_without_plans(context, [bundle])
+    refuse_idle_options(context, [bundle])
     values = range_of(value_range, has_pictures=source is not None or data is not None)
     with progress_bar("comparing") as progress:
         result = bundle_parity(
@@ -160,7 +160,7 @@ def evaluate(
     from bench.accuracy.page import Report
     from bench.tables import eval_table
 
-    refuse_without_plans(context, bundles)
+    refuse_idle_options(context, bundles)
     page = Report(report, force=force) if report is not None else None
     with progress_bar("scoring") as progress:
         record = evaluate_bundles(

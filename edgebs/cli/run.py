@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgebs.cli.groups import RunningOptions, refuse_without_plans, takes_groups
+from edgebs.cli.groups import RunningOptions, refuse_idle_options, takes_groups
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, option, range_of, refuse_given
 from edgebs.machine import require_opencv
 from edgebs.machine.console import note, print_json, print_line, progress_bar
@@ -63,7 +63,7 @@ def run(
     from edgebs.recording import run_several_to_files, run_to_files
     from edgebs.recording.together import run_together_to_files
 
-    refuse_without_plans(context, [bundle])
+    refuse_idle_options(context, [bundle])
     if len(source) == 1:
         refuse_given(context, ("together",), "there is one source")
     if together:

@@ -60,7 +60,7 @@ class TensorRTEngine:
             check_plan_fits(build, plan_facts_here(module, options.device), where=str(file), target=target)
         self.logger = make_logger(self.trt)
         self._owners, self._counting = 1, threading.Lock()
-        self._runtime, self._loader = open_runtime(self.trt, self.logger, options)
+        self._runtime, self._loader = open_runtime(self.trt, self.logger, module, options)
         self.engine: Any = self._deserialized()
         self._batch = batch
         specs = {name: self._spec(name) for name in self._names()}
@@ -150,15 +150,16 @@ def module_of(module: str, options: DeviceOptions) -> str:
     return "tensorrt_lean" if options.lean and module == "tensorrt" else module
 
 
-def open_runtime(trt: Any, logger: Any, options: DeviceOptions) -> tuple[Any, Any]:
-    """What deserialises plans, of `trt` or of the lean runtime that the user chose; and what loaded that one.
+def open_runtime(trt: Any, logger: Any, module: str, options: DeviceOptions) -> tuple[Any, Any]:
+    """What deserialises plans of `module`: `trt`, or the lean runtime of TensorRT; and what loaded that one.
 
     Let go of it last: a lean runtime does not hold it, and lives in a library that it opened.
     logger: of `make_logger`. Raises BackendError for a library that is none.
     """
     runtime: Any = trt.Runtime(logger)
     loader = runtime
-    if options.lean_runtime is not None:
+    # Beside a bundle of TensorRT, one of TensorRT-RTX may run, which has no lean runtime.
+    if options.lean_runtime is not None and module != "tensorrt_rtx":
         with library_path(existing_file(options.lean_runtime), BackendError) as library:
             lean = runtime.load_runtime(str(library))
         if lean is None:

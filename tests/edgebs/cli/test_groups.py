@@ -18,6 +18,8 @@ from fakes.video.scored import write_cdnet
 from edgebs.errors import BackendError
 from edgebs.nvidia import DeviceOptions, Graphs
 from edgebs.nvidia import load as device_loading
+from edgebs.nvidia.tensorrt import make_logger
+from edgebs.nvidia.tensorrt.engine import open_runtime
 
 CHOSEN = ("--device", "1", "--no-overlap", "--graphs", "off", "--host-code")
 COMMANDS = [("run", "--source", "x"), ("eval", "--data", "x"), ("bench", "--fps"), ("parity",)]
@@ -47,9 +49,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[DeviceOptions]:
     seen: list[DeviceOptions] = []
     open_it = device_loading.open_device_path
 
-    def open_device_path(bundle: Any, options: DeviceOptions, **more: Any) -> Any:
+    def open_device_path(bundle: Any, options: DeviceOptions, host_cue: Any, **more: Any) -> Any:
         seen.append(options)
-        return open_it(bundle, options, **more)
+        return open_it(bundle, options, host_cue, **more)
 
     monkeypatch.setattr(device_loading, "open_device_path", open_device_path)
     return seen
@@ -230,3 +232,22 @@ def test_on_the_cpu_they_are_refused_because_they_do_nothing(
     code, out, err = run(*command, "edge", *option)
     assert (code, out) == (2, "")
     assert f"{option[0]}: no effect here" in " ".join(err.replace("│", "").split())
+
+
+@pytest.mark.parametrize("command", [("run", "--source", "x"), ("bench", "--fps"), ("eval", "--data", "x")])
+def test_cpu_threads_are_refused_where_every_network_runs_on_a_gpu(
+    run: Command, bundle: Path, command: tuple[str, ...]
+) -> None:
+    code, out, err = run(*command, bundle, "--threads", "2")
+    assert (code, out) == (2, "")
+    assert "--threads: no effect here" in " ".join(err.replace("│", "").split())
+
+
+def test_a_lean_library_is_for_tensorrt_alone_in_a_mixture_of_bundles(world: World, tmp_path: Path) -> None:
+    library = tmp_path / "libnvinfer_lean.so.10"
+    library.write_bytes(b"code")
+    options = DeviceOptions(lean_runtime=library)
+    logger = make_logger(world.trt)
+    for module, loaded in (("tensorrt_rtx", []), ("tensorrt", [str(library)])):
+        open_runtime(world.trt, logger, module, options)
+        assert world.trt.lean == loaded
