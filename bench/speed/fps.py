@@ -15,10 +15,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,8 +39,9 @@ from edgebs.video.bit_depth import ValueRange
 from edgebs.video.open import Source, open_source
 
 logger = logging.getLogger(__name__)
+PAPER_FPS = 5.33
 PAPER = {
-    "fps": 5.33,
+    "fps": PAPER_FPS,
     "what": "CrossNet with SelFlow HOP, 256x256, two GTX 2080 Ti, TensorFlow 1.13 (HOFAM paper, IV-F)",
 }
 STAGES = ("read", "pre", "cue", "segment", "post")
@@ -62,13 +63,13 @@ class _Baseline(NamedTuple):
     """PyTorch with the networks of some bundles, run in one way."""
 
     networks: str
-    """What `_baseline_key` says of them."""
+    """The result of `_baseline_key`."""
     way: str = "eager"
 
 
 @dataclass(slots=True)
 class Samples:
-    """What the repeats of one bundle in one mode gave."""
+    """Measurements of one bundle in one mode, over all repeats."""
 
     fps: list[float] = field(default_factory=list)
     latency_ms: list[float] = field(default_factory=list)
@@ -95,6 +96,15 @@ class Samples:
         self.frames_out += counters.frames_out
         self.frames_dropped += counters.frames_dropped
 
+    def figures(self) -> dict[str, Any]:
+        """Speed, latency and stages as they stand in a record."""
+        return {
+            "fps": statistics.median(self.fps),
+            "fps_repeats": self.fps,
+            "latency_ms": latency_percentiles(self.latency_ms),
+            "stages_ms": {stage: statistics.median(values) for stage, values in self.stages_ms.items()},
+        }
+
 
 def bench_fps(
     bundles: Sequence[str | Path],
@@ -114,7 +124,7 @@ def bench_fps(
     frames: counted frames per bundle and mode, spread over `repeats`. reference: runs each distinct set
     of networks in PyTorch FP32 eager, sequentially; of plans on the GPU, eager, with CUDA graphs and
     compiled, where PyTorch has it. cleanup: see `edgebs.load`, here for both. value_range: see `open_source`.
-    device: see `edgebs.load`; its GPU is the one that is watched, and that PyTorch and trtexec run on.
+    device: see `edgebs.load`; PyTorch and trtexec run on its GPU, whose clocks and power are recorded.
     Raises EdgebsError where a bundle or the source is unusable.
     """
     if frames < repeats or repeats < 1:
@@ -133,19 +143,17 @@ def bench_fps(
         counted_baselines = {key: Samples() for key in baselines}
         watch = stack.enter_context(watched_gpu(manifests, device.device))
         total = repeats * (len(samples) + len(counted_baselines))
-        done = 0
+        done = count(1)
+        report = progress or (lambda _done, _total: None)
         for repeat in range(repeats):
             # Odd repeats run backwards: no configuration always follows the same neighbour.
-            order = list(samples) if repeat % 2 == 0 else list(reversed(samples))
-            for index, mode in order:
+            for index, mode in samples if repeat % 2 == 0 else reversed(samples):
                 MODES[mode](pipelines[index], source, chunk, samples[index, mode], value_range)
-                done += 1
-                _report(progress, done, total)
+                report(next(done), total)
             for key, pipeline in baselines.items():
-                counted = min(BASELINE_FRAMES, chunk)
-                _baseline_mode(pipeline, source, counted, counted_baselines[key], value_range)
-                done += 1
-                _report(progress, done, total)
+                counted, remembered = min(BASELINE_FRAMES, chunk), WARM_UP - BASELINE_WARM_UP
+                _sequential(pipeline, source, counted, counted_baselines[key], value_range, remembered)
+                report(next(done), total)
         engines = [pipeline.descriptions() for pipeline in pipelines]
         gpu = {} if watch is None else {"gpu": watch.to_json()}
         doubts = [] if watch is None else watch.warnings()
@@ -231,23 +239,14 @@ def _sequential(
     frames: int,
     samples: Samples,
     value_range: ValueRange | None = None,
+    remembered: int = 0,
 ) -> None:
+    """remembered: frames of the warm-up that enter the history without a network."""
     pipeline.reset()
     with open_source(source, loop=True, value_range=value_range) as stream:
-        for item in islice(stream, WARM_UP):
-            pipeline.process(item.image, item.captured_s)
-        _count_sequential(pipeline, stream, frames, samples)
-
-
-def _baseline_mode(
-    pipeline: Pipeline, source: str | Path, frames: int, samples: Samples, value_range: ValueRange | None
-) -> None:
-    """Sequential, with most of the warm-up read into the history without a network."""
-    pipeline.reset()
-    with open_source(source, loop=True, value_range=value_range) as stream:
-        for item in islice(stream, WARM_UP - BASELINE_WARM_UP):
+        for item in islice(stream, remembered):
             pipeline.remember(item.image, item.captured_s)
-        for item in islice(stream, BASELINE_WARM_UP):
+        for item in islice(stream, WARM_UP - remembered):
             pipeline.process(item.image, item.captured_s)
         _count_sequential(pipeline, stream, frames, samples)
 
@@ -263,10 +262,7 @@ def _count_sequential(pipeline: Pipeline, stream: Source, frames: int, samples: 
     samples.add_repeat(frames, elapsed_s, Counters(frames_in=frames, frames_out=frames))
 
 
-MODES: dict[str, Callable[..., None]] = {
-    "sequential": _sequential,
-    "pipelined": _pipelined,
-}
+MODES: dict[str, Callable[..., None]] = {"sequential": _sequential, "pipelined": _pipelined}
 
 
 def _source_size(source: str | Path, value_range: ValueRange | None) -> tuple[int, int]:
@@ -305,25 +301,21 @@ def _baseline_of(manifest: Manifest, reference: Mapping[_Baseline, Samples]) -> 
 
 def _is_the_papers(manifest: Manifest) -> bool:
     """Whether the segmenter is the one that the paper timed; the flow may be another."""
-    description = manifest.networks["segment"].description
-    return (description.get("network"), description.get("width"), manifest.size) == (
-        "crossnet",
-        64,
-        (256, 256),
-    )
+    segmenter = manifest.networks["segment"].description
+    is_crossnet = (segmenter.get("network"), segmenter.get("width")) == ("crossnet", 64)
+    return is_crossnet and manifest.size == (256, 256)
 
 
 def _warnings(runs: Sequence[Mapping[str, Any]], baseline: Mapping[str, Any] | None) -> list[str]:
-    """What makes the figures doubtful: a busy machine shows as repeats that disagree."""
-    warnings = []
+    """What makes the figures doubtful: on a busy machine the repeats disagree."""
     bases = [] if baseline is None else [baseline, *baseline["others"]]
-    for what, record in [(f"{run['bundle']} {run['mode']}", run) for run in runs] + [
-        (base["name"], base) for base in bases
-    ]:
-        repeats = record["fps_repeats"]
-        if max(repeats) > SPREAD * min(repeats):
-            warnings.append(f"{what}: the repeats range from {min(repeats):.2f} to {max(repeats):.2f} fps")
-    return warnings
+    repeats = [(f"{run['bundle']} {run['mode']}", run["fps_repeats"]) for run in runs]
+    repeats += [(base["name"], base["fps_repeats"]) for base in bases]
+    return [
+        f"{what}: the repeats range from {min(fps):.2f} to {max(fps):.2f} fps"
+        for what, fps in repeats
+        if max(fps) > SPREAD * min(fps)
+    ]
 
 
 def _run_record(
@@ -334,7 +326,7 @@ def _run_record(
     reference: dict[_Baseline, Samples],
 ) -> dict[str, Any]:
     manifest = bundle.manifest
-    fps = statistics.median(samples.fps)
+    figures = samples.figures()
     base = _baseline_of(manifest, reference)
     device = {stage: statistics.median(values) for stage, values in samples.device_ms.items()}
     return {
@@ -346,16 +338,13 @@ def _run_record(
         "cue": manifest.cue.provider,
         "precision": manifest.precision,
         "mode": mode,
-        "fps": fps,
-        "fps_repeats": samples.fps,
-        "latency_ms": latency_percentiles(samples.latency_ms),
-        "stages_ms": {stage: statistics.median(values) for stage, values in samples.stages_ms.items()},
+        **figures,
         **({"device_ms": device} if device else {}),
         "frames_in": samples.frames_in,
         "frames_out": samples.frames_out,
         "frames_dropped": samples.frames_dropped,
-        "times_baseline": fps / statistics.median(base.fps) if base else None,
-        "times_paper": fps / float(str(PAPER["fps"])) if _is_the_papers(manifest) else None,
+        "times_baseline": figures["fps"] / statistics.median(base.fps) if base else None,
+        "times_paper": figures["fps"] / PAPER_FPS if _is_the_papers(manifest) else None,
     }
 
 
@@ -367,29 +356,17 @@ def _baseline_record(
             "name": f"PyTorch FP32 {key.way}, {_networks(pipeline.manifest)}",
             "what": f"{pipeline.manifest.model}, cue {pipeline.manifest.cue.provider}, "
             f"{pipeline.descriptions()['segment']}, sequential",
-            "fps": statistics.median(reference[key].fps),
-            "fps_repeats": reference[key].fps,
-            "latency_ms": latency_percentiles(reference[key].latency_ms),
-            "stages_ms": {
-                stage: statistics.median(values) for stage, values in reference[key].stages_ms.items()
-            },
+            **reference[key].figures(),
         }
         for key, pipeline in baselines.items()
     ]
-    if not records:
-        return None
-    return {**records[0], "others": records[1:]}
+    return {**records[0], "others": records[1:]} if records else None
 
 
 def _networks(manifest: Manifest) -> str:
     """For people: "crossnet width 64, cue dis"."""
     width = manifest.networks["segment"].description.get("width")
     return f"{manifest.model}{'' if width is None else f' width {width}'}, cue {manifest.cue.provider}"
-
-
-def _report(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
-    if progress:
-        progress(done, total)
 
 
 def peak_rss_mb(
@@ -403,16 +380,11 @@ def peak_rss_mb(
     """Peak resident memory, in MB, of a fresh process that does nothing but run this bundle pipelined."""
     arguments = (bundle, source, frames, threads, json_from_device(device or DeviceOptions()))
     command = [sys.executable, "-m", "bench.speed.memory", *map(str, arguments), json.dumps(value_range)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_roots())}
+    roots = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
     done = subprocess.run(command, capture_output=True, env=environment, check=False)
     if done.returncode:
-        # Hidden before it is cut: what is left of an address is not known for one.
+        # Secrets are hidden before the text is cut: half an address is not recognised as one.
         reason = reason_without_secrets(done.stderr.decode(errors="replace").strip(), source)
         raise EdgebsError(f"measuring the memory of {bundle} failed: {reason[-500:]}")
     return float(json.loads(done.stdout)["peak_rss_mb"])
-
-
-def _import_roots() -> Iterator[str]:
-    yield str(Path(__file__).resolve().parents[2])
-    if inherited := os.environ.get("PYTHONPATH"):
-        yield inherited

@@ -136,7 +136,7 @@ class TrainRequest:
     overexposed: float = 0.3
     """Share of the rendered sequences with too much light, 0 to 1."""
     settled: float = 0.0
-    """Share of the rendered sequences that are watched from little before somebody comes to stay, 0 to 1."""
+    """Share of the rendered sequences whose watch begins shortly before an object comes to stay, 0 to 1."""
     images: Path | None = None
     """A folder of the user's pictures for the scenes."""
     data: DataOptions | None = None
@@ -160,8 +160,8 @@ class TrainRequest:
         _ = self.data_share
         if self.data is not None:
             fits = all(a >= b for a, b in zip(self.data.size, self.model.size, strict=True))
-            said = "x".join(map(str, self.data.size[::-1]))
-            _require(fits, "--data-size", said, "at least --size, from which crops are taken")
+            given = "x".join(map(str, self.data.size[::-1]))
+            _require(fits, "--data-size", given, "at least --size, from which crops are taken")
             if self.data.fold is not None:
                 _require_whole_frames(self.model, self.data.size)
 

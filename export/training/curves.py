@@ -85,7 +85,7 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 150, 34, 44
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TICKS = 6
 COLOURS = ((180, 90, 20), (30, 60, 200), (40, 140, 40), (150, 40, 150), (0, 140, 220))
-"""BGR, apart in lightness too."""
+"""BGR, of different lightness too."""
 INK, GRID = (40, 40, 40), (225, 225, 225)
 
 
@@ -102,7 +102,7 @@ SCORES = (
     Panel("validation scores", ("validation_F", "validation_Pr", "validation_Re", "validation_best_F")),
     Panel("end-point error, px", ("error_px", "validation_EPE", "validation_EPE_moving")),
 )
-"""Of a segmentation network, and of one for flow."""
+"""Of a segmentation network, and of a flow network."""
 
 
 def panels_for(rows: Sequence[Mapping[str, float]]) -> tuple[Panel, Panel]:
@@ -112,7 +112,7 @@ def panels_for(rows: Sequence[Mapping[str, float]]) -> tuple[Panel, Panel]:
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], file: Path) -> None:
-    """Write the curves as a picture; a panel without a value says so. Raises SinkError."""
+    """Write the curves as a picture; a panel without values is labelled so. Raises SinkError."""
     drawn = [_panel(rows, panel) for panel in panels_for(rows)]
     write_picture(file, np.vstack(drawn))
 
@@ -152,10 +152,10 @@ def _panel(rows: Sequence[Mapping[str, float]], panel: Panel) -> Frame:
             cv2.circle(picture, tuple(line[0].tolist()), 4, colour, -1, cv2.LINE_AA)
         y = TOP + 16 + 22 * number
         cv2.line(picture, (WIDTH - RIGHT + 8, y - 4), (WIDTH - RIGHT + 26, y - 4), colour, 2, cv2.LINE_AA)
-        said = f"{name.removeprefix('validation_')} {curve[-1][1]:.3f}"
+        caption = f"{name.removeprefix('validation_')} {curve[-1][1]:.3f}"
         if name == "validation_loss":
-            said = f"validation {curve[-1][1]:.3f}"
-        cv2.putText(picture, said, (WIDTH - RIGHT + 32, y), FONT, 0.42, INK, 1, cv2.LINE_AA)
+            caption = f"validation {curve[-1][1]:.3f}"
+        cv2.putText(picture, caption, (WIDTH - RIGHT + 32, y), FONT, 0.42, INK, 1, cv2.LINE_AA)
     return picture
 
 

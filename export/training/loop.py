@@ -41,9 +41,9 @@ FILES = (LAST, BEST, FINAL, CURVES, PICTURE, RECORD)
 def train(
     task: Task, options: LoopOptions, *, say: Log, bar: ProgressBar, facts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Train `task` until its schedule ends or somebody asks to stop; returns what there is to say of it.
+    """Train `task` until its schedule ends or a signal stops it; returns a summary of the run.
 
-    facts: JSON values for the record that decide nothing here, such as what the samples are made of.
+    facts: JSON values for the record that do not affect the training, such as the photographs in the samples.
     Leaves in `options.out`: last.pt (everything to resume), best.safetensors and final.safetensors (the
     moving average, for `edgebs export --weights`), curves.csv, curves.png and training.json. Raises
     WeightsError where loss or gradient stop being finite, SinkError where a file cannot be written, and what
@@ -140,7 +140,7 @@ class _Run:
         before = read_record(self.file(RECORD))
         for name, value in self.facts.items():
             if name in before and before[name] != value:
-                self.say(f"the {name} are not those that this run began with: nobody can repeat it now")
+                self.say(f"the {name} are not those that this run began with: it cannot be repeated now")
         self._record(resumed_record(before, self._new_record()))
         self.say(f"going on from step {self.step}, {self.elapsed_before_s / 60:.1f} minutes in")
 
@@ -171,7 +171,7 @@ class _Run:
                 if is_validated or is_due or 0 < 60 * options.save_minutes <= late_s:
                     self._save()
                     saved_at_s = time.monotonic()
-            # Asked once: the clock must not end, between two lines, a run that somebody has stopped.
+            # Read once: between two lines the clock must not end a run that was stopped.
             self.has_ended = self.is_over
             if window.count:
                 self._log(window)
@@ -256,8 +256,8 @@ class _Run:
             self._write_weights(BEST)
         if self.options.keep_validated:
             self._write_weights(kept_name(self.step))
-        said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-        self.say(f"step {self.step}: validation {said} (best {self.best_score:.4f}, step {self.best_step})")
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        self.say(f"step {self.step}: validation {shown} (best {self.best_score:.4f}, step {self.best_step})")
 
     def _write_weights(self, name: str) -> None:
         facts = {"step": self.step, "seed": self.options.seed, "samples": self.step * self.options.batch}
@@ -299,7 +299,7 @@ class _Run:
         write_record(self.record, self.file(RECORD))
 
     def finished(self) -> dict[str, Any]:
-        """What there is to say; writes the final weights of a run that came to its end."""
+        """The summary; writes the final weights of a run whose schedule has ended."""
         if self.has_ended:
             self._write_weights(FINAL)
         self._record(self.record)

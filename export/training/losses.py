@@ -86,7 +86,7 @@ def bce_dice(
     bce = (pixels * weight).sum() / counted.sum().clamp(min=1)
     probability = torch.sigmoid(logit) * counted
     real = truth * counted
-    # The 1 keeps it finite, and 0 for a batch without foreground that is called so.
+    # The 1 keeps it finite, and 0 for a batch without foreground in truth and prediction.
     dice = 1 - (2 * (probability * real).sum() + 1) / (probability.sum() + real.sum() + 1)
     return {"loss": bce + dice_share * dice, "bce": bce, "dice": dice}
 
@@ -107,6 +107,6 @@ def _beta(foreground: Tensor, background: Tensor, options: CsFocalOptions) -> Te
 
 
 def _hard_dice(logit: Tensor, foreground: Tensor, valid: Tensor) -> Tensor:
-    said = (logit > 0) & valid
-    total = said.sum() + foreground.sum()
-    return torch.where(total > 0, 2.0 * (said & foreground).sum() / total.clamp(min=1), 1.0)
+    found = (logit > 0) & valid
+    total = found.sum() + foreground.sum()
+    return torch.where(total > 0, 2.0 * (found & foreground).sum() / total.clamp(min=1), 1.0)

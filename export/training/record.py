@@ -27,12 +27,6 @@ from edgebs.text import json_text
 FORMAT = 1
 
 
-def command_line() -> str:
-    """The command that started this process, as it would be typed."""
-    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-    return shlex.join([program, *sys.argv[1:]])
-
-
 def read_record(file: Path) -> dict[str, Any]:
     """The record of the run so far; empty where there is none or it cannot be read: it decides nothing."""
     try:
@@ -42,13 +36,14 @@ def read_record(file: Path) -> dict[str, Any]:
 
 
 def new_record(settings: Mapping[str, Any], schedule: Mapping[str, Any], device: Any) -> dict[str, Any]:
-    """What is known when a process starts to work on a run."""
+    """The record of a process that starts to work on a run."""
+    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
     return {
         "format": FORMAT,
-        "commands": [command_line()],
+        "commands": [shlex.join([program, *sys.argv[1:]])],
         "settings": dict(settings),
         "schedule": dict(schedule),
-        "device": _device_name(device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "torch_threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "machine": machine_facts(),
@@ -67,23 +62,19 @@ def write_record(record: Mapping[str, Any], file: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _device_name(device: Any) -> str:
-    return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else str(device)
-
-
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """The first signal sets the request; what a second one does is up to who began the training.
+    """The first signal sets the request.
 
-    Nothing in the command line, which ends the process where a step takes too long.
-    In a program of your own it interrupts at once, and the handlers are put back after.
+    In the command line its own handlers stay: they end the process where a step takes too long. In another
+    program a second signal interrupts at once, and the handlers of before are restored at the end.
     """
     if is_installed():
         yield ask_first()
         return
     stop = StopRequest()
 
-    def ask(_number: int, _frame: Any) -> None:
+    def request(_number: int, _frame: Any) -> None:
         if stop.asked:
             raise KeyboardInterrupt
         stop.asked = True
@@ -91,7 +82,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield stop  # handlers belong to the main thread
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
@@ -122,18 +113,11 @@ class Checkpoint:
 
 def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
     """Write `checkpoint`. Raises SinkError where that fails; the file that was there before stays."""
-    content = {
-        "format": CHECKPOINT_FORMAT,
-        "settings": json.dumps(dict(checkpoint.settings), sort_keys=True),
-        "step": checkpoint.step,
-        "elapsed_s": checkpoint.elapsed_s,
-        "best_score": checkpoint.best_score,
-        "best_step": checkpoint.best_step,
-        "ema_updates": checkpoint.ema_updates,
-        "network": dict(checkpoint.network),
-        "ema": dict(checkpoint.ema),
-        "optimiser": dict(checkpoint.optimiser),
-    }
+    content: dict[str, Any] = {"format": CHECKPOINT_FORMAT}
+    for name in Checkpoint.__dataclass_fields__:
+        value = getattr(checkpoint, name)
+        content[name] = dict(value) if isinstance(value, Mapping) else value
+    content["settings"] = json.dumps(content["settings"], sort_keys=True)
     # Through memory: torch.save reports a full disk as a RuntimeError that names nothing.
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -152,19 +136,11 @@ def load_checkpoint(file: Path) -> Checkpoint:
                 f"{file} has checkpoint format {content['format']}, this edgebs reads {CHECKPOINT_FORMAT}: "
                 "go on with the edgebs that wrote it."
             )
-        names = [name for name in Checkpoint.__dataclass_fields__ if name != "settings"]
-        return Checkpoint(settings=json.loads(content["settings"]), **{name: content[name] for name in names})
+        values = {name: content[name] for name in Checkpoint.__dataclass_fields__}
+        return Checkpoint(**{**values, "settings": json.loads(content["settings"])})
     except FileNotFoundError as error:
         raise WeightsError(f"no checkpoint at {file}: leave --resume out to start anew.") from error
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.PickleError) as error:
         raise WeightsError(
             f"{file} is no checkpoint that can be read ({error}). Start anew in another folder."
         ) from error

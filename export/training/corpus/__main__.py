@@ -15,7 +15,7 @@ from pathlib import Path
 from edgebs.machine.console import errors_in_one_line, print_line, progress_bar
 from export.models import HOLD
 from export.models.request import ModelRequest
-from export.training.corpus.clip import ClipOptions
+from export.training.corpus.clip import SHARES, ClipOptions
 from export.training.corpus.render import CorpusOptions, render_corpus
 
 
@@ -23,44 +23,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder of the corpus")
-    parser.add_argument(
-        "--clips", type=int, required=True, help="clips it is to have; some 1.9 MB each at 256x256"
-    )
+    parser.add_argument("--clips", type=int, required=True, help="number of clips; 1.9 MB each at 256x256")
     parser.add_argument("--seed", type=int, default=1, help="of the scenes, below 2000000000 (default 1)")
-    parser.add_argument(
-        "--size", type=_size, default=(256, 256), help="WIDTHxHEIGHT of the frames (default 256x256)"
-    )
+    frames = "WIDTHxHEIGHT of the frames (default 256x256)"
+    parser.add_argument("--size", type=_size, default=(256, 256), help=frames)
     parser.add_argument("--images", type=Path, help="folder of your own pictures for the scenes")
-    parser.add_argument(
-        "--workers", type=int, default=1, help="processes that render; 0: this one (default 1)"
+    parser.add_argument("--workers", type=int, default=1, help="processes; 0 renders in this one (default 1)")
+    shown = (
+        "share of scenes that networks are worst at",
+        "share whose watch begins shortly before somebody comes to stay",
+        "of the others, share without a past",
+        "share whose background never holds a pixel",
+        "share of an ordinary camera in daylight or lit rooms",
+        "of the others, share with too much light",
     )
-    for name, what in (
-        ("hard", "share of scenes that networks are worst at"),
-        ("settled", "share watched from little before somebody comes to stay"),
-        ("cold", "of the others, share without a past"),
-        ("blind", "share whose background never holds a pixel"),
-        ("ordinary", "share of an ordinary camera in daylight or lit rooms"),
-        ("overexposed", "of the others, share with too much light"),
-    ):
+    for name, what in zip(SHARES, shown, strict=True):
         default = ClipOptions.__dataclass_fields__[name].default
         parser.add_argument(f"--{name}", type=float, default=default, help=f"{what} (default {default})")
     given = parser.parse_args(arguments)
     with errors_in_one_line():
         # The median without held pixels is stored beside the other.
         cue = ModelRequest(model="edge", weights="random", size=given.size, hold=HOLD).cue
-        clips = ClipOptions(
-            cue=cue,
-            size=given.size,
-            hard=given.hard,
-            settled=given.settled,
-            cold=given.cold,
-            blind=given.blind,
-            ordinary=given.ordinary,
-            overexposed=given.overexposed,
-        )
+        shares = {name: getattr(given, name) for name in SHARES}
         options = CorpusOptions(
             out=given.out,
-            clips=clips,
+            clips=ClipOptions(cue=cue, size=given.size, **shares),
             count=given.clips,
             seed=given.seed,
             images=given.images,

@@ -1,4 +1,4 @@
-"""Renders one clip of a corpus: a scene is watched as a camera would, and what the cue knows is kept."""
+"""Renders one clip of a corpus: frames of a scene, with the state of the cue at each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ClipOptions:
     hard: float = 0.75
     """Share of the clips of the mix `HARD` (bench/scenes/mix.py)."""
     settled: float = 0.35
-    """Share that is watched from little before somebody comes to stay."""
+    """Share whose watch begins shortly before an object comes to stay."""
     cold: float = 0.2
     """Of the others, share without a past."""
     blind: float = 0.3
@@ -55,7 +55,7 @@ class ClipOptions:
     """The mix of the clips that are not hard."""
 
     def __post_init__(self) -> None:
-        """Raise ExportError for another cue than that of edge, or a share that is none."""
+        """Raise ExportError for a cue other than that of edge, or a share outside 0 to 1."""
         if not self.cue.traits.has_two_backgrounds or len(self.cue.intervals) != 3:
             raise ExportError("a corpus holds the cue of edge: three flows and the backgrounds.")
         for name in SHARES:
@@ -70,10 +70,10 @@ class ClipOptions:
 
 
 class _ShownCue(HopBackground):
-    """The cue of edge, which says what it knows."""
+    """The cue of edge, with access to its state."""
 
     taken_s = -math.inf
-    """When the newest sample was taken that `state` was asked of."""
+    """When the newest sample of the last `state` was taken."""
 
     def show(self, frame: Frame, found: Array, captured_s: float) -> None:
         """Take a frame of the past with what is found in it."""
@@ -81,7 +81,7 @@ class _ShownCue(HopBackground):
         self.remember(frame, captured_s)
 
     def has_new_state(self) -> bool:
-        """Whether the background has changed since this was asked last."""
+        """Whether the background has changed since the last call."""
         newest_s = self._background.newest_s
         is_new, self.taken_s = newest_s != self.taken_s, newest_s
         return is_new

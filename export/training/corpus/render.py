@@ -1,4 +1,4 @@
-"""Renders a corpus: shard by shard, by several processes, and going on where it was interrupted."""
+"""Renders a corpus shard by shard in several processes; an interrupted one is continued."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from export.training.corpus.clip import ClipOptions, render_clip
 from export.training.samples import picture_bank
 
 Progress = Callable[[int, int], None]
-"""Told (done, total) in clips."""
+"""Called with (done, total), in clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class CorpusOptions:
         return -(-self.count // SHARD_CLIPS)
 
     def facts(self) -> dict[str, Any]:
-        """What corpus.json says: all that decides what a clip holds, and how it is stored."""
+        """The content of corpus.json: everything that determines a clip, and how it is stored."""
         return {
             "format": FORMAT,
             "edgebs": __version__,

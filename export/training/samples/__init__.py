@@ -34,7 +34,7 @@ class RenderedSequences:
     overexposed: float = 0.0
     """Share of the sequences with too much light, see `samples.sequence_samples`."""
     settled: float = 0.0
-    """Share of the sequences that are watched from little before somebody comes to stay."""
+    """Share of the sequences whose watch begins shortly before an object comes to stay."""
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
         from export.training.samples.scenes import sequence_samples

@@ -1,4 +1,4 @@
-"""What a segmenter with a background image learns from: rendered scenes through the cue of the runtime.
+"""Samples of a segmenter with a background image: rendered scenes with the cue of the runtime.
 
 A scene is watched from its start or has been for the whole series. Of a long past only every seventh frame is
 rendered, and shown seven times: the camera's noise, which the network averages anyway, is all that differs.
@@ -25,7 +25,7 @@ from export.training.samples.scenes import exposed_scene
 from export.training.stream.workers import Sample
 
 COLD_SHARE = 0.6
-"""Of the sequences start with no past, as after power-up: what is hard is the first seconds."""
+"""Share of the sequences that start without a past, as after power-up: its first seconds are hard."""
 COLD_SAMPLES = (4, 9, 16, 28, 48, 90)
 """Frames of a cold start that become samples."""
 WARM_SAMPLES = (0, 5, 10, 15, 20, 25)
@@ -97,15 +97,15 @@ def _cue(settings: CueSettings, size: tuple[int, int], network: Path) -> Backgro
 
 FRAMES = 245
 SIZE = (64, 64)
-"""Of the scenes: pixels do not know of each other, so small ones have as much to show."""
+"""(h, w) of the scenes: CDN-GM treats each pixel alone, so small scenes teach as much."""
 SAMPLES = 8
 """Of a scene."""
 PIXELS = 128
 """Of a sample."""
 LIVELY_SHARE = 0.5
-"""Of the pixels are drawn from those that change most: a pixel of wall and sky teaches little."""
+"""Share of the pixels drawn from those that change most: wall and sky teach little."""
 SHORT_SHARE = 0.5
-"""Of the scenes are seen as after a start: fewer blocks, repeated as the cue repeats them."""
+"""Share of the scenes seen as after a start: fewer blocks, repeated as the cue repeats them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

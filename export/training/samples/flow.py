@@ -1,4 +1,4 @@
-"""What the flow network learns from: pairs of rendered frames with their exact flow. Imports no torch."""
+"""Samples of the flow network: pairs of rendered frames with their exact flow. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from export.training.samples import picture_bank
 from export.training.stream.workers import Sample
 
 FLYING_EVERY = 2
-"""Of so many sequences one is of flying shapes."""
+"""One of this many sequences shows flying shapes."""
 GAIN, SHIFT = 0.3, 24.0
 """Largest change of a colour channel in both frames alike: a factor around 1, and grey levels."""
 

@@ -33,7 +33,7 @@ TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """One part of a store (see scored_store.py), read in place."""
+    """One part of a store (see `build_store`), read in place."""
 
     frame: Array
     cue: Array
@@ -99,7 +99,7 @@ def cropped(part: StoredPart, place: int, size: tuple[int, int], rng: np.random.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
-    """Each sequence is either rendered or drawn from scored data, by the flip of a coin."""
+    """Each sequence is either rendered or drawn from scored data, at random."""
 
     rendered: Render
     data: Render
@@ -114,7 +114,7 @@ class Mixture:
 def data_share(text: str) -> float:
     """`rendered=0.8,data=0.2`, in any order, any positive weights, as the share of data.
 
-    Raises ExportError for other words.
+    Raises ExportError for any other text.
     """
     weights = {"rendered": 0.0, "data": 0.0}
     for word in text.split(","):
@@ -132,9 +132,9 @@ def data_share(text: str) -> float:
 HELD_FRAMES = 256
 """Frames of the sequences held back that are validated on, over all of them."""
 FREE_SHARE = 0.9
-"""Of the free disk that samples may take."""
+"""Share of the free disk that samples may take."""
 CUE_REVISION = 1
-"""To be raised with every change of edgebs/cues that changes what a cue says: stores of before are stale."""
+"""Raise it with every change of edgebs/cues that changes a cue's values: it makes older stores stale."""
 Progress = Callable[[int, int], None]
 
 
@@ -186,7 +186,7 @@ def build_store(options: DataOptions, cue: CueSettings, out: Path, progress: Pro
     """The folder below `out` with the samples of `options`; computed where it is not there yet.
 
     It holds `train/` and, with a fold, `held/`, each as arrays that are read in place. Its name is a hash of
-    what went in. progress: told frames read of all. Raises SourceError for data that cannot be used,
+    what went in. progress: called with (frames read, all). Raises SourceError for data that cannot be used,
     SinkError where there is no room.
     """
     training, held = split(options)

@@ -1,4 +1,4 @@
-"""What a segmentation network learns from: rendered scenes, seen through the cue that the runtime computes.
+"""Samples of a segmentation network: rendered scenes with the cue that the runtime computes.
 
 A sequence is watched as a camera would watch it: a past of up to three minutes, of which only the frames that
 the backgrounds keep are rendered, then a second or two of consecutive frames, some of which become samples.
@@ -26,9 +26,9 @@ from edgebs.tensors import Array, Frame
 from export.training.samples.masks import FaultyMasks
 
 WHITE = 250
-"""Grey level, of the darkest colour, from which a camera shows nothing any more."""
+"""Grey level of the darkest channel from which a pixel counts as overexposed."""
 COLD_SHARE = 0.25
-"""Of the sequences start with no past at all, as after power-up."""
+"""Share of the sequences that start without a past, as after power-up."""
 COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
 """Frames of a cold start that become samples."""
 WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
@@ -37,14 +37,14 @@ STAYING = Mix(empty=0.0, standing=0.6, abandoned=0.3)
 """What occurs in sequences that show who comes to stay."""
 SHORTEST_PAST_S = 0.5
 SCENE_PAST_S = 60.0
-"""A rendered scene can be asked for this long before its start."""
+"""Length of the past that a rendered scene has before its start."""
 BLIND_SHARE = 0.3
-"""Of the sequences have no mask of a past frame: a background that can hold pixels holds none."""
+"""Share of the sequences without masks of past frames, whose backgrounds hold no pixel."""
 HELD_NEWEST = 3 * SAMPLES
 """Samples that a background which holds pixels is shown. What is held brings the median's value, so a sample
 depends on those before it; three times as many as the median is taken of leave nothing of the earliest."""
 COUNTED_SHARE = 0.5
-"""Of the cameras with an unusual frame rate are read without time stamps, as files often are."""
+"""Share of the cameras with an unusual frame rate that are read without time stamps, as files often are."""
 Show = Callable[[Frame, Frame, float], None]
 """Takes a frame of the past, its labels and its time."""
 
@@ -94,12 +94,12 @@ def sequence_samples(
     masks = FaultyMasks(np.random.default_rng((seed, index, 0x3A5C)), size, BLIND_SHARE)
     hearing = seeing if isinstance(seeing, HearsForeground) and seeing.is_hearing else None
 
-    def tell(labels: Frame) -> None:
+    def pass_mask(labels: Frame) -> None:
         if hearing is not None:
             hearing.hear(masks.probability(labels))
 
     def show(image: Frame, labels: Frame, captured_s: float) -> None:
-        tell(labels)
+        pass_mask(labels)
         seeing.remember(image, captured_s)
 
     since = 0.0
@@ -115,7 +115,7 @@ def sequence_samples(
         if t not in wanted:
             show(image, labels, seconds * rate)
             continue
-        tell(labels)
+        pass_mask(labels)
         output = seeing.update(image, seconds * rate)
         samples.append(TrainingSample(image, output.tensors["cue"][0].astype(np.float16), labels))
     if cue is None:
@@ -124,7 +124,7 @@ def sequence_samples(
 
 
 def past_of_a_stay(rng: np.random.Generator, scene: Watched, rate: float) -> float | None:
-    """Seconds of a watch of which somebody stays a fifth to nine tenths; None where nobody does."""
+    """Seconds of a watch in which an object stays for a fifth to nine tenths; None where none stays."""
     came = scene.came_to_stay()
     if not came:
         return None
@@ -164,7 +164,7 @@ class Watched:
             np.asarray(cv2.LUT(picture, self._table), np.uint8)
             for picture in (rendered.image, rendered.background)
         )
-        # White before white is no foreground that anybody can see, and no background either.
+        # A white object before white ground is invisible: neither foreground nor background.
         is_lost = (np.minimum(image, background).min(axis=2) >= WHITE) & (rendered.labels == FOREGROUND)
         labels = rendered.labels.copy()
         labels[is_lost] = UNKNOWN

@@ -109,7 +109,7 @@ class Feed:
     """How samples become batches."""
 
     per_sequence: int = 6
-    """Samples that are used of each sequence: what samples.py gives."""
+    """Samples that are used of each sequence: as many as its renderer makes."""
     replay: int = 1
     """Uses of each sample."""
     reservoir: int = 4096
@@ -209,7 +209,7 @@ class Prefetcher(Generic[T]):
         return False
 
     def take(self, is_stopped: Callable[[], bool]) -> T | None:
-        """The next item; None at the end, or once `is_stopped` says so. Raises what the iterator raised."""
+        """The next item; None at the end or once `is_stopped()` is true. Raises what the iterator raised."""
         while not is_stopped():
             try:
                 item = self._queue.get(timeout=PATIENCE_S)

@@ -28,7 +28,7 @@ LEVEL_WEIGHTS = (0.25, 0.5, 1.0)
 """Of the loss at 1/16, 1/8 and 1/4 of the size."""
 EXPONENT, EPSILON_PX = 0.8, 0.1
 """Of the robust penalty: small motions count for a cue, and a lost large one must not drown them. A lower
-exponent (0.6) learns to say that nothing moves, first and for long."""
+exponent (0.6) first learns zero flow everywhere, and stays there for long."""
 FIRST_TRUST = -4.0
 """Logit of how far the matches of random features are trusted."""
 HIDDEN_WEIGHT = 0.2

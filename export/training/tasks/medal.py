@@ -1,4 +1,4 @@
-"""CDN-MEDAL's training: CDN-GM without labels first, then MEDAL-net on the backgrounds that it makes."""
+"""CDN-MEDAL's training: first CDN-GM without labels, then MEDAL-net on the backgrounds of CDN-GM."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def _zeros(inputs: Mapping[str, TensorSpec]) -> dict[str, Array]:
 def start_at_the_difference(network: MedalNet, seed: int) -> None:
     """Random weights, but six of the first features are the frame without its background, and the reverse.
 
-    All that can be told from the two comes from where they differ; random filters take long to find that.
+    Foreground shows only in differences between the two; random filters take long to find them.
     """
     init_weights(network, seed)
     spread, mix = network.encoder[0]

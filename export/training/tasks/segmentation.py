@@ -120,7 +120,7 @@ def scores(counts: Array) -> dict[str, float]:
 
 
 UNTRAINED = {"folded": False, "bounded": True}
-"""How a network begins: with norms, which the published form lacks, and maps that suit INT8."""
+"""The form of a new network: with norms, which the published one lacks, and maps that suit INT8."""
 
 
 def joint_graph(request: ModelRequest) -> Any:
@@ -140,9 +140,9 @@ def joint_graph(request: ModelRequest) -> Any:
 
 
 LIFT = 2.0
-"""Deviations by which a normed channel is raised, so that the ReLU behind it cuts little off."""
+"""Standard deviations by which a normed channel is raised, so that the ReLU after it cuts little off."""
 DEVIATION = 0.5
-"""Of a picture's values in [-1, 1], about."""
+"""Typical standard deviation of a picture's values in [-1, 1]."""
 
 
 @torch.no_grad()
@@ -166,7 +166,7 @@ def start_from_mean(maps: MapsGraph, segment: MapsSegmentGraph) -> None:
 
 
 def _path(network: UNet) -> list[ConvUnit]:
-    """What a pixel goes through at full size, on the way that skips all poolings."""
+    """The convolutions at full size, on the path without pooling."""
     return [*network.encoder[0], *network.decoder[0]]
 
 
@@ -176,7 +176,7 @@ def _pass_on(unit: ConvUnit, channel: int, weights: dict[int, float]) -> None:
 
 
 def _weigh(unit: ConvUnit, channel: int, weights: dict[int, float]) -> None:
-    """Make one filter look at its own pixel alone, with these weights of its inputs."""
+    """Give one filter these weights at its centre, by input channel, and 0 elsewhere."""
     filters: Any = unit[0].weight
     filters[channel] = 0
     for place, weight in weights.items():
