@@ -54,8 +54,8 @@ def run_trtexec(plan: Path, module: str, seconds: int = SECONDS, *, device: int 
     command = [str(tool), f"--loadEngine={plan}", f"--duration={seconds}", *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-400:]
-        raise BackendError(f"{tool.name} failed on {plan} with exit code {done.returncode}: {said}")
+        reason = (done.stderr or done.stdout).strip()[-400:]
+        raise BackendError(f"{tool.name} failed on {plan} with exit code {done.returncode}: {reason}")
     return {"tool": tool.name, **times_from_text(done.stdout)}
 
 
@@ -98,9 +98,9 @@ def watched_gpu(manifests: Sequence[Manifest], device: int = 0) -> Iterator[GpuM
 
 
 def open_reader(root: Path = Path("/"), device: int = 0) -> GpuReader | None:
-    """What tells of GPU number `device` of this machine: jtop or tegrastats on a Jetson, NVML elsewhere.
+    """A reader of GPU number `device` of this machine: jtop or tegrastats on a Jetson, NVML elsewhere.
 
-    None, and a warning that says why, where there is none: a figure without clocks is still a figure.
+    Where there is none: None, and a warning with the reason; a figure without clocks is still a figure.
     """
     ways: tuple[Callable[[], GpuReader], ...] = (partial(NvmlReader, device, _bus_id(device)),)
     if is_jetson(root):
@@ -116,7 +116,7 @@ def open_reader(root: Path = Path("/"), device: int = 0) -> GpuReader | None:
 
 
 def _bus_id(device: int) -> str:
-    """Where CUDA's GPU number `device` sits; empty where CUDA cannot tell."""
+    """The PCI address of CUDA's GPU number `device`; empty where CUDA does not report it."""
     try:
         return cuda.device_facts(device).pci_bus_id
     except EdgebsError:
@@ -124,16 +124,16 @@ def _bus_id(device: int) -> str:
 
 
 def trtexec_times(bundles: Sequence[Bundle], device: int = 0) -> dict[str, dict[str, Any]]:
-    """By bundle and network what trtexec says of the same plan; without those that cannot be asked."""
+    """By bundle and network, trtexec's times of the same plan; without bundles that have no plan."""
     times: dict[str, dict[str, Any]] = {}
     for bundle in bundles:
         for name, facts in bundle.manifest.networks.items():
             if not facts.is_plan:
                 continue
             try:
-                said = run_trtexec(bundle.file(name), facts.backend, device=device)
+                found = run_trtexec(bundle.file(name), facts.backend, device=device)
             except EdgebsError as error:
-                said = {"failure": str(error)}
-            if said is not None:
-                times.setdefault(bundle.path.name, {})[name] = said
+                found = {"failure": str(error)}
+            if found is not None:
+                times.setdefault(bundle.path.name, {})[name] = found
     return times

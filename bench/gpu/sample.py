@@ -18,7 +18,7 @@ INTERVAL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuSample:
-    """One look at the GPU; None for what this board or driver does not tell."""
+    """One sample of the GPU; None for figures that this board or driver does not report."""
 
     utilisation_percent: float | None = None
     memory_used_mb: float | None = None
@@ -39,7 +39,7 @@ class GpuReader(Protocol):
     """Looks at one GPU."""
 
     what: str
-    """The GPU and what tells of it, for reports."""
+    """The GPU and the source of its figures, for reports."""
     settings: dict[str, Any]
     """What holds during the whole measurement: driver, power limit or mode."""
 
@@ -51,7 +51,7 @@ class GpuReader(Protocol):
 
 
 def summary(samples: Sequence[GpuSample]) -> dict[str, Any]:
-    """Median and largest of every figure that was told, and each reason of throttling with its share."""
+    """Median, largest and smallest of every reported figure; each reason of throttling with its share."""
     figures: dict[str, Any] = {}
     for name in FIGURES:
         values = [value for sample in samples if (value := getattr(sample, name)) is not None]
@@ -103,7 +103,7 @@ class GpuMonitor:
         while True:
             try:
                 self._samples.append(self._reader.read())
-            except Exception as error:  # the measurement itself goes on, and says what it lacks
+            except Exception as error:  # the measurement itself goes on, and records the failure
                 expected = isinstance(error, EdgebsError)
                 self._failure = str(error) if expected else f"{type(error).__name__}: {error}"
                 return
@@ -141,7 +141,7 @@ class NvmlReader:
     settings: dict[str, Any]
 
     def __init__(self, index: int = 0, pci_bus_id: str = "", module: Any = None) -> None:
-        """index: NVML's own, which knows nothing of CUDA_VISIBLE_DEVICES. pci_bus_id: instead of it.
+        """index: NVML's own, which ignores CUDA_VISIBLE_DEVICES. pci_bus_id: instead of it.
 
         module: stands in for pynvml in tests. Raises MissingDependency, or BackendError without a GPU.
         """
@@ -174,7 +174,7 @@ class NvmlReader:
         }
 
     def read(self) -> GpuSample:
-        """One sample; what a card does not tell (power of some laptops) is None."""
+        """One sample; figures that a card does not report (power of some laptops) are None."""
         nvml, gpu = self._nvml, self._gpu
         return GpuSample(
             utilisation_percent=self._or_none(lambda: float(nvml.nvmlDeviceGetUtilizationRates(gpu).gpu)),
@@ -197,14 +197,14 @@ class NvmlReader:
             self._nvml.nvmlShutdown()
 
     def _reasons(self) -> tuple[str, ...]:
-        # The name changed in driver 535; older modules know the older one alone.
+        # The name changed in driver 535; older modules have only the older one.
         names = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
-        ask = next((getattr(self._nvml, name) for name in names if hasattr(self._nvml, name)), None)
-        bits = self._or_none(lambda: ask(self._gpu)) if ask is not None else None
+        query = next((getattr(self._nvml, name) for name in names if hasattr(self._nvml, name)), None)
+        bits = self._or_none(lambda: query(self._gpu)) if query is not None else None
         return tuple(reason for bit, reason in THROTTLING.items() if bits is not None and int(bits) & bit)
 
     def _or_none(self, look: Any) -> Any:
-        """What `look` says; None where this card cannot tell; BackendError where it is gone."""
+        """The result of `look`; None where this card does not report it; BackendError where it is gone."""
         try:
             return look()
         except self._nvml.NVMLError as error:

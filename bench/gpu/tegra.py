@@ -1,7 +1,7 @@
 """A Jetson looked at through `tegrastats`, which every JetPack has, or jtop where that is installed.
 
-NVML knows a Jetson's integrated GPU badly or not at all. What holds its clocks down is in sysfs: over-current
-events of the power monitor, and cooling devices that are at work.
+NVML reports a Jetson's integrated GPU in part or not at all. Reasons for lower clocks are in sysfs:
+over-current events of the power monitor, and cooling devices that are at work.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SLOWING = ("throttle", "devfreq", "cpufreq", ".gpu")
 
 
 def sample_from_line(line: str, throttled: tuple[str, ...] = ()) -> GpuSample:
-    """What a line of tegrastats says: Orin, Thor and Xavier boards, with root's clocks or without.
+    """The figures in a line of tegrastats: Orin, Thor and Xavier boards, with root's clocks or without.
 
     Raises BackendError for a line that is none.
     """
@@ -130,7 +130,7 @@ class TegrastatsReader:
 
 
 class JtopReader:
-    """Asks the service of jetson-stats, which knows power rails and modes of every board."""
+    """Reads from the service of jetson-stats, which supports power rails and modes of every board."""
 
     what: str
     settings: dict[str, Any]
