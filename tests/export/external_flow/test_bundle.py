@@ -93,7 +93,7 @@ def test_pytorch_on_a_gpu_is_no_baseline_of_it(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert cuda_baselines(bundles["fp32"].manifest) == {}
-    assert "its flow network came as ONNX" in caplog.text
+    assert "its flow network is an ONNX file" in caplog.text
 
 
 def test_a_changed_file_is_refused_by_parity(bundles: dict[str, Bundle], folder: Path) -> None:
