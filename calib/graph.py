@@ -108,7 +108,7 @@ def constants_as_initializers(model: Any) -> None:
 
 
 def load(file: Path) -> Any:
-    """The ModelProto of an ONNX file. Raises ExportError where there is none."""
+    """The ModelProto of an ONNX file. Raises ExportError if it cannot be read."""
     try:
         return onnx.load_model(str(file))
     except (OSError, DecodeError) as error:

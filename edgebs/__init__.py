@@ -78,7 +78,7 @@ def load_several(
 
 
 def __getattr__(name: str) -> object:
-    """`DeviceOptions` and `EdgebsError`, imported when they are asked for: a command must start at once."""
+    """`DeviceOptions` and `EdgebsError`, imported at first use: a command must start at once."""
     if name == "DeviceOptions":
         from edgebs.nvidia import DeviceOptions
 

@@ -46,7 +46,7 @@ class Cameras:
         """Segment one frame of each camera now, (H, W, 3) uint8 BGR, with the histories of those before.
 
         times: capture times in seconds. Raises ValueError for another number of frames or times. Raises
-        SourceError, naming the camera, for a frame or time that is none: those frames were then never there.
+        SourceError, naming the camera, for an invalid frame or time: those frames have no effect.
         Raises StageError where a camera's probability is NaN.
         """
         captured = [None] * self.count if times is None else times

@@ -111,5 +111,5 @@ class CamerasFailed(EdgebsError):
 
 
 def in_one_line(error: BaseException) -> str:
-    """What another library says, without its line breaks: for messages of ours, which are one line each."""
+    """The message of another library in one line, for messages of our own."""
     return " ".join(str(error).split())

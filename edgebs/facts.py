@@ -106,7 +106,7 @@ class Environment:
     opencv_wheels: Mapping[str, str] = field(default_factory=dict)
     """Installed OpenCV distributions, with their version."""
     opencv_file: str = ""
-    """The cv2 that Python would import; empty if there is none."""
+    """The cv2 that Python would import; empty if it is missing."""
     opencv_error: str = ""
     """Why importing it fails; empty if it works."""
     opencv_version: str = ""

@@ -138,7 +138,7 @@ def _around(low: float, high: float, *, is_whole: bool) -> tuple[float, float]:
 
 
 def mask_at(probability: Array, size: tuple[int, int], manifest: Manifest) -> Frame:
-    """A frame's mask at its own `size` (H, W), cut at the bundle's threshold and cleaned as it says.
+    """A frame's mask at its own `size` (H, W), by the bundle's threshold and clean-up.
 
     probability: (h, w) float32 in [0, 1], at network size.
     """

@@ -263,7 +263,7 @@ class Pipeline:
     def save_background(self, path: str | Path) -> None:
         """Write what is known of the scene to an .npz file, whole or not at all; also while `run` is active.
 
-        Raises BundleError where the cue keeps no background or there is none yet, SinkError.
+        Raises BundleError if the cue keeps no background or has none yet, SinkError.
         """
         save_background(Path(path), self.manifest, self._known_background())
 
@@ -281,7 +281,7 @@ class Pipeline:
         self._restored = background
 
     def freeze_background(self) -> None:
-        """Let frames change the background no longer. Raises BundleError where there is none yet."""
+        """Stop the update of the background. Raises BundleError if there is none yet."""
         self._known_background()
         self.require_background_cue().freeze(True)
 

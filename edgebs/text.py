@@ -47,7 +47,7 @@ _TRAILING = re.compile(r"""['")\],.;:>]*$""")
 def without_secrets(text: str) -> str:
     """The text with the secrets of every address and GStreamer pipeline in it replaced by ***.
 
-    An address ends at the next white space; `source_name` knows where one that holds white space ends.
+    An address ends at the next white space; `source_name` handles addresses that contain white space.
     """
     if _PIPE in text:
         text = _QUOTED_ADDRESS.sub(lambda found: f"{found[1]}{found[2]}{_rest(found[3])}{found[1]}", text)
@@ -131,7 +131,7 @@ codecs.register_error(PRINTABLE, _escaped)
 
 
 def printable(text: str) -> str:
-    """The text as valid Unicode: bytes of file names that are none, as `\\xe9`."""
+    """The text as valid Unicode; other bytes of file names become `\\xe9`."""
     return text.encode("utf-8", PRINTABLE).decode("utf-8")
 
 

@@ -119,7 +119,7 @@ LEAVE_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What the pipeline says of one frame."""
+    """The result of one frame."""
 
     index: int
     """Position in the stream, from 0."""
@@ -135,7 +135,7 @@ class Result:
     """From the frame's arrival from the source to its mask, waiting between stages included."""
     stages_ms: Mapping[str, float]
     """read (source), pre (resize), cue, segment, post. On a GPU `cue` is the CPU's part until all is queued,
-    and `segment` its wait; device_upload, device_cue, ... are the GPU's own, if DeviceOptions.timed asks."""
+    and `segment` its wait; device_upload, device_cue, ... are GPU times, with DeviceOptions.timed."""
     warming_up: bool
     """Whether the history was still shorter than the longest interval."""
     missing_before: int = 0
@@ -211,9 +211,9 @@ class TwoStageRun:
         self._end_asked: SimpleQueue[None] = SimpleQueue()
         self._over = Latch()
         self.is_ending = False
-        """Whether the end was asked for, or has come."""
+        """Whether the end was requested or reached."""
         self.user = threading.get_ident()
-        """The thread that made the run, then the one that asked for a result last."""
+        """The thread that made the run, then the one that took the last result."""
 
     def next(self) -> Result | None:
         """The next result; None after the last one. Raises StageError where a worker failed."""
@@ -358,7 +358,7 @@ class Run(Iterator[Result]):
     """
 
     def __init__(self, stages: TwoStageRun) -> None:
-        """Nothing is read before the first result is asked for."""
+        """Nothing is read before the first result is taken."""
         self._stages = stages
         self._superseded = False
         # After __del__, which an interruption may cut short.

@@ -1,4 +1,4 @@
-"""ONNX file to engine file for a target, and what the engine says about itself."""
+"""ONNX file to engine file for a target, and the facts of the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine is made of, layer by layer, as its own runtime says it."""
+"""The layers of an engine, as its own runtime reports them."""
 
 from __future__ import annotations
 

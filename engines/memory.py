@@ -19,7 +19,7 @@ BUILDER_BYTES = 512 << 20
 LEAST_WORKSPACE_BYTES = 128 << 20
 """Scratch memory with which networks of this kind still find fast kernels."""
 LOWEST_FREE_BYTES = 192 << 20
-"""Below this a build is given up: the kernel's killer is near, and it says nothing."""
+"""Below this a build is stopped: soon the kernel would kill the process without a message."""
 _NO_LIMIT = 1 << 60
 
 
@@ -33,7 +33,7 @@ class FreeMemory:
 
 
 def host_memory(root: Path = Path("/")) -> FreeMemory:
-    """What the operating system says is available, or less where a container may have less.
+    """Available memory by the operating system, or less under a container's limit.
 
     root: of the file system, for tests. Where nothing is said (no Linux), as good as unlimited.
     """
@@ -107,7 +107,7 @@ def _left(limit: Path, used: Path) -> int | None:
     if not (limit.is_file() and used.is_file()):
         return None
     most = limit.read_text(encoding="ascii").strip()
-    # v2 says "max", v1 a number near 2**63, where there is no limit.
+    # Without a limit, v2 holds "max" and v1 a number near 2**63.
     if not most.isdecimal() or int(most) > _NO_LIMIT:
         return None
     return int(most) - int(used.read_text(encoding="ascii"))

@@ -1,7 +1,7 @@
 """TensorRT plans from ONNX files: one builder for `tensorrt` 8.6, 10 and 11 and for `tensorrt_rtx`.
 
-What differs between versions is asked for by name, never by number: `1 << 1` means strong typing in
-TensorRT 10 and something else in 11. Precision is what the ONNX file says.
+What differs between versions is looked up by name, never by number: `1 << 1` means strong typing in
+TensorRT 10 and something else in 11. The ONNX file decides the precision.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _parse(parser: Any, onnx_file: Path, logger: Any) -> None:
 
 
 def _describe(error: Any) -> str:
-    """A parser error, with the node's name and operator where this version knows them (8.6 does not)."""
+    """A parser error, with the node's name and operator where this version has them (8.6 does not)."""
     name = error.node_name() if hasattr(error, "node_name") else ""
     operator = error.node_operator() if hasattr(error, "node_operator") else ""
     reason = _reason(str(error.desc()))
@@ -160,7 +160,7 @@ def _describe(error: Any) -> str:
 
 
 def _reason(description: str) -> str:
-    """A parser's description in one line, without what only says that there is no GPU."""
+    """A parser's description in one line, without the notes about a missing GPU."""
     lines = [line for line in description.splitlines() if line.strip() and "catchCudaError" not in line]
     if len(lines) > 1 and lines[0].startswith("Invalid Node"):
         lines = lines[1:]

@@ -1,4 +1,4 @@
-"""What a plan's builder is told beside the network: scratch memory, batch, accelerator, target, types."""
+"""What a plan's builder is given beside the network: scratch memory, batch, accelerator, target, types."""
 
 from __future__ import annotations
 
@@ -187,4 +187,4 @@ def watch_build(trt: Any, config: Any, progress: Progress | None, go_on: GoOn) -
 
 
 def _unheard(done: int, known: int) -> None:
-    """Steps that nobody asked for."""
+    """Ignore progress."""

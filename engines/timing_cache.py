@@ -34,7 +34,7 @@ class TimingCache:
         """Let a builder's configuration start from what is stored, or from nothing."""
         for stored in (self._stored(), b""):
             cache = _created(config, stored)
-            # ignore_mismatch=False: what TensorRT itself knows to be another device's is refused.
+            # ignore_mismatch=False: TensorRT refuses the cache of another device.
             if cache is not None and config.set_timing_cache(cache, False):
                 return
             log.warning("timing cache %s does not fit this TensorRT: starting an empty one", self.path)

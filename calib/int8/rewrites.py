@@ -17,7 +17,7 @@ MOVES = frozenset({"Concat", "Expand", "Reshape", "Slice", "Squeeze", "Tile", "T
 def make_signed(model: Any) -> None:
     """Turn uint8 quantisers with zero point 0 into int8 ones of the same range, in place.
 
-    TensorRT knows signed int8 alone; NNCF writes uint8 where a tensor cannot be negative, and cannot be told
+    TensorRT takes signed int8 only; NNCF writes uint8 where a tensor cannot be negative, and cannot be told
     otherwise. The range stays, the step doubles: scale * 255 / 127.
     """
     graph = view(model)
@@ -32,7 +32,7 @@ def make_signed(model: Any) -> None:
         tensors[scale].CopyFrom(numpy_helper.from_array(wider, scale))
         zeros = numpy_helper.to_array(tensors[zero_point]).astype(np.int8)
         tensors[zero_point].CopyFrom(numpy_helper.from_array(zeros, zero_point))
-    del model.graph.value_info[:]  # it still says uint8
+    del model.graph.value_info[:]  # it still names uint8
 
 
 def _is_unsigned(graph: OnnxGraph, node: Any) -> bool:

@@ -19,7 +19,7 @@ _PROVIDERS = ["CPUExecutionProvider"]
 
 
 class OnnxRuntimeBackend:
-    """Runs one ONNX network with ONNX Runtime on the CPU, in the arithmetic that the file asks for."""
+    """Runs one ONNX network with ONNX Runtime on the CPU, in the arithmetic of the file."""
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]

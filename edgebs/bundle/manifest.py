@@ -1,4 +1,4 @@
-"""What a bundle says about itself: `manifest.json` as values."""
+"""`manifest.json` of a bundle as values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NetworkFacts:
     backend: str
     """One of edgebs.bundle.kinds.Runtime."""
     precision: str
-    """What the file says: fp32, fp16 or int8."""
+    """Of the file: fp32, fp16 or int8."""
     compute: str = "f32"
     """Arithmetic of what the file leaves in floating point: f32, or bf16 (OpenVINO only)."""
     inputs: Mapping[str, TensorSpec]

@@ -38,7 +38,7 @@ class PlanFacts:
     version_compatible: bool = False
     """Whether the plan was built to be loaded by later versions too, by their lean runtime."""
     no_gpu: str = ""
-    """Why there is no GPU here; says nothing about a plan."""
+    """The reason why there is no GPU here; not used for plans."""
 
     def to_json(self) -> dict[str, Any]:
         """The form written into manifest.json under `build`."""
@@ -69,7 +69,7 @@ def platform_name() -> str:
 def check_plan_fits(build: PlanFacts, here: PlanFacts, *, where: str, target: str) -> None:
     """Raise EngineMismatch unless a plan built for `build` can load `here`.
 
-    where: the bundle or plan, as the user knows it. target: what it was exported for, for the repair.
+    where: the bundle or plan, for messages. target: what it was exported for, for the repair.
     """
     if _same(build, here):
         return

@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def __getattr__(name: str) -> object:
-    """`app` and `TARGET_NAMES`, imported when they are asked for."""
+    """`app` and `TARGET_NAMES`, imported at first use."""
     if name == "app":
         from edgebs.cli.entry import app
 

@@ -19,7 +19,7 @@ LONGEST_SIDE = 16_384
 
 
 def finite(value: float | None) -> float | None:
-    """Of options that are real numbers: what is none, like nan, is wrong usage."""
+    """Callback of real-number options: nan and infinity are wrong usage."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"expected a number, got {value}")
     return value

@@ -1,4 +1,4 @@
-"""What the past says about each pixel: one file per kind of cue, all behind `edgebs.cues.cue.Cue`."""
+"""What the past shows about each pixel: one file per kind of cue, all behind `edgebs.cues.cue.Cue`."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ CORRECTED_S = 2.0
 
 
 class SceneClock:
-    """Time since the scene's first frame, without pauses: what nobody watched has not passed.
+    """Time since the scene's first frame, without the pauses of the recording.
 
     It counts whole ticks, and sets the stamps of a scene against its first one. So it depends on nothing that
     came before the scene, and not on the origin of the source's clock.
@@ -104,7 +104,7 @@ class SceneClock:
         return False
 
     def skip(self) -> None:
-        """Nobody watches until the next frame, which counts as a frame's time after the last one watched."""
+        """Pause until the next frame, which counts as one frame time after the last frame before it."""
         self._came = self._origin_s = None
         self._step_if_unknown = self._frame
 

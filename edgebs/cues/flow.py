@@ -44,7 +44,7 @@ def flow_magnitudes(
 ) -> None:
     """|flow| of each of `flows`, as `FlowVectors.vectors` gives them; out: (K, h, w) float32.
 
-    correct: is told each flow and its channel, and may change it in place.
+    correct: called with each flow and its channel; may change the flow in place.
     """
     seen: list[Array] = []
     for channel, flow in enumerate(flows):

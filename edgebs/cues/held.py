@@ -108,7 +108,7 @@ class Holding:
         """(h, w) bool, on the anchor: what is to be held; None where nothing can be.
 
         frame: (h, w, 3) as the camera sees it. median: on the anchor; None where there is none yet. shift: of
-        the frame off the anchor. place: of the frame off where the camera looked first, as `seen` is told.
+        the frame off the anchor. place: of the frame off where the camera looked first, as given to `seen`.
         """
         if median is None or self._probability is None or len(self._places) < LAG_FRAMES:
             return None

@@ -113,7 +113,7 @@ class History(Generic[T]):
         self._forget_before(now - horizon)
 
     def _ticks(self, captured_s: float) -> int:
-        """Since the first time that was pushed, which this one is if there is none."""
+        """Seconds since the first pushed time; the first one is 0."""
         if self._origin_s is None:
             self._origin_s = captured_s
         return ticks_of(captured_s - self._origin_s)

@@ -1,4 +1,4 @@
-"""A scene's background on disk: what a cue knows of the scene, and what it belongs to."""
+"""A scene's background on disk: the state of a cue, and the bundle that it belongs to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FACTS = "edgebs"
 
 @runtime_checkable
 class BackgroundCue(Protocol):
-    """A cue that knows the scene beyond a few frames, and can be given that knowledge back."""
+    """A cue with a background of the scene that can be saved, restored, frozen."""
 
     def background(self) -> Mapping[str, Array]:
         """What `restore` needs; empty before the first frame. May be called while another thread updates."""

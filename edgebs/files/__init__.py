@@ -242,7 +242,7 @@ def _whole(
 
 
 def _require_kind(path: Path, kind: str, error: type[EdgebsError]) -> None:
-    """A file never replaces a folder, nor a folder a file, whatever `force` says."""
+    """A file never replaces a folder, nor a folder a file, also with `force`."""
     if path.exists() and path.is_dir() != (kind == "folder"):
         there = "folder" if path.is_dir() else "file"
         raise error(f"{path} is a {there}, and a {kind} is to be written there. Choose another name.")

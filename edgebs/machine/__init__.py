@@ -24,13 +24,13 @@ def _is_missing(module: str) -> bool:
 
 
 def require_opencv() -> None:
-    """Raise MissingDependency with the command that installs OpenCV, where there is none."""
+    """Raise MissingDependency with the command that installs OpenCV, if it is missing."""
     if _is_missing("cv2"):
         raise MissingDependency(f"needs OpenCV: {INSTALL_OPENCV}")
 
 
 def require_tensorflow() -> None:
-    """Raise MissingDependency with the command that installs TensorFlow, where there is none."""
+    """Raise MissingDependency with the command that installs TensorFlow, if it is missing."""
     if _is_missing("tensorflow"):
         raise MissingDependency("reading a TensorFlow checkpoint needs TensorFlow: pip install 'edgebs[tf]'")
 

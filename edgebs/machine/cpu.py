@@ -173,7 +173,7 @@ def cpu_from_text(text: str, environment: Mapping[str, str], *, machine: str = "
 
 
 def _limit(environment: Mapping[str, str]) -> tuple[str, tuple[str, ...] | None]:
-    """The first variable that is set counts, whatever it says; the case of its value does not."""
+    """The first variable that is set counts. Upper and lower case are the same."""
     for variable in _LIMITS:
         if value := environment.get(variable, ""):
             return f"{variable}={value}", _ALLOWED.get(value.upper())

@@ -38,19 +38,19 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 class StopRequest:
-    """Whether somebody asked to stop."""
+    """Whether the process must stop."""
 
     def __init__(self) -> None:
-        """Nobody did yet."""
+        """No stop is requested yet."""
         self.asked = False
         self._callbacks: list[Callable[[], None]] = []
 
     def __call__(self) -> bool:
-        """Whether somebody did."""
+        """Whether a stop is requested."""
         return self.asked
 
     def when_asked(self, callback: Callable[[], None]) -> None:
-        """Call it once, from another thread, when somebody asks; now where somebody has. It must not wait."""
+        """Call `callback` once, from another thread, at the request, or now if it was made. It must not wait."""
         self._callbacks.append(callback)
         if self.asked:
             self._call()
@@ -138,7 +138,7 @@ def _nothing(_number: int, _frame: Any) -> None:
 
 
 def install() -> None:
-    """From now on signals end this process as the module says. Main thread only; may be called twice.
+    """From now on signals end this process as described above. Main thread only; may be called twice.
 
     Does nothing on Windows.
     """
@@ -169,7 +169,7 @@ def _at_exit() -> None:
 def ask_first() -> StopRequest:
     """From now on, to the end of the process, a signal is a request to stop.
 
-    Without `install`, a request that nobody makes.
+    Without `install` the request is never made.
     """
     return StopRequest() if _guard is None else _guard.ask_first()
 
@@ -189,7 +189,7 @@ def exit_if_asked() -> None:
             try:
                 stream.flush()
             except (OSError, ValueError):
-                continue  # nobody reads it any more
+                continue  # no reader is left
         end_process(is_told=True)
     if _guard is not None:
         _guard.is_over = True
@@ -221,7 +221,7 @@ def _end_children() -> None:
 def _report() -> None:
     # A progress bar may have hidden the cursor.
     text = (SHOW_CURSOR + b"\n" if os.isatty(2) else b"") + b"interrupted\n"
-    # In a thread: a pipe that nobody empties must not hold up the end.
+    # In a thread: a full pipe without a reader must not delay the end.
     told = _thread.allocate_lock()
     told.acquire()
 

@@ -23,7 +23,7 @@ class DeviceOptions:
 
     device: int = 0
     """Position of the GPU, as CUDA counts: among those of CUDA_VISIBLE_DEVICES, the fastest first, unless
-    CUDA_DEVICE_ORDER=PCI_BUS_ID asks for the order of nvidia-smi."""
+    CUDA_DEVICE_ORDER=PCI_BUS_ID selects the order of nvidia-smi."""
     overlap: bool = True
     """Whether the cue of one frame runs beside the segmentation of the frame before. Without it both share
     one stream and one scratch memory: less memory, fewer frames per second."""

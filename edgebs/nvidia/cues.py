@@ -46,7 +46,7 @@ class DeviceHistory:
         return self._history.warming_up
 
     def push(self, frame: cuda.DevicePart, captured_s: float | None) -> None:
-        """Queue a copy of the present frame. Raises ValueError for a time that is none."""
+        """Queue a copy of the present frame. Raises ValueError if the time is not finite."""
         place = self._free.popleft()
         try:
             self._history.push(place, captured_s)
@@ -89,7 +89,7 @@ class DeviceCues(Protocol):
         ...
 
     def found(self, slot_id: int, probabilities: Array) -> None:
-        """Take what was found in the frames of a run, (N, h, w): cues that listen are told of it later."""
+        """Take the masks of a run's frames, (N, h, w), for cues that use earlier masks."""
         ...
 
     def clear(self) -> None:

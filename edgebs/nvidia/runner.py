@@ -256,6 +256,6 @@ class DeviceRunner:
 
     def _drain(self) -> None:
         for stream in (self._upload, self._cue_stream, self._segment, self._download):
-            # What failed is reported by whoever asked for it; here only nothing may run on.
+            # The caller reports the failure; here the work must only be stopped.
             with suppress(BackendError):
                 stream.synchronize()

@@ -214,7 +214,7 @@ class CueWatch:
     """Copies the cue of every hundredth frame to the host and checks it there.
 
     A network can make a sound probability of NaN: clipping and INT8 turn it into a number. So a flow network
-    that fails would be noticed by nobody.
+    that fails would not be noticed.
     """
 
     def __init__(self, spec: TensorSpec, owned: ExitStack) -> None:

@@ -176,7 +176,7 @@ class Recorder:
 
     @contextmanager
     def kept_on_failure(self, stop: StopRequest) -> Iterator[None]:
-        """Finish the outputs when the stream breaks or the user stops it: good masks are not thrown away."""
+        """Finish the outputs when the stream breaks or the user stops it: valid masks are kept."""
         try:
             yield
         except (StageError, KeyboardInterrupt):
@@ -199,7 +199,7 @@ class Recorder:
             sink.discard()
 
     def save_background(self, pipeline: Pipeline) -> None:
-        """Save what is known of the scene where that was asked for. Raises BundleError, SinkError."""
+        """Save the scene's background if a file is set. Raises BundleError, SinkError."""
         if self.recording.kept_background is not None and self.frames:
             pipeline.save_background(self.recording.kept_background)
 
@@ -250,7 +250,7 @@ def frame_counter(
 ) -> Callable[[], None]:
     """What is called after each frame of each camera, from whichever thread.
 
-    progress: told the frames done, and those that there are (0 where one camera knows no number).
+    progress: called with frames done and frames in all (0 if one camera has no known number).
     """
     totals = [frames or stream.frame_count or 0 for stream in streams]
     total = sum(totals) if all(totals) else 0

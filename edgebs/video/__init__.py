@@ -78,7 +78,7 @@ class Losses:
         self.first_pause = self.first_pause or f"before frame {position}, {length_s:.0f} s"
 
     def report(self, name: str) -> None:
-        """Log one warning that says what is missing and where, once."""
+        """Log one warning with what is missing and where, once."""
         if self.is_reported or not (self.missing or self.damaged or self.jumps or self.pauses):
             return
         self.is_reported = True
@@ -137,13 +137,13 @@ class Source(Iterator[SourceFrame]):
     fps: float | None
     """Frames/s, where known."""
     frame_count: int | None
-    """Frames that the source says it has (a file may hold a few less), None for endless and unknown ones."""
+    """Frames by the source's own count (a file may hold a few less), None for endless and unknown ones."""
     size: tuple[int, int] | None
     """(height, width), None where only the first frame tells."""
     is_live: bool
-    """Whether frames come at their own pace and are lost when nobody reads them."""
+    """Whether frames come at their own pace and are lost if they are not read."""
     has_variable_rate: bool
-    """Whether the time between frames varies, so that only `captured_s` says when a frame was taken."""
+    """Whether the time between frames varies, so that only `captured_s` gives the time of a frame."""
     losses: Losses
     """What is missing or damaged, so far."""
 

@@ -177,7 +177,7 @@ class Capture:
 
     @property
     def fps(self) -> float | None:
-        """Frames/s, None where the container says nothing believable."""
+        """Frames/s, None if the container has no plausible value."""
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         return fps if 0 < fps <= 1000 else None  # rejects NaN, and 90000 (a time base, not a rate)
 

@@ -185,7 +185,7 @@ def _captured(name: str, capture: Capture, timeout_s: float) -> Source:
 
 
 def _lacks_moov(path: Path) -> bool:
-    """Whether this is an MP4 or MOV without the box that says where the frames are."""
+    """Whether this is an MP4 or MOV without the index of its frames (moov)."""
     length, position = path.stat().st_size, 0
     kinds: list[bytes] = []
     with path.open("rb") as file:
@@ -228,7 +228,7 @@ def open_source(
     value_range: (low, high), the values that become 0 and 255 in every frame; the others are cut to them.
     With it arrays may also be (H, W), and of any integer or floating type. Without it 16-bit pictures use
     the file's own range where the first one fills it, with a warning, and are refused where it does not.
-    Raises ValueError for a range that is none.
+    Raises ValueError for an invalid range.
     """
     if isinstance(spec, Source):
         return _mapped(spec, value_range)

@@ -1,7 +1,7 @@
 """One picture file as an array: the only place where pictures are decoded.
 
 A frame keeps its depth here (`edgebs.video.bit_depth` makes 8 bits of it), loses its transparency, and is
-upright as its EXIF orientation says. What a mask means is decided in bench/scored/masks.py.
+upright by its EXIF orientation. What a mask means is decided in bench/scored/masks.py.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Picture:
     values: Array
     """(H, W, 3) BGR, or (H, W) grey, in the file's own depth."""
     own_range: ValueRange | None
-    """The range that the file says its values have; None where it says nothing, as of 32 bits."""
+    """The range of values in the file's header; None if it has none, as with 32 bits."""
 
     def __repr__(self) -> str:
         """Shape, not data."""
@@ -140,7 +140,7 @@ def read_picture(file: Path, flags: int = FRAME) -> Picture:
 
 
 def read_frame(file: Path) -> Frame:
-    """The picture as (H, W, 3) uint8 BGR, by the range that its file says. Raises SourceError."""
+    """The picture as (H, W, 3) uint8 BGR, by the range in its file. Raises SourceError."""
     picture = read_picture(file)
     return EightBits().frame(picture.values, str(file), picture.own_range)
 
@@ -226,7 +226,7 @@ def _pages(content: bytes) -> int:
         seen.add(offset)
         count = _number(content, offset, 2, order)
         tags = range(offset + 2, offset + 2 + 12 * count, 12)
-        # Tag 254, NewSubfileType: bit 0 says that it is a smaller copy of another one.
+        # Tag 254, NewSubfileType: bit 0 marks a smaller copy of another picture.
         is_copy = any(
             _number(content, tag, 2, order) == 254 and _number(content, tag + 8, 4, order) & 1 for tag in tags
         )

@@ -38,7 +38,7 @@ def is_side_folder(name: str) -> bool:
 def picture_files(folder: Path) -> list[Path]:
     """The pictures directly in `folder`, in natural order: 2 before 10, upper case as lower case.
 
-    Links that lead nowhere are among them: what reads them says so. Raises SourceError where the folder
+    Broken links are among them: the reader reports them. Raises SourceError where the folder
     cannot be listed.
     """
     try:
@@ -79,7 +79,7 @@ def require_one_kind(files: list[Path]) -> None:
 logger = logging.getLogger(__name__)
 
 NAMED = 10
-"""Unreadable pictures that are named one by one; after these, only their number is told, at the end."""
+"""Unreadable pictures that are named one by one; after these, only their number is logged, at the end."""
 
 
 def picture_folder(
@@ -87,7 +87,7 @@ def picture_folder(
 ) -> Source:
     """The pictures of `folder` in natural order; one that cannot be read is named and left out.
 
-    Its index is left out too, and the next frame says how many are missing: masks stay in step.
+    Its index is left out too, and the next frame carries the number of missing ones: masks stay in step.
     The first readable picture settles size and depth.
     Raises SourceError for a folder without a readable picture; while it is read, for a picture of another
     size or depth.

@@ -78,7 +78,7 @@ def open_mask_sink(
 
     A folder may have dots in its name, masks.v1; an ending of another format, .mov or .png, is refused.
     size: (height, width), or None to learn it from the first mask. fps: frames/s, or None for 25.
-    force: replace what is there. has_variable_rate: store the frames' times (.avi cannot, and says so).
+    force: replace what is there. has_variable_rate: store the frames' times (not in .avi: a warning).
     Raises SinkError where the output exists, or cannot be written.
     """
     target = Path(path)

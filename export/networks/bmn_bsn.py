@@ -2,7 +2,7 @@
 
 docs/networks.md, 4. The published form has no norms and 64 channels in its first block; the one that is
 trained here has a batch norm behind each convolution, folded away at export, bounded maps, which share INT8's
-levels better with the frame beside them, and as few channels as are asked for.
+levels better with the frame beside them, and as few channels as the options set.
 """
 
 from __future__ import annotations

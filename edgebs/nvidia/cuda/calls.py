@@ -1,4 +1,4 @@
-"""What this layer asks of CUDA, whichever Python package brings it."""
+"""The CUDA calls that this layer needs, from either Python package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Devices:
 
     count: int
     reason: str
-    """Why there is none; empty if there is one."""
+    """The reason if there is none; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

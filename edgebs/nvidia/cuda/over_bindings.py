@@ -142,7 +142,7 @@ class BindingsCalls:
         status, graph = self.module.cudaStreamEndCapture(stream)
         if int(status) == 0:
             self.module.cudaGraphDestroy(graph)
-        # TensorRT asks for the last error by itself, and would take this one for its own.
+        # TensorRT reads the last error itself, and would take this one for its own.
         self.module.cudaGetLastError()
 
     def launch_graph(self, graph: int, stream: int) -> None:

@@ -1,4 +1,4 @@
-"""Streams, events and memory: what is given back once, by `close`, by leaving `with`, or with its object."""
+"""Streams, events and memory, released once: by `close`, at the end of `with`, or with the object."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _open: weakref.WeakSet[Owned] = weakref.WeakSet()
 
 
 def held() -> int:
-    """Streams, events, graphs and buffers that this process has not given back."""
+    """Streams, events, graphs and buffers that this process still holds."""
     return len(_open)
 
 
@@ -68,7 +68,7 @@ class Owned:
         self.close()
 
     def __del__(self) -> None:
-        """A forgotten owner gives back what it held."""
+        """Release what a forgotten owner held."""
         if getattr(self, "_release", None) is not None:
             self.close()
 
@@ -207,10 +207,10 @@ def capture(stream: Stream, work: Callable[[], None]) -> Graph:
 
 
 def revive_device(index: int = 0) -> None:
-    """Make sure that GPU `index` works, before anything else is asked of it.
+    """Make sure that GPU `index` works, before any other use.
 
     A broken context is destroyed, but only when nothing of this process lies in it any more. Where there is
-    no GPU, or no CUDA, nothing happens: whoever needs one says that better. Raises DeviceLost where it stays
+    no GPU, or no CUDA, nothing happens: later calls report it. Raises DeviceLost where it stays
     broken.
     """
     try:

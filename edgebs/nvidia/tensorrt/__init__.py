@@ -166,7 +166,7 @@ def give_scratch(context: Any, address: int, nbytes: int) -> None:
 
 
 def is_capturable(context: Any, stream: int) -> bool:
-    """Whether TensorRT says that a run of `context` can be captured; True where it cannot be asked."""
+    """Whether a run of `context` can be captured, by TensorRT; True for versions without that query."""
     return bool(context.is_stream_capturable(stream)) if hasattr(context, "is_stream_capturable") else True
 
 

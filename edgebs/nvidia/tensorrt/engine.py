@@ -154,7 +154,7 @@ def open_runtime(trt: Any, logger: Any, module: str, options: DeviceOptions) -> 
     """What deserialises plans of `module`: `trt`, or the lean runtime of TensorRT; and what loaded that one.
 
     Let go of it last: a lean runtime does not hold it, and lives in a library that it opened.
-    logger: of `make_logger`. Raises BackendError for a library that is none.
+    logger: of `make_logger`. Raises BackendError if the file is no lean runtime.
     """
     runtime: Any = trt.Runtime(logger)
     loader = runtime

@@ -54,7 +54,7 @@ class RuntimeCache:
         if not blob:
             return
         if not self.native.deserialize(blob):
-            # The name holds what we know of an environment; TensorRT-RTX knows more. It stays empty then.
+            # The name holds the facts that we see; TensorRT-RTX compares more, and may leave the cache empty.
             reason = last_error(self._logger)
             log.info("runtime cache %s was made elsewhere, starting an empty one: %s", self.path, reason)
             return

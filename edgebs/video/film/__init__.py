@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Film:
-    """An opened file or pipe, and what its container says of it."""
+    """An opened file or pipe, with the facts of its container."""
 
     name: str
     decoder: Decoder

@@ -77,7 +77,7 @@ class PictureConverter:
         return self.bgr(frame), (0.0, 255.0)
 
     def bgr(self, frame: av.VideoFrame) -> Frame:
-        """(H, W, 3) uint8 BGR, a new array, turned as the display matrix says.
+        """(H, W, 3) uint8 BGR, a new array, turned by the display matrix.
 
         The matrix (BT.601, BT.709, ...) and range that the frame names are used, BT.601 where it names none.
         The same interpolation as in OpenCV's VideoCapture: its pictures and these are equal to the bit.
@@ -113,7 +113,7 @@ def _depth(layout: Any) -> tuple[int, int]:
 
 
 def _grey(frame: av.VideoFrame, bits: int) -> Array:
-    """(H, W) uint16 or float32, as the decoder stores it: PyAV knows only some of these formats."""
+    """(H, W) uint16 or float32, as the decoder stores it: PyAV converts only some of these formats."""
     order = ">" if frame.format.is_big_endian else "<"
     kind = np.dtype(f"{order}{'u2' if bits <= 16 else 'f4'}")
     plane: Any = frame.planes[0]
@@ -155,7 +155,7 @@ class Picture:
     own_range: ValueRange | None
     """The range that the format gives these values; None for floating point."""
     time_s: float | None
-    """Time stamp of the stream in seconds, None where there is none."""
+    """Time stamp of the stream in seconds, or None."""
     slot: int | None
     """Position in a file that counts its frames and has no time stamps (AVI), else None."""
     lost: int
@@ -370,5 +370,5 @@ def _pending(codec: Any, *, is_live: bool) -> PendingPackets:
 
 
 def _reason(error: Any) -> str:
-    # FFmpeg says "Input/output error" where the other side closed a stream of pictures.
+    # FFmpeg reports "Input/output error" where the other side closed a stream of pictures.
     return "it hung up" if error.errno == errno.EIO else error.strerror or type(error).__name__

@@ -181,7 +181,7 @@ REORDERED = 64
 
 
 class Jpegs:
-    """Tells JPEGs that were cut off, of which FFmpeg fills the rest with grey and says nothing."""
+    """Finds JPEGs that were cut off: FFmpeg fills their rest with grey without a message."""
 
     def __init__(self) -> None:
         """Nothing was seen yet."""

@@ -96,7 +96,7 @@ def film_stream(container: Any, seen: Survey | None) -> tuple[Any | None, Sequen
 
 
 def frame_rate(stream: Any, seen: Survey | None) -> tuple[float | None, bool]:
-    """Frames/s, None where the container says nothing believable; and whether the rate is constant.
+    """Frames/s, None if the container has no plausible value; and whether the rate is constant.
 
     The rates that FFmpeg guesses are checked with the time stamps: some codecs name another one.
     """
@@ -113,7 +113,7 @@ def frame_rate(stream: Any, seen: Survey | None) -> tuple[float | None, bool]:
 
 
 def promised_frames(container: Any, stream: Any, fps: float | None) -> int | None:
-    """Frames that the container says the stream has, None where it does not."""
+    """Frames of the stream by its container, None if it has no number."""
     length_s = length(container, stream)
     by_time = round(length_s * fps) if length_s and fps else None
     if stream.frames and by_time and "mp4" in container.format.name:
@@ -124,11 +124,11 @@ def promised_frames(container: Any, stream: Any, fps: float | None) -> int | Non
 
 
 def length(container: Any, stream: Any) -> float | None:
-    """How long the stream is in seconds, as its container says."""
+    """Length of the stream in seconds, by its container."""
     end_s = _end(container, stream)
     if end_s is None or "matroska" not in container.format.name or stream.start_time is None:
         return end_s
-    # Matroska says when it ends, and pictures may begin later than at 0, as after a cut.
+    # Matroska stores the end; pictures may begin later than at 0, for example after a cut.
     return max(0.0, end_s - float(stream.start_time * stream.time_base))
 
 

@@ -31,7 +31,7 @@ class TimeLine:
     ) -> None:
         """fps: of the file. is_regular: whether a gap in its time stamps is frames that are missing.
 
-        length_s: how long the file says it is. replaced_fps: times are counted at this rate.
+        length_s: the length in the container. replaced_fps: times are counted at this rate.
         """
         self._fps, self._losses, self._is_regular = fps, losses, is_regular
         self._length_s, self._replaced_fps = length_s, replaced_fps
