@@ -311,7 +311,7 @@ def label(name: str, result: Mapping[str, Any]) -> str:
 
 
 def figure(value: float | None, measure: str) -> str:
-    """A measure for people; a dash where it says nothing."""
+    """A measure for people; a dash if it is undefined."""
     if value is None:
         return "–"
     return (

@@ -94,7 +94,7 @@ SequenceDone = Callable[[ScoredSequence, Sequence[SequenceScore]], None]
 
 
 class Contestant(Protocol):
-    """Whatever says which pixels are foreground, frame by frame."""
+    """A method that marks foreground pixels, frame by frame."""
 
     name: str
 

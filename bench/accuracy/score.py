@@ -152,7 +152,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 THRESHOLDS: Array = np.arange(BINS) / BINS
-"""The k-th says foreground for p >= k/256."""
+"""With the k-th threshold, foreground is p >= k/256."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +187,7 @@ def curve_from_histogram(histogram: Array) -> Curve:
 def sweep(histograms: Sequence[Array]) -> dict[str, Any]:
     """The sweep over sequences: mean F and pooled curve by threshold, and the thresholds that were best.
 
-    The best threshold is told, not used: it is chosen on the very frames that it is scored on.
+    The best threshold is reported, not used: it is chosen on the very frames that it is scored on.
     """
     curves = [curve_from_histogram(histogram) for histogram in histograms]
     scored = [curve for curve, histogram in zip(curves, histograms, strict=True) if histogram[1].any()]

@@ -231,9 +231,9 @@ class Composer:
 
 
 def _known_as(mover: Mover, seconds: float, since: float) -> int:
-    """The label of its pixels, for somebody who has watched since then.
+    """The label of its pixels for an observer since then.
 
-    A person who never moved may be one or a poster: nobody can be asked to know. A car that never did is
+    A person who never moved may be one or a poster: no method can know. A car that never did is
     parked.
     """
     evidence = mover.evidence(seconds, since)

@@ -12,7 +12,7 @@ AHEAD_S = 6.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """Shares of scenes, 0 to 1, unless a field says otherwise."""
+    """Shares of scenes, 0 to 1, unless a field states another unit."""
 
     empty: float = 0.10
     """Nothing is foreground at any time of the real-time part."""

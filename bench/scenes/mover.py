@@ -197,7 +197,7 @@ class Mover:
         return times[nth] if distances[nth] == distances[nth + 1] else seconds
 
     def evidence(self, seconds: float, since: float) -> Evidence:
-        """What shows, to somebody who has watched since `since`, that this is no part of the scenery."""
+        """What shows an observer since `since` that this is no part of the scenery."""
         if self.window[0] <= since:
             (x0, y0), (x1, y1) = self.pose(since).foot, self.pose(seconds).foot
             (x2, y2) = self.pose((since + seconds) / 2).foot

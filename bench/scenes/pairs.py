@@ -19,7 +19,7 @@ MOMENTS = 2
 """Times of a scene at which it is compared with its past."""
 
 LATEST_S = 5.0
-"""Scenes can be asked for until 6 s."""
+"""Scenes end at 6 s."""
 
 
 @dataclass(frozen=True, slots=True)

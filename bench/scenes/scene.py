@@ -1,6 +1,6 @@
 """Rendered scenes for training: anything that may move before any background, with exact labels.
 
-A scene is a closed form of time: any instant, from a minute ago to six seconds ahead, can be asked for alone.
+A scene is a closed form of time: any instant, from a minute ago to six seconds ahead, can be rendered alone.
 
     python -m bench.scenes.sheet --sheet OUT.png --seed 0
 """
@@ -142,7 +142,7 @@ class VariedScene:
     def frame(self, seconds: float, since: float | None = None) -> VariedFrame:
         """The instant `seconds` of the real-time part, whose start is 0; ValueError outside -60 to 6.
 
-        since: when somebody began to watch. Labels then say what can be known: what has not moved since is
+        since: begin of the observation. Labels hold what an observer can know: what has not moved since is
         background (unknown, where it is a person or an animal), and unknown what stood for nearly all of the
         time. None: the labels say what is true.
         """

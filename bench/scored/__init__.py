@@ -55,7 +55,7 @@ LAYOUTS: dict[str, Callable[[Path, Set[str]], list[Sequence]]] = {
 }
 """Given a folder and the names of its sub-folders, the sequences that the folder holds in that layout.
 
-The order is the one in which `auto` asks."""
+The order is that of `auto`."""
 
 AUTO = "auto"
 
@@ -106,7 +106,7 @@ def _sequences_in(folder: Path, folders: Set[str], layout: str) -> list[Sequence
             if name == "cdnet" and scored_cdnet.has_cdnet_names(folder):
                 # Plain folders would score it too, without what temporalROI.txt and the region say.
                 raise
-            # The first layout that recognised the folder knows best what is wrong with it.
+            # The first layout that recognised the folder reports what is wrong with it.
             refusal = refusal or cause
     if refusal is not None:
         raise refusal

@@ -101,6 +101,6 @@ def _region(folder: Path, entries: Collection[str]) -> Path | None:
 def _unused(
     folder: Path, entries: Collection[str], limits: str | None, region: Path | None
 ) -> tuple[str, ...]:
-    """Notes on regions and ranges of other names. A second copy of the region in another format is none."""
+    """Notes on regions and ranges of other names. A copy of the region in another format needs no note."""
     used = {folder / name for name in all_named(folder, entries, REGIONS)} if region is not None else set()
     return unused_notes(folder, used | ({folder / limits} if limits is not None else set()))

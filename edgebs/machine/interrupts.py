@@ -50,7 +50,7 @@ class StopRequest:
         return self.asked
 
     def when_asked(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once, from another thread, at the request, or now if it was made. It must not wait."""
+        """Call `callback` once, in another thread, at the request; now if it was made. It must not wait."""
         self._callbacks.append(callback)
         if self.asked:
             self._call()

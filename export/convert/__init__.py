@@ -138,7 +138,7 @@ def _simplify(source: Path, target: Path) -> None:
 
 
 def _check(file: Path, inputs: Mapping[str, TensorSpec], outputs: Sequence[str]) -> None:
-    """The ONNX checker with strict shape inference; then the names, shapes and dtypes that were asked for."""
+    """The ONNX checker with strict shape inference; then the expected names, shapes and dtypes."""
     import onnx
 
     try:
@@ -212,7 +212,7 @@ MOVES = frozenset({"Concat", "Gather", "Reshape", "Slice", "Split", "Squeeze", "
 def cast_inputs_first(model: Any) -> None:
     """Move the float32 casts of uint8 inputs to the inputs, in place; the values are the same.
 
-    A graph that computes in integers before the cast stays as it is: onnx_lint.py says so.
+    A graph that computes in integers before the cast stays as it is: lint.py reports it.
     """
     graph = view(model)
     images = [value.name for value in model.graph.input if graph.dtypes[value.name] == onnx.TensorProto.UINT8]
@@ -271,7 +271,7 @@ def free_batch(source: Path, file: Path, feeds: Sequence[Mapping[str, Array]]) -
     model = load(source)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = FREE
-    del model.graph.value_info[:]  # it still says one frame
+    del model.graph.value_info[:]  # it still holds one frame
     with work_folder(file) as folder:
         freed = folder / "free.onnx"
         onnx.save_model(model, str(freed))

@@ -137,6 +137,6 @@ def _name(node: Any) -> str:
 
 
 def type_name(dtype: int) -> str:
-    """ONNX's word for an element type; its number where ONNX knows no such type."""
+    """ONNX's word for an element type; its number if ONNX has no such type."""
     known = onnx.TensorProto.DataType.values()
     return str(onnx.TensorProto.DataType.Name(dtype)).lower() if dtype in known else f"type {dtype}"

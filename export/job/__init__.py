@@ -223,7 +223,7 @@ class Job:
             else:
                 parity = self.parity(manifest, {name: facts.file for name, facts in engines.items()})
         except EdgebsError as cause:
-            # The bundle is written all the same, and its manifest says that nothing was proved.
+            # The bundle is written all the same; its manifest marks parity as not proved.
             failure = cause
             parity = {**UNPROVED, "precision": manifest.precision, "reason": str(cause)}
         files = {manifest.networks[name].file: facts.file for name, facts in engines.items()}

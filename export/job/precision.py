@@ -1,7 +1,7 @@
 """`--precision auto`: the fastest combination of FP16 and INT8 whose parity gate holds, and why.
 
 The networks of a bundle run one after the other, so combinations are ranked by the sum of their times. If the
-device that runs them is not here, the arithmetic of the networks ranks them, and the manifest says so.
+device that runs them is not here, the arithmetic of the networks ranks them, and the manifest notes it.
 """
 
 from __future__ import annotations

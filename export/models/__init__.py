@@ -37,7 +37,7 @@ class ModelFacts:
     gflop: float
     """Per frame at `size`, a multiply-add counted as two, without a background that is computed seldom."""
     size: tuple[int, int]
-    """(H, W) at which the networks run, unless another is asked for."""
+    """(H, W) at which the networks run, unless an option sets another."""
     side_multiple: int
     """Both sides must be multiples of it."""
     cue: Mapping[str, Any]

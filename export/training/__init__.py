@@ -31,7 +31,7 @@ class Schedule:
     """Minutes of the whole run; 0 for no limit."""
 
     def __post_init__(self) -> None:
-        """Raise ExportError for a run without an end, or numbers that are none."""
+        """Raise ExportError for a run without an end, or invalid numbers."""
         if not math.isfinite(self.minutes):
             raise OptionError(f"the minutes of a run are a number, got {self.minutes}: correct --minutes.")
         if self.steps <= 0 and self.minutes <= 0:

@@ -28,7 +28,7 @@ FORMAT = 1
 
 
 def read_record(file: Path) -> dict[str, Any]:
-    """The record of the run so far; empty where there is none or it cannot be read: it decides nothing."""
+    """The record of the run so far; empty if it is missing or cannot be read: no step depends on it."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):

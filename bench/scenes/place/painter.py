@@ -152,7 +152,7 @@ class Painter:
         return mask
 
     def photo(self, h: int, w: int) -> Array:
-        """(h, w, 3) uint8: a random part of a random photograph, or a texture where there is none."""
+        """(h, w, 3) uint8: a random part of a random photograph, or a texture without photographs."""
         photos = self.bank.photos
         if not photos:
             return self.surface(h, w, self.tone(), 1.5)

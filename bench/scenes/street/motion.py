@@ -1,4 +1,4 @@
-"""How things of the rendered street move: closed forms of time, so that any frame can be asked for alone."""
+"""How things of the rendered street move: closed forms of time, so that any frame can be rendered alone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A rendered street with exact masks and exact flow, for demo, tests and training.
 
-Everything is a sprite with an affine pose that is a closed form of time: any frame can be asked for alone,
+Everything is a sprite with an affine pose that is a closed form of time: any frame can be rendered alone,
 and the flow between two frames is the one pose after the inverse of the other.
 """
 
@@ -282,7 +282,7 @@ class ObjectState:
 
 
 class StreetScene:
-    """A street, rendered frame by frame. Frames may be asked for in any order."""
+    """A street, rendered frame by frame. Frames may be taken in any order."""
 
     def __init__(self, options: SceneOptions | None = None) -> None:
         """Build the plate and all that is on it: some 30 ms for 128x128, 200 ms for 640x360."""

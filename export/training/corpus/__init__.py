@@ -134,7 +134,7 @@ def open_shard(file: Path) -> Shard:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """corpus.json. Raises SourceError where there is none, or one of another format."""
+    """corpus.json. Raises SourceError if it is missing or has another format."""
     try:
         facts: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
