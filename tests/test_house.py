@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = ("edgebs", "engines", "calib", "bench", "export")
 """Lowest first; engines and calib do not see each other."""
-MOST_ENTRIES, MOST_FILES, MOST_LINES, FEWEST_LINES = 15, 222, 500, 40
+MOST_ENTRIES, MOST_FILES, MOST_LINES, FEWEST_LINES = 15, 220, 500, 40
 WHOLE = ("whole", "fakes", "docker")
 """Folders of tests that mirror no module: the program as a whole, fakes, container files."""
 

@@ -25,13 +25,13 @@ _WHOLE_MODULE = ("VDD_IN", "POM_5V_IN", "VIN")
 _PARTS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 """Rails of AGX Orin, which has no such one: their sum is the module's."""
 _SLOWING = ("throttle", "devfreq", "cpufreq", ".gpu")
-"""In the types of cooling devices that cool by slowing down; a fan is none."""
+"""In the types of cooling devices that cool by slowing down (not fans)."""
 
 
 def sample_from_line(line: str, throttled: tuple[str, ...] = ()) -> GpuSample:
     """The figures in a line of tegrastats: Orin, Thor and Xavier boards, with root's clocks or without.
 
-    Raises BackendError for a line that is none.
+    Raises BackendError for another kind of line.
     """
     memory, busy = _MEMORY.search(line), _BUSY.search(line)
     if memory is None or busy is None:
@@ -99,7 +99,7 @@ class TegrastatsReader:
     settings: dict[str, Any]
 
     def __init__(self, interval_ms: int = 200, root: Path = Path("/"), command: str = "tegrastats") -> None:
-        """Start it. Raises MissingDependency where there is none: this is no Jetson."""
+        """Start tegrastats. Raises MissingDependency if it is missing: this is no Jetson."""
         found = shutil.which(command)
         if found is None:
             raise MissingDependency(f"needs {command}, which comes with JetPack: this is no Jetson")

@@ -75,7 +75,7 @@ class Samples:
     latency_ms: list[float] = field(default_factory=list)
     stages_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     device_ms: dict[str, list[float]] = field(default_factory=dict)
-    """Of the stages on a GPU, by events; empty where there is none."""
+    """Of the stages on a GPU, by events; empty without a GPU."""
     frames_in: int = 0
     frames_out: int = 0
     frames_dropped: int = 0
