@@ -22,7 +22,7 @@ from edgebs.files import work_folder
 from edgebs.tensors import Array, TensorSpec
 from export.convert import open_session, require_agreement
 from export.convert.cost import onnx_gflop, onnx_parameters
-from export.convert.hard_pictures import require_finite
+from export.convert.lint import require_finite
 from export.external_flow.file import flow_file_sha256, load_flow_file, portable, require_full_precision
 from export.external_flow.form import FlowForm, decide
 from export.external_flow.graph import hop_graph, simplified, specs

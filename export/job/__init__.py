@@ -148,7 +148,7 @@ class Job:
         self.log(f"{name}: ONNX agrees with {original} ({_made(file, started)})")
 
     def _require_finite(self, name: str, precision: str, file: Path) -> None:
-        from export.convert.hard_pictures import require_finite
+        from export.convert.lint import require_finite
 
         what, repair = f"network '{name}' in {precision.upper()}", "Use other weights or another precision."
         with self.bar(f"{name} {precision}: black, white and even pictures"):

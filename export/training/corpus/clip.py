@@ -16,12 +16,12 @@ from edgebs.cues.hop_background import HopBackground
 from edgebs.errors import ExportError
 from edgebs.tensors import Array, Frame
 from export.training.corpus import FACTS, FRAMES, OF_STATE, PICTURES, RUN, Clip, coded, coded_flow
-from export.training.samples.masks import FaultyMasks
 from export.training.samples.scenes import (
     COUNTED_SHARE,
     HELD_NEWEST,
     SHORTEST_PAST_S,
     STAYING,
+    FaultyMasks,
     Watched,
     exposed_scene,
     past_of_a_stay,

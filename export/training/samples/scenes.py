@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bench.scenes.compose import FOREGROUND, UNKNOWN
+from bench.scenes.compose import FOREGROUND, SHADOW, UNKNOWN
 from bench.scenes.mix import Mix
 from bench.scenes.scene import PictureBank, VariedScene
 from edgebs.bundle.manifest import CueSettings
@@ -23,28 +23,97 @@ from edgebs.cues.clock import is_reached
 from edgebs.cues.cue import Cue
 from edgebs.cues.held import HearsForeground
 from edgebs.tensors import Array, Frame
-from export.training.samples.masks import FaultyMasks
+
+CERTAIN = 0.95
+"""The probability of what a mask shows."""
+
+
+class FaultyMasks:
+    """The masks of one clip."""
+
+    def __init__(self, rng: np.random.Generator, size: tuple[int, int], blind: float) -> None:
+        """size: (h, w). blind: share of the clips that never have a mask."""
+        self._rng, self._size = rng, size
+        self._is_blind = bool(rng.random() < blind)
+        self._missing = self._regions(rng.uniform(0, 0.5) if rng.random() < 0.6 else 0.0)
+        self._false = self._regions(rng.uniform(0, 0.06) if rng.random() < 0.4 else 0.0)
+        self._grown_px = int(rng.integers(-2, 4))
+        self._has_shadows = bool(rng.random() < 0.3)
+        self._has_unknown = bool(rng.random() < 0.5)
+        self._blank_share = rng.uniform(0, 0.3)
+
+    def probability(self, labels: Frame) -> Array:
+        """(h, w) float32 for a frame of these CDnet labels."""
+        return np.asarray(self._mask(labels) * np.float32(CERTAIN), np.float32)
+
+    def _mask(self, labels: Frame) -> Array:
+        if self._is_blind or self._rng.random() < self._blank_share:
+            return np.zeros(self._size, np.bool_)
+        mask = labels == FOREGROUND
+        if self._has_shadows:
+            mask |= labels == SHADOW
+        if self._has_unknown:
+            mask |= labels == UNKNOWN
+        if self._grown_px:
+            kernel = np.ones((2 * abs(self._grown_px) + 1,) * 2, np.uint8)
+            change = cv2.dilate if self._grown_px > 0 else cv2.erode
+            mask = np.asarray(change(mask.astype(np.uint8), kernel)) > 0
+        if self._missing is not None:
+            mask &= ~self._missing
+        if self._false is not None:
+            mask |= self._false
+        return np.asarray(mask)
+
+    def _regions(self, share: float) -> Array | None:
+        """(h, w) bool: smooth regions of that share of the picture; None of none."""
+        if share <= 0:
+            return None
+        cells = int(self._rng.integers(4, 24))
+        coarse = self._rng.standard_normal((cells, cells)).astype(np.float32)
+        field = np.asarray(cv2.resize(coarse, self._size[::-1], interpolation=cv2.INTER_CUBIC))
+        return np.asarray(field > np.quantile(field, 1 - share))
+
 
 WHITE = 250
 """Grey level of the darkest channel from which a pixel counts as overexposed."""
+
+
 COLD_SHARE = 0.25
 """Share of the sequences that start without a past, as after power-up."""
+
+
 COLD_SAMPLES = (1, 3, 6, 10, 15, 21)
 """Frames of a cold start that become samples."""
+
+
 WARM_SAMPLES = (11, 14, 17, 20, 23, 26)
 """Frames of a watched scene that become samples: the longest interval lies before the first."""
+
+
 STAYING = Mix(empty=0.0, standing=0.6, abandoned=0.3)
 """What occurs in sequences that show who comes to stay."""
+
+
 SHORTEST_PAST_S = 0.5
+
+
 SCENE_PAST_S = 60.0
 """Length of the past that a rendered scene has before its start."""
+
+
 BLIND_SHARE = 0.3
 """Share of the sequences without masks of past frames, whose backgrounds hold no pixel."""
+
+
 HELD_NEWEST = 3 * SAMPLES
 """Samples that a background which holds pixels is shown. What is held brings the median's value, so a sample
 depends on those before it; three times as many as the median is taken of leave nothing of the earliest."""
+
+
 COUNTED_SHARE = 0.5
 """Share of the cameras with an unusual frame rate that are read without time stamps, as files often are."""
+
+
 Show = Callable[[Frame, Frame, float], None]
 """Takes a frame of the past, its labels and its time."""
 

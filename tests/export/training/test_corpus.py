@@ -38,7 +38,7 @@ from export.training.corpus.__main__ import main
 from export.training.corpus.clip import ClipOptions, render_clip
 from export.training.corpus.render import CorpusOptions, render_corpus
 from export.training.corpus.samples import Look, corpus_clips, sample_of
-from export.training.samples.masks import FaultyMasks
+from export.training.samples.scenes import FaultyMasks
 from export.training.stream import Feed
 from export.training.tasks import task_for
 

@@ -1,4 +1,4 @@
-"""export/convert/hard_pictures.py: every network stays finite on pictures that scenes seldom hold."""
+"""export/convert/lint.py: every network stays finite on pictures that scenes seldom hold."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fakes.networks.flow import flow_toy, frames
 
 from edgebs.bundle import read_manifest, reference_bundle
 from edgebs.errors import ExportError
-from export.convert import hard_pictures
-from export.convert.hard_pictures import require_finite
+from export.convert import lint as hard_pictures
+from export.convert.lint import require_finite
 from export.external_flow import ExternalFlow
 from export.external_flow.sidecar import sidecar_from_json
 from export.job.export import export_bundles
