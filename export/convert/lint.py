@@ -1,4 +1,4 @@
-"""Refuse ONNX files that an engine would misread, and networks that give NaN on rare pictures, before a build.
+"""Refuse ONNX files that engines would misread, and networks that give NaN on rare pictures, before a build.
 
 Each rule is a mistake that was seen: docs/networks.md, section 7.
 """
