@@ -34,7 +34,7 @@ def load(
     device: DeviceOptions | None = None,
 ) -> Pipeline:
     """A pipeline from a bundle folder or the name of a shipped model; see `edgebs.loading.load`."""
-    from edgebs.machine import require_opencv
+    from edgebs.machine.extras import require_opencv
 
     require_opencv()
     from edgebs.loading import load as load_bundle_or_model
@@ -51,7 +51,7 @@ def load_cameras(
     device: DeviceOptions | None = None,
 ) -> Cameras:
     """A bundle of TensorRT plans over several cameras at once; see `edgebs.loading.load_cameras`."""
-    from edgebs.machine import require_opencv
+    from edgebs.machine.extras import require_opencv
 
     require_opencv()
     from edgebs.loading import load_cameras as load_for_cameras
@@ -69,7 +69,7 @@ def load_several(
     device: DeviceOptions | None = None,
 ) -> list[Pipeline]:
     """One pipeline per camera, engines shared on a GPU; see `edgebs.loading.load_several`."""
-    from edgebs.machine import require_opencv
+    from edgebs.machine.extras import require_opencv
 
     require_opencv()
     from edgebs.loading import load_several as load_for_each

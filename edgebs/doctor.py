@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from edgebs.bundle.plan import AHEAD_OF_TIME, ON_THE_GPU
 from edgebs.facts import Environment, probe_environment
-from edgebs.machine import EXPORT_MODULES
 from edgebs.machine.cpu import Cpu
+from edgebs.machine.extras import EXPORT_MODULES
 from edgebs.nvidia.tensorrt import INSTALL
 
 _JETPACK_VENV = "python3 -m venv --system-site-packages VENV, and install edgebs in that"

@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
-from edgebs.machine import EXPORT_MODULES
 from edgebs.machine.cpu import Cpu, this_cpu, usable_cores
+from edgebs.machine.extras import EXPORT_MODULES
 from edgebs.nvidia import cuda
 from edgebs.version import __version__
 

@@ -23,8 +23,8 @@ from edgebs.cli.options import (
     size_of,
     words_of,
 )
-from edgebs.machine import require_export
 from edgebs.machine.console import note, print_json, print_line, progress_bar
+from edgebs.machine.extras import require_export
 
 if TYPE_CHECKING:
     from engines import BuildOptions

@@ -22,8 +22,8 @@ from edgebs.cli.options import (
     range_of,
     words_of,
 )
-from edgebs.machine import require_export, require_opencv
 from edgebs.machine.console import print_json, print_line, print_table, progress_bar
+from edgebs.machine.extras import require_export, require_opencv
 
 
 class Baseline(str, Enum):

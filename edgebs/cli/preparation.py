@@ -19,8 +19,8 @@ from edgebs.cli.options import (
     range_of,
     refuse_given,
 )
-from edgebs.machine import require_export, require_opencv
 from edgebs.machine.console import note, print_json, print_line, progress_bar
+from edgebs.machine.extras import require_export, require_opencv
 
 
 class PublishedNetwork(str, Enum):

@@ -10,8 +10,8 @@ import typer
 
 from edgebs.cli.groups import RunningOptions, refuse_idle_options, takes_groups
 from edgebs.cli.options import Cleanup, Force, Json, Threads, Threshold, option, range_of, refuse_given
-from edgebs.machine import require_opencv
 from edgebs.machine.console import note, print_json, print_line, progress_bar
+from edgebs.machine.extras import require_opencv
 
 if TYPE_CHECKING:
     from edgebs.recording.recorder import CameraOutputs

@@ -23,8 +23,8 @@ from edgebs.cli.options import (
     refuse_given,
     size_of,
 )
-from edgebs.machine import require_export
 from edgebs.machine.console import note, print_json, print_line, progress_bar
+from edgebs.machine.extras import require_export
 
 if TYPE_CHECKING:
     from export.training import FlowTrainRequest, LoopOptions, TrainRequest

@@ -13,10 +13,10 @@ import cv2
 
 from edgebs.errors import SourceError
 from edgebs.image import check_frame
-from edgebs.machine.interruptible import interruptible
 from edgebs.tensors import Frame
 from edgebs.video import Gap, Losses, Source, SourceFrame
 from edgebs.video.film.decode import StreamBroken, StreamStalled
+from edgebs.video.film.pipe import interruptible
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from edgebs.errors import WeightsError
 from edgebs.files import atomic_file, is_utf8, library_path
-from edgebs.machine import require_tensorflow
+from edgebs.machine.extras import require_tensorflow
 from edgebs.tensors import Array
 from export.models.build import description_of, module_from_description
 from export.models.weights import save_weights, weights_of

@@ -16,8 +16,8 @@ from fakes.process.waiting import WATCHDOG_S
 from edgebs import facts as surroundings
 from edgebs.doctor import Item, Report, diagnose, format_report
 from edgebs.facts import Environment, probe_environment
-from edgebs.machine import EXPORT_MODULES
 from edgebs.machine.cpu import Cpu
+from edgebs.machine.extras import EXPORT_MODULES
 from edgebs.nvidia.cuda import DeviceFacts
 from engines import Target
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import av
 
-from edgebs.machine.interruptible import interruptible
 from edgebs.video.film import Film
 from edgebs.video.film.decode import Decoder
-from edgebs.video.film.pipe import Pipe
+from edgebs.video.film.pipe import Pipe, interruptible
 from edgebs.video.film.survey import (
     Slots,
     Survey,

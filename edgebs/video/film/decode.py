@@ -19,11 +19,10 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorTrc, Interpolation, VideoReformatter
 
-from edgebs.machine.interruptible import interruptible
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import ValueRange
 from edgebs.video.film.packets import FrameNumbers, Jpegs, PendingPackets
-from edgebs.video.film.pipe import Pipe
+from edgebs.video.film.pipe import Pipe, interruptible
 from edgebs.video.film.survey import AHEAD, Chunk, Slots
 
 logger = logging.getLogger(__name__)

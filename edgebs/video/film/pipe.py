@@ -1,11 +1,13 @@
-"""A pipe as FFmpeg reads it: once, without seeking; closing the pipe interrupts a read."""
+"""Waiting for FFmpeg: pipes whose reads can be ended, and calls that Ctrl-C interrupts."""
 
 from __future__ import annotations
 
 import os
 import select
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 POLL_S = 0.1
 """How often a waiting read looks whether it was closed."""
@@ -69,3 +71,42 @@ class Pipe:
         descriptor = getattr(self, "_descriptor", None)
         if descriptor is not None:
             os.close(descriptor)
+
+
+Value = TypeVar("Value")
+
+
+SIGNAL_POLL_S = 0.1
+"""How often the waiting thread can take a signal. (A plain join takes none on some systems.)"""
+
+
+def interruptible(call: Callable[[], Value], cancel: Callable[[], None] | None = None) -> Value:
+    """What `call` returns or raises, computed in another thread, because FFmpeg takes no signals.
+
+    An interruption is raised here at once; the other thread is left to end at its time-out. With `cancel`,
+    which must end `call`, the interruption is raised when the other thread has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()  # only the main thread is interrupted
+    values: list[Value] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            values.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    worker = threading.Thread(target=run, name="edgebs-open", daemon=True)
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(SIGNAL_POLL_S)
+    except BaseException:
+        if cancel is not None:
+            cancel()
+            worker.join()
+        raise
+    if errors:
+        raise errors[0]
+    return values[0]

@@ -18,7 +18,7 @@ import engines
 RUNTIME = Path(edgebs.__file__).parent / "nvidia" / "tensorrt"
 ENGINES = Path(engines.__file__).parent
 
-RUNTIME_FILES = tuple(RUNTIME / f"{name}.py" for name in ("engine", "module", "rtx_cache"))
+RUNTIME_FILES = tuple(RUNTIME / f"{name}.py" for name in ("__init__", "engine", "rtx_cache"))
 BUILDER_FILES = tuple(file for file in sorted(ENGINES.glob("*.py")) if "trt" in file.read_text())
 
 COMMON = {
@@ -29,7 +29,7 @@ COMMON = {
     "trt_dtype": "DataType.FLOAT",
 }
 RECEIVERS: dict[str, dict[str, str]] = {
-    "module.py": COMMON
+    "__init__.py": COMMON
     | {
         "engine": "ICudaEngine",
         "context": "IExecutionContext",
@@ -143,7 +143,7 @@ def test_the_walk_sees_what_the_code_uses() -> None:
 
 def test_a_name_that_does_not_exist_is_noticed(tmp_path: Path) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
-    source = tmp_path / "module.py"
+    source = tmp_path / "__init__.py"
     source.write_text(
         "trt.TensorIOMode.SIDEWAYS\ncontext.execute_async_v9(1)\nhasattr(engine, 'num_bindings')\n"
     )
