@@ -289,7 +289,7 @@ def test_a_file_that_is_there_is_kept(checkpoints, tmp_path):
 
 
 def test_without_tensorflow_the_extra_is_named(checkpoints, monkeypatch, tmp_path):
-    monkeypatch.setattr("edgebs.machine.find_spec", lambda _name: None)
+    monkeypatch.setattr("edgebs.machine.extras.find_spec", lambda _name: None)
     with pytest.raises(MissingDependency, match=r"pip install 'edgebs\[tf\]'"):
         import_crossnet(checkpoints / "crossnet", tmp_path / "out.safetensors")
     assert list(tmp_path.iterdir()) == []
