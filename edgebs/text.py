@@ -1,4 +1,13 @@
-"""Text that may be shown: printable, without secrets."""
+"""Text that may be shown: printable, without secrets.
+
+Cameras carry secrets in the name of the source: `rtsp://user:password@host`, `?token=...`, the Chinese
+recorders' `/user=admin_password=...`, GStreamer's `user-pw=...`. Every text that leaves the process passes
+`without_secrets`; `source_name` names a source.
+
+A file name is bytes. Bytes that are not text in this locale reach Python as surrogates (`caf\\udce9.mp4`),
+which no encoding can write, and a stream in the C locale takes ASCII alone. `printable` escapes them as
+Python does: `caf\\xe9.mp4`.
+"""
 
 from __future__ import annotations
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+# A channel and a latch that either worker can end at any moment. The main thread reads from a channel, and
+# there Ctrl-C raises KeyboardInterrupt at any bytecode. In the methods of threading.Condition and Event that
+# leaves a lock taken, or releases a free one. So both classes consist of single calls of queue.SimpleQueue
+# and list, which an interruption cannot split.
 class _End:
     """In the place of an item: no more will come."""
 

@@ -10,6 +10,8 @@ from edgebs.errors import ExportError
 from engines import BatchRange, BuildOptions, LeanRuntime, Target
 
 
+# TensorRT moves layers from the DLA to the GPU without a message. `tensorrt_rtx` has no DLA and ignores the
+# request without a message too; Orin Nano and desktop GPUs have none.
 def use_dla(trt: Any, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:
     """Let the plan run on DLA `core`, and return the layers that it refuses, "name (KIND)", which the
     GPU runs.

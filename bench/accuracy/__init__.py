@@ -1,4 +1,8 @@
-"""F and its relatives on sequences with ground truth: counting, tables, curves, pictures, one page."""
+"""F and its relatives on sequences with ground truth: counting, tables, curves, pictures, one page.
+
+Each contestant forgets the scene between sequences. Frames before and between the scored ones are run, so
+that histories are warm, and not scored. Sequences have no clock: frames are counted, not timed.
+"""
 
 from __future__ import annotations
 

@@ -67,6 +67,8 @@ NOISE = (0.0, 10.0)
 """Grey levels of the sensor's noise."""
 
 
+# Flying shapes teach matching: in rendered scenes most pixels stand still, and a network first learns from
+# them, for a long time, that nothing moves.
 def flying_pair(rng: np.random.Generator, size: tuple[int, int]) -> FlowPair:
     """Two frames of `size` (H, W); the flow from the first to the second. Its `gap` is 0: no time passes."""
     h, w = size

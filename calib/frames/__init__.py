@@ -1,4 +1,8 @@
-"""Calibration sets: frames chosen from a video, stored with their origin."""
+"""Calibration sets: frames chosen from a video, stored with their origin.
+
+calibration.json lists, for each sample, its source and frame and the frames that its cue looks back to.
+Images that several samples need are stored once, and read when they are used.
+"""
 
 from __future__ import annotations
 

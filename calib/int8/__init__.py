@@ -1,4 +1,8 @@
-"""FP32 ONNX to INT8 ONNX: scales from a calibration set, rewrites for each runtime."""
+"""FP32 ONNX to INT8 ONNX: scales from a calibration set, rewrites for each runtime.
+
+NNCF places the nodes: symmetric, one weight scale for each output channel, no change of biases. How files
+for CPUs avoid sums that saturate: docs/decisions/0010-int8-on-every-cpu.md.
+"""
 
 from __future__ import annotations
 

@@ -24,6 +24,9 @@ CAP_BYTES = 2_000_000_000
 """What the folder may hold: three full-width networks in FP32, or dozens in INT8."""
 
 
+# OpenVINO's own CACHE_DIR (2026.4) takes a file that was replaced by one of the same size for the old one,
+# and runs a damaged entry without an error. Here the key holds the SHA-256 of the ONNX file, and each entry
+# ends with the SHA-256 of its own bytes.
 class CompiledCache:
     """A folder of compiled networks. One that cannot be written is logged and done without."""
 

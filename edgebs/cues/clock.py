@@ -23,6 +23,8 @@ LATEST_S = 1e11
 since 1970, given as seconds, lie beyond it."""
 
 
+# Time stamps of a scene become ticks since its first stamp, each by one subtraction and one rounding. So the
+# same frames give the same decisions, with any origin of their clock and after any other frames.
 def ticks_of(seconds: float) -> int:
     """Whole ticks, rounded once."""
     return round(seconds * TICKS_PER_S)

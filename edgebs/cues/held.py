@@ -23,6 +23,9 @@ LAG_FRAMES = 3
 """At most this many frames are between `begin` and `finish` (edgebs.pipeline), the next one included."""
 
 
+# The cue of frame t is computed while earlier frames are still being segmented. The cue therefore gets the
+# result of exactly `LAG_FRAMES` frames before: that frame is segmented by then, whether the stages overlap
+# or not, so that the same frames give the same masks.
 @runtime_checkable
 class HearsForeground(Protocol):
     """A cue that depends on what was found in earlier frames."""

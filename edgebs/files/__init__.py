@@ -1,4 +1,10 @@
-"""Files that appear whole or not at all, and files that can be made again."""
+"""Files that appear whole or not at all, and files that can be made again.
+
+A file or folder is written in a temporary place beside the target, then renamed. The place is a hidden
+folder, .NAME.xxxxxxxx.partial, and its writer holds a lock on it (flock). The lock tells a place in use from
+one that a killed process left: the next writer of the same target removes the latter. On file systems
+without such locks (NFS) nothing is removed.
+"""
 
 from __future__ import annotations
 
@@ -283,6 +289,8 @@ def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
+# Libraries of C++ and Rust take UTF-8 paths alone: with others they crash or refuse. If a library takes
+# bytes, give it bytes; this is for libraries that take a path only.
 @contextmanager
 def library_path(path: Path, error: type[EdgebsError] = EdgebsError) -> Iterator[Path]:
     """The file or folder at `path` under a name that is UTF-8, while the block runs.

@@ -1,4 +1,9 @@
-"""PyTorch to ONNX, and ONNX to other precisions; checks of ONNX files."""
+"""PyTorch to ONNX, and ONNX to other precisions; checks of ONNX files.
+
+PyTorch to ONNX with opset 17 and the TorchScript exporter: TensorRT 11.1 and older read the GridSample of
+opset 20 as nearest, and the newer exporter cannot go below opset 18, which TensorRT 8 (JetPack 5 and 6.0)
+cannot read. Each step is checked: export, simplification and conversion must not change the outputs.
+"""
 
 from __future__ import annotations
 

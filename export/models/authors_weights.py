@@ -36,6 +36,9 @@ TABLE_END = bytes.fromhex("57fb808b247547db")
 REPAIR = "Copy or download the checkpoint again, all files of it."
 
 
+# A checkpoint of format V2 is several files: `model-1000` names model-1000.index and
+# model-1000.data-?????-of-?????. TensorFlow compares each variable with its checksum, so that damage is an
+# error and never a wrong weight.
 class TfCheckpoint:
     """Names and shapes of a checkpoint's variables; their values are read on demand."""
 

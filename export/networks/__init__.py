@@ -60,6 +60,10 @@ def fold(network: Net) -> Net:
 STRIDE = 2
 
 
+# TensorFlow's SAME padding. PyTorch pads both sides alike. Where SAME does not (stride 2 on even sizes),
+# eager mode pads or crops around the convolution; in an ONNX export the same arithmetic becomes one Conv or
+# ConvTranspose with unequal `pads`, which every engine takes and which leaves nothing between a Q/DQ pair
+# and its convolution.
 def static_shape(tensor: Tensor) -> tuple[int, ...]:
     """The shape as plain numbers, also while tracing: exports have fixed shapes."""
     with warnings.catch_warnings():

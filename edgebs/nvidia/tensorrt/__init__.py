@@ -125,6 +125,8 @@ def last_error(logger: Any) -> str:
     return message
 
 
+# The differences at run time between TensorRT 8.6, 10, 11, the lean runtime and TensorRT-RTX. Capabilities
+# are looked up by name: version numbers say little (RTX counts from 1), and numbers of enum members changed.
 def scratch_bytes(engine: Any) -> int:
     """Device memory that one context of `engine` needs while it runs."""
     if hasattr(engine, "device_memory_size_v2"):

@@ -23,6 +23,8 @@ HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 1
 _START = re.compile(rb"\x00\x00\x01")
 
 
+# Where a stream was damaged on its way into the container, the container's time stamps continue without a
+# gap. The numbers of the pictures (frame_num; ITU-T H.264, 7.3.3 and 7.4.3) show what is missing.
 class _Bits:
     """Reads a NAL unit bit by bit. Raises ValueError at its end."""
 

@@ -171,6 +171,9 @@ TAIL_BYTES = 64 << 20
 """The index is looked for in that much of the end of a file: 4 million chunks."""
 
 
+# An AVI file has no time stamps: the time of a frame is its number. Behind a damaged part FFmpeg takes the
+# next chunk and counts on without a gap. The index at the end of the file gives the true number of that
+# chunk.
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """An entry of the index."""

@@ -1,4 +1,15 @@
-"""Scenes rendered once for many trainings."""
+"""Scenes rendered once for many trainings.
+
+A corpus is a folder with corpus.json, its description, and shards. A shard is a safetensors file of
+`SHARD_CLIPS` clips:
+
+    blob   (bytes,) uint8: PNG files one after another
+    table  (clips, PICTURES, FRAMES, 2) int64: start and length of each in the blob; length 0 if absent
+    facts  (clips, FRAMES, FACTS) float32
+
+A clip is two runs of `RUN` consecutive frames. It holds picture, labels and flow of each frame, and the
+planes of each state of the background that the frames use: docs/training-data.md.
+"""
 
 from __future__ import annotations
 

@@ -28,6 +28,8 @@ CERTAIN = 0.95
 """The probability of what a mask shows."""
 
 
+# A background that holds the pixels of a mask must be trained with such masks: with true ones it would be
+# better than it ever is at run time.
 class FaultyMasks:
     """The masks of one clip."""
 
@@ -305,6 +307,8 @@ COLD_PAST_S = 1.0
 """A scene that is seen for less than this has fewer frames than the network takes; they are repeated."""
 
 
+# BMN-BSN sees the past of a scene as a few frames, drawn at random from up to three minutes before, as in
+# the paper. All samples of a sequence share them, so that a sequence costs little more than its samples.
 def reference_samples(
     settings: CueSettings,
     seed: int,

@@ -1,4 +1,13 @@
-"""Batches of samples, rendered ahead by other processes."""
+"""Batches of samples, rendered ahead by other processes.
+
+Rendering costs more than a step of a small network, so each sample may be used several times, far apart. The
+order is a pure function of the position: nothing has to be stored to resume a run, and the number of
+rendering processes cannot change it.
+
+Sequences come in blocks of `block`. In round g, block g is used for the first time, in the order of
+rendering, and each of the `uses - 1` blocks before it once more. Within each half of a round old sequences
+are shuffled, so that two uses of one sequence are at least half a round apart.
+"""
 
 from __future__ import annotations
 

@@ -145,6 +145,8 @@ DEVIATION = 0.5
 """Typical standard deviation of a picture's values in [-1, 1]."""
 
 
+# BMN-BSN's training begins with a background model: three maps are the mean of the references. All other
+# channels start at random.
 @torch.no_grad()
 def start_from_mean(maps: MapsGraph, segment: MapsSegmentGraph) -> None:
     """Change the first channels of both networks, whose batch norms must be there and do nothing yet."""
