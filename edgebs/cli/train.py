@@ -109,7 +109,7 @@ class SampleOptions:
     """What a segmentation network is trained on, beside scored data."""
 
     loss: Annotated[
-        str, option("bce-dice, outlines, cs-focal (the paper's) or cs-focal-published (its code's).")
+        str, option("bce-dice, outlines, shadows, cs-focal (the paper's) or cs-focal-published (its code's).")
     ] = "bce-dice"
     overexposed: Annotated[
         float, option("Share of the scenes with too much light.", 0, 1, callback=finite)

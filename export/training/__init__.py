@@ -13,7 +13,7 @@ from export.models.request import RANDOM, ModelRequest
 from export.training.samples.mixture import DataOptions, data_share
 from export.training.stream import Feed
 
-LOSSES = ("bce-dice", "outlines", "cs-focal", "cs-focal-published")
+LOSSES = ("bce-dice", "outlines", "shadows", "cs-focal", "cs-focal-published")
 PRECISIONS = ("bf16", "fp32")
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-FOREGROUND, OUTSIDE, UNKNOWN = 255, 85, 170
-"""CDnet's labels; everything but these three is background."""
+FOREGROUND, OUTSIDE, UNKNOWN, SHADOW = 255, 85, 170, 50
+"""CDnet's labels; everything but the first three is background."""
 OUTLINE_PX = 4
 """Pixels at network size that count as near an outline."""
 DICE_OF_BETA = 0.95
@@ -71,17 +71,22 @@ def bce_dice(
     foreground_weight: float = 2.0,
     outline_weight: float = 1.0,
     dice_share: float = 0.5,
+    shadow: Tensor | None = None,
+    shadow_weight: float = 3.0,
 ) -> dict[str, Tensor]:
     """Cross entropy with heavier foreground, plus `dice_share` times soft Dice over the whole batch.
 
     outline_weight: of pixels within `OUTLINE_PX` of the other kind: there masks of thin and small objects are
-    won or lost, and nearly all other pixels are easy.
+    won or lost, and nearly all other pixels are easy. shadow: (N, H, W) bool, pixels that weigh
+    `shadow_weight` times as much: half of the errors of roads in low sun are shadows called foreground.
     """
     logit = logit.float()
     truth, counted = target.float(), valid.float()
     weight = counted * (1 + (foreground_weight - 1) * truth)
     if outline_weight != 1.0:
         weight = weight * (1 + (outline_weight - 1) * _outlines(truth))
+    if shadow is not None:
+        weight = torch.where(shadow, weight * shadow_weight, weight)
     pixels = functional.binary_cross_entropy_with_logits(logit, truth, reduction="none")
     bce = (pixels * weight).sum() / counted.sum().clamp(min=1)
     probability = torch.sigmoid(logit) * counted

@@ -18,7 +18,14 @@ from export.models.request import RANDOM, ModelRequest
 from export.models.weights import init_weights, load_weights
 from export.networks import ConvUnit
 from export.networks.bmn_bsn import COLOURS, MapsGraph, MapsSegmentGraph, UNet
-from export.training.losses import DICE_OF_BETA, CsFocalOptions, bce_dice, cs_focal_l1, target_and_valid
+from export.training.losses import (
+    DICE_OF_BETA,
+    SHADOW,
+    CsFocalOptions,
+    bce_dice,
+    cs_focal_l1,
+    target_and_valid,
+)
 from export.training.samples.mixture import all_samples
 from export.training.stream import Batch, in_batches
 from export.training.stream.workers import Sample
@@ -29,12 +36,27 @@ OF_EACH = 2
 BINS = 200
 """Steps of the threshold sweep."""
 SCORES = ("F", "Pr", "Re", "best_F", "threshold")
-Loss = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
+Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]
+"""From a logit and CDnet's labels."""
+
+
+def _by_labels(loss: Callable[..., dict[str, Tensor]]) -> Loss:
+    return lambda logit, labels: loss(logit, *target_and_valid(labels))
+
+
+def _shadows(logit: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    return _OUTLINES(logit, *target_and_valid(labels), shadow=labels == SHADOW)
+
+
+_OUTLINES = partial(bce_dice, foreground_weight=1.0, outline_weight=4.0)
 LOSS_FUNCTIONS: Mapping[str, Loss] = {
-    "bce-dice": bce_dice,
-    "outlines": partial(bce_dice, foreground_weight=1.0, outline_weight=4.0),
-    "cs-focal": cs_focal_l1,
-    "cs-focal-published": partial(cs_focal_l1, options=CsFocalOptions(beta_above_dice=DICE_OF_BETA)),
+    "bce-dice": _by_labels(bce_dice),
+    "outlines": _by_labels(_OUTLINES),
+    "shadows": _shadows,
+    "cs-focal": _by_labels(cs_focal_l1),
+    "cs-focal-published": _by_labels(
+        partial(cs_focal_l1, options=CsFocalOptions(beta_above_dice=DICE_OF_BETA))
+    ),
 }
 
 
@@ -78,7 +100,7 @@ class SegmentationTask(RenderedTask):
         return logit
 
     def loss(self, output: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        return self._loss(output, *target_and_valid(batch["labels"]))
+        return self._loss(output, batch["labels"])
 
     def evaluate(self, module: Any, validation: Sequence[Batch]) -> dict[str, float]:
         """`F`, `Pr`, `Re` at probability 0.5 over all pixels; the best F of any `threshold`; the `loss`.

@@ -142,7 +142,7 @@ def test_with_data_alone_the_fold_alone_is_validated(train, tmp_path):
         (("selflow", "--steps", 1), "unknown model 'selflow'"),
         (("crossnet",), "this training would never end: give --steps, --minutes or both"),
         (("crossnet", "--steps", 1, "--size", "200x200"), "200x200"),
-        (("crossnet", "--steps", 1, "--loss", "mse"), "--loss must be bce-dice or outlines or cs-focal"),
+        (("crossnet", "--steps", 1, "--loss", "mse"), "--loss must be bce-dice or outlines or shadows"),
         (("crossnet", "--steps", 1, "--precision", "fp8"), "--precision must be bf16 or fp32, got fp8"),
         (("crossnet", "--steps", 1, "--device", "tpu"), "--device must be auto or cpu or cuda, got tpu"),
         (("crossnet", "--steps", 1, "--lr", "-1"), "--lr"),
