@@ -54,14 +54,27 @@ def float32_nodes(graph: OnnxGraph) -> set[str]:
 
 
 def first_convolutions(graph: OnnxGraph) -> set[str]:
-    """Names of the convolutions that read the network's inputs, with nothing but their scaling between."""
+    """Names of the convolutions that read the network's inputs, with nothing but their scaling between.
+
+    Those behind a Clip at 0 or above are left out: what cannot be negative costs no bit on x86.
+    """
     before = _before_convolutions(graph)
     return {
         node.name
         for node in graph.nodes
         if node.op_type in CONVOLUTIONS
         and all(_is_kept(graph, name, before) for name in graph.data_inputs(node))
+        and not all(_is_clipped(graph, name) for name in graph.data_inputs(node))
     }
+
+
+def _is_clipped(graph: OnnxGraph, tensor: str) -> bool:
+    """Whether a Clip makes it 0 or larger."""
+    node = graph.producers.get(tensor)
+    if node is None or node.op_type != "Clip" or len(node.input) < 2:
+        return False
+    least = graph.constant(node.input[1])
+    return least is not None and bool((least >= 0).all())
 
 
 def _before_convolutions(graph: OnnxGraph) -> set[str]:

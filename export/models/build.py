@@ -21,6 +21,7 @@ from export.networks import bmn_bsn
 from export.networks.cdn_gm import CdnGm, StepGraph
 from export.networks.crossnet import CrossNet
 from export.networks.edge import WIDTHS, EdgeGraph, EdgeNet
+from export.networks.edge_lite import FORMS, LiteGraph, LiteNet
 from export.networks.flownet import WIDTHS as FLOW_WIDTHS
 from export.networks.flownet import FlowGraph, FlowNet
 from export.networks.graphs import Graph, HopGraph, SegmentGraph
@@ -237,6 +238,13 @@ def _edge(description: Description) -> EdgeGraph:
     return EdgeGraph(network, description.get("max_magnitude", DEFAULT_MAX_MAGNITUDE))
 
 
+def _lite(description: Description) -> LiteGraph:
+    name = str(description["network"])
+    form = {**FORMS[name], **description}
+    network = LiteNet(form["widths"], form["cell"], _count(form), folded=form.get("folded", False))
+    return LiteGraph(name, network, form.get("max_magnitude", DEFAULT_MAX_MAGNITUDE))
+
+
 def _flow_net(description: Description) -> FlowGraph:
     widths, folded = description.get("widths", FLOW_WIDTHS), description.get("folded", False)
     output = description.get("output", "magnitude")
@@ -294,6 +302,7 @@ NETWORKS: Mapping[str, Callable[[Description], Any]] = {
     "cdn-medal": lambda _: CdnMedalGraph(CdnMedal()),
     "crossnet": _crossnet,
     "edge": _edge,
+    **dict.fromkeys(FORMS, _lite),
     "flow-net": _flow_net,
     "medal-net": lambda _: MedalGraph(MedalNet()),
     "selflow": _selflow,

@@ -20,7 +20,9 @@ from export.networks.crossnet import CrossNet
 LEAKY_GAIN = 1.15 * math.sqrt(2 / (1 + 0.2**2))
 """He et al.'s gain for LeakyReLU, times the loss of second moment of a filter without mean."""
 METADATA_KEY = "edgebs"
-FORM = ("widths", "width", "depth", "norm", "activated_skips", "warp", "standardise", "bounded", "folded")
+FORM = (
+    "widths", "width", "depth", "norm", "activated_skips", "warp", "standardise", "bounded", "folded", "cell"
+)  # fmt: skip
 """Keys of a description that weights state."""
 TRAINED_CUE = ("intervals", "max_magnitude", "nominal_fps", "preset", "references", "maps", "hold")
 """Settings of a cue that a network is trained for, beside its kind."""
@@ -157,7 +159,7 @@ def form_of_weights(file: Path, network: str, part: str = "segment") -> dict[str
     widths = form.get("widths", [1])
     if not isinstance(widths, list) or not all(type(width) is int and width >= 1 for width in widths):
         raise _bad_header(file, f"widths {widths!r:.60} where a list of channels is expected")
-    for key in ("width", "depth"):
+    for key in ("width", "depth", "cell"):
         if type(form.get(key, 1)) is not int or form.get(key, 1) < 1:
             raise _bad_header(file, f"{key} {form[key]!r:.60} where a number of at least 1 is expected")
     for key in ("folded", "activated_skips", "standardise"):

@@ -131,4 +131,6 @@ TASKS: Mapping[str, Callable[[TrainRequest, ProgressBar], Task]] = {
     "cdn-medal": cdn_medal_task,
     "crossnet": segmentation_task,
     "edge": segmentation_task,
+    "edge-nano": segmentation_task,
+    "edge-small": segmentation_task,
 }
