@@ -98,8 +98,10 @@ def bce_dice(
 
 def _outlines(truth: Tensor) -> Tensor:
     """(N, H, W) 0 or 1: whether the square of `OUTLINE_PX` around a pixel holds both kinds."""
-    side = 2 * OUTLINE_PX + 1
-    near = functional.max_pool2d(torch.stack([truth, 1 - truth], dim=1), side, stride=1, padding=OUTLINE_PX)
+    side, both = 2 * OUTLINE_PX + 1, torch.stack([truth, 1 - truth], dim=1)
+    # The largest of a square is that of its columns' largest: a quarter of the loss's time.
+    columns = functional.max_pool2d(both, (side, 1), stride=1, padding=(OUTLINE_PX, 0))
+    near = functional.max_pool2d(columns, (1, side), stride=1, padding=(0, OUTLINE_PX))
     return near.prod(dim=1)
 
 
