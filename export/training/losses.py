@@ -103,7 +103,7 @@ def _outlines(truth: Tensor) -> Tensor:
 
 
 def _in_square(counted: Tensor) -> Tensor:
-    """Sums over squares, by running sums: exact below 2^24 pixels, and a twentieth of the time of a pooling."""
+    """Sums over squares, by running sums: exact below 2^24 pixels, a twentieth of the time of a pooling."""
     side = 2 * OUTLINE_PX + 1
     before, after = OUTLINE_PX + 1, OUTLINE_PX
     sums = functional.pad(counted, (before, after, before, after)).cumsum(1).cumsum(2)

@@ -29,6 +29,8 @@ def test_a_package_without_models_says_that_nothing_is_trained(package: Path) ->
         "cdn-medal": False,
         "crossnet": False,
         "edge": False,
+        "edge-nano": False,
+        "edge-small": False,
     }
     flows = {name: facts["trained"] for name, facts in listing["flows"].items()}
     assert flows == {"dis": None, "selflow": False, "net": False}
