@@ -124,8 +124,8 @@ MODELS: Mapping[str, ModelFacts] = {
     "edge-small": _edge_facts(
         "edge-small",
         "as edge, with one encoder and narrower: for boxes with several cameras",
-        parameters=1_151_684,
-        gflop=1.39,
+        parameters=976_468,
+        gflop=1.38,
     ),
     "edge-nano": _edge_facts(
         "edge-nano",

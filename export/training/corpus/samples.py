@@ -17,9 +17,9 @@ from edgebs.tensors import Array, Frame
 from export.training.corpus import FACTS, RUN, SHARD_CLIPS, Shard, flow_of, open_shard, read_facts, shards_in
 from export.training.stream.workers import Sample
 
-RECOLOURED, GREY, MISPLACED, RELIT = 0.5, 0.12, 0.25, 0.2
-"""Shares of the draws that have other colours, none, a camera whose motion was not taken out whole, and
-another light than the background."""
+RECOLOURED, FADED, GREY, MISPLACED, RELIT = 0.5, 0.15, 0.15, 0.25, 0.2
+"""Shares of the draws that have other colours, little contrast as in fog, no colours, a camera whose motion
+was not taken out whole, and another light than the background."""
 FARTHEST_PX = 5.0
 SAMPLES_OF_CLIP = 2
 """One of each run."""
@@ -94,7 +94,8 @@ def sample_of(shard: Shard, clip: int, place: int, cue: CueSettings, look: Look 
     older = shard.picture(clip, "older", state)
     spread = cv2.extractChannel(shard.picture(clip, "spread", state), 0 if cue.hold else 1)
     if look is not None:
-        frame, median, older = (look.coloured(picture) for picture in (frame, median, older))
+        frame = look.seen(frame)
+        median, older = look.coloured(median), look.coloured(older)
         spread = look.contrasted(spread)
     median, older, spread = moved(median, shift, frame), moved(older, shift, frame), moved(spread, shift)
     if look is not None:
@@ -123,8 +124,27 @@ class Look:
             levels = np.rint(np.arange(256)[:, None] * gain + lift)
             self._table = np.clip(levels, 0, 255).astype(np.uint8)[:, None, :]
             self._gain = float(gain.mean())
+        self._noise: Array | None = None
+        if rng.random() < FADED:
+            self._fade(rng)
         self._off = _misplacement(rng) if rng.random() < MISPLACED else None
         self._light = float(rng.uniform(0.9, 1.1)) if rng.random() < RELIT else 1.0
+
+    def _fade(self, rng: np.random.Generator) -> None:
+        """Little contrast somewhere between black and white, below the noise of a sensor."""
+        self._gain = math.exp(rng.uniform(math.log(0.15), math.log(0.6)))
+        low = rng.uniform(0, 255 * (1 - self._gain))
+        levels = np.rint(np.arange(256) * self._gain + low)
+        self._table = np.repeat(levels.astype(np.uint8)[:, None, None], 3, axis=2)
+        self._noise = rng.normal(0, rng.uniform(0.3, 1.5), (256, 256)).astype(np.float32)
+
+    def seen(self, picture: Frame) -> Frame:
+        """(h, w, 3) of the frame itself: `coloured`, with noise that a background has no more."""
+        picture = self.coloured(picture)
+        if self._noise is None:
+            return picture
+        noise = np.resize(self._noise, picture.shape[:2])
+        return np.asarray(np.clip(np.rint(picture + noise[..., None]), 0, 255), np.uint8)
 
     def coloured(self, picture: Frame) -> Frame:
         """(h, w, 3) in the camera's colours."""
