@@ -13,9 +13,9 @@ from typing import Any
 from edgebs.bundle.plan import PlanFacts
 from edgebs.errors import ExportError
 from edgebs.files import atomic_file
+from edgebs.machine.console import Progress
 from engines import BuildOptions, Target, target_named
 from engines.plan_builder import plan_from_onnx
-from engines.plan_config import Progress
 
 log = logging.getLogger(__name__)
 

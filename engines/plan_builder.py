@@ -13,11 +13,12 @@ from typing import Any
 from edgebs.bundle.plan import PlanFacts, platform_name
 from edgebs.errors import ExportError
 from edgebs.files import library_path
+from edgebs.machine.console import Progress
 from edgebs.nvidia import cuda
 from edgebs.nvidia.tensorrt import import_tensorrt, last_error, make_logger, without_collection
 from engines import BuildOptions, Target
 from engines.memory import LOWEST_FREE_BYTES, build_memory, host_memory, workspace_limit
-from engines.plan_config import Progress, plan_config, watch_build
+from engines.plan_config import plan_config, watch_build
 from engines.timing_cache import TimingCache, timing_facts
 
 _REPAIRS = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebs.errors import ExportError
+from edgebs.machine.console import Progress
 from engines import BatchRange, BuildOptions, LeanRuntime, Target
 
 
@@ -127,8 +128,6 @@ def _hold_types(trt: Any, network: Any, config: Any) -> None:
         if layer.get_output_type(0) == trt.DataType.FLOAT and layer.type not in fixed:
             layer.precision = trt.DataType.FLOAT  # coordinates, grids and norms
 
-
-Progress = Callable[[int, int], None]
 
 GoOn = Callable[[], bool]
 """Asked at every step; False stops the builder."""

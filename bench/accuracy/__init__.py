@@ -24,6 +24,7 @@ from edgebs.bundle import bundle_path
 from edgebs.errors import BundleError, OptionError, SourceError
 from edgebs.facts import machine_facts
 from edgebs.loading import load
+from edgebs.machine.console import Progress
 from edgebs.nvidia import DeviceOptions
 from edgebs.pipeline import Pipeline
 from edgebs.tensors import Array, Frame
@@ -89,9 +90,6 @@ class Baseline:
     def close(self) -> None:
         """Nothing is held."""
 
-
-Progress = Callable[[int, int], None]
-"""Told (done, total)."""
 
 SequenceDone = Callable[[ScoredSequence, Sequence[SequenceScore]], None]
 """Told each sequence with the score of every contestant while their masks are still kept."""

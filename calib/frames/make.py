@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from calib.frames import FACTS, FORMAT, CalibrationSample, CalibrationSet, load_calibration_set
@@ -20,6 +20,7 @@ from calib.frames.survey import Survey, survey
 from calib.frames.write import Plan, write_set
 from edgebs.errors import CalibrationError
 from edgebs.files import atomic_folder
+from edgebs.machine.console import Progress
 from edgebs.text import source_name
 from edgebs.version import __version__
 from edgebs.video.bit_depth import ValueRange
@@ -28,8 +29,6 @@ from edgebs.video.open import local_path, open_source
 __all__ = ["CalibrationSample", "CalibrationSet", "load_calibration_set", "make_calibration_set"]
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 
 def make_calibration_set(

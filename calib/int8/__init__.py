@@ -11,7 +11,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from calib.int8.float32_nodes import CONVOLUTIONS, first_convolutions, float32_n
 from calib.int8.rewrites import concatenate_integers, make_signed
 from edgebs.errors import CalibrationError, ExportError
 from edgebs.files import work_folder
+from edgebs.machine.console import Progress
 from edgebs.tensors import Array
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
 
 GLUE = frozenset({"Add", "Div", "Mul", "Neg", "ReduceMean", "ReduceSum", "Sigmoid", "Sub"})
 """Operators that NNCF would quantise too and that gain nothing by it: no runtime has faster integer ones, and

@@ -44,13 +44,9 @@ class Runtime(str, Enum):
     TENSORRT = "tensorrt"
     TENSORRT_RTX = "tensorrt_rtx"
 
-    @property
-    def runs_plans(self) -> bool:
-        """True for both TensorRTs: the engine is a plan, native code for one kind of GPU."""
-        return self in PLAN_RUNTIMES
-
 
 PLAN_RUNTIMES = (Runtime.TENSORRT, Runtime.TENSORRT_RTX)
+"""Their engines are plans: native code for one kind of GPU."""
 
 
 def runs_plans(word: str) -> bool:

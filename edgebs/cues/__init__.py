@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgebs.bundle.kinds import CUE_KINDS
 from edgebs.cues.cue import Cue
 from edgebs.errors import BundleError
 
@@ -18,9 +17,9 @@ Size = tuple[int, int]
 
 def open_cue(settings: CueSettings, size: Size, backend: Backend | None) -> Cue:
     """The cue of a manifest. backend: runs the cue network where there is one. size: (H, W)."""
-    if settings.kind not in CUE_KINDS:
+    if settings.kind not in _OPENERS:
         raise BundleError(
-            f"this edgebs computes no cue of kind '{settings.kind}'; known: {', '.join(CUE_KINDS)}. "
+            f"this edgebs computes no cue of kind '{settings.kind}'; known: {', '.join(_OPENERS)}. "
             "Install a newer edgebs."
         )
     if backend is None and settings.provider != "dis":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from typing import Any
 from bench import scenes as seeds
 from edgebs.errors import ExportError, SinkError
 from edgebs.files import atomic_file
+from edgebs.machine.console import Progress
 from edgebs.version import __version__
 from export.training.corpus import (
     FACTS,
@@ -30,9 +31,6 @@ from export.training.corpus import (
 )
 from export.training.corpus.clip import ClipOptions, render_clip
 from export.training.samples import picture_bank
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total), in clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

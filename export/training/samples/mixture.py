@@ -23,6 +23,7 @@ from edgebs.cues.background import SAMPLES, WINDOW_S
 from edgebs.errors import ExportError, OptionError, SinkError, SourceError
 from edgebs.files import atomic_file, atomic_folder
 from edgebs.image import network_frame
+from edgebs.machine.console import Progress
 from edgebs.tensors import Array, Frame
 from edgebs.video.bit_depth import ValueRange
 from export.training.stream.workers import Render, Sample
@@ -135,7 +136,6 @@ FREE_SHARE = 0.9
 """Share of the free disk that samples may take."""
 CUE_REVISION = 1
 """Raise it with every change of edgebs/cues that changes a cue's values: it makes older stores stale."""
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
