@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.picture import PictureFrame, draw_picture
-from bench.scenes.street.street import SceneOptions, StreetScene, scene_video
+from bench.scenes.clip import Clip, ClipOptions, clip_video
 from edgebs.loading import load
 from edgebs.machine.console import note, print_line
 from edgebs.machine.cpu import Cpu, this_cpu, usable_cores
@@ -32,7 +32,7 @@ TIMES = FOLDER / "times.json"
 RECORDS = (FOLDER / "bench.json", FOLDER / "bench-selflow.json")
 # Chosen by looking at seeds 0 to 15: most things move soon after the start, the light is steady. Where people
 # stand still from the first frame on or the light changes at once, masks are worse (docs/models/edge.md).
-SCENE = SceneOptions(frames=200, seed=5, light_change=0.0)
+SCENE = ClipOptions(frames=200, seed=13)
 SHOWN = (60, 90, 120, 140)
 
 
@@ -157,7 +157,7 @@ def scene_frames() -> list[PictureFrame]:
     """The demo's street up to the last shown frame, with its exact masks."""
     return [
         PictureFrame(frame.image, frame.captured_s, frame.mask, frame.index in SHOWN)
-        for frame in islice(StreetScene(SCENE), max(SHOWN) + 1)
+        for frame in islice(Clip(SCENE), max(SHOWN) + 1)
     ]
 
 
@@ -167,7 +167,7 @@ def first(stages: Steps) -> int:
     VIDEO.unlink(missing_ok=True)
     note(f"rendering {SCENE.frames} frames of a street into {VIDEO}")
     with stages.timed("render the clip"):
-        scene_video(SCENE, VIDEO)
+        clip_video(SCENE, VIDEO)
     code = stages.commands(first_commands())
     if code:
         return code

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bench.scenes.street.street import SceneOptions, StreetScene, scene_video
+from bench.scenes.clip import Clip, ClipOptions, clip_video
 from bench.scored import Counts, find_sequences, log_notes, scored_frames
 from edgebs.bundle import bundle_path
 from edgebs.bundle.manifest import Manifest
@@ -48,7 +48,7 @@ def parity_stream(source: str | Path | None, frames: int, value_range: ValueRang
     value_range: see `open_source`. Raises SourceError for an unreadable source or one without a frame.
     """
     if source is None:
-        scene = StreetScene(SceneOptions(size=RENDERED_SIZE, frames=frames, seed=RENDERED_SEED))
+        scene = Clip(ClipOptions(size=RENDERED_SIZE, frames=frames, seed=RENDERED_SEED))
         return [(frame.image, frame.captured_s) for frame in scene]
     with open_source(source, value_range=value_range) as opened:
         stream: Stream = [(item.image.copy(), item.captured_s) for item in islice(opened, frames)]
@@ -67,7 +67,7 @@ def video_or_rendered(
         return
     with scratch_folder() as folder:
         video = folder / "rendered-street.avi"
-        scene_video(SceneOptions(frames=frames, seed=RENDERED_SEED), video, progress=progress)
+        clip_video(ClipOptions(frames=frames, seed=RENDERED_SEED), video, progress=progress)
         yield video
 
 

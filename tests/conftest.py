@@ -48,10 +48,10 @@ def _signals_reach_children():
 @pytest.fixture(scope="session")
 def street_video(tmp_path_factory):
     """A rendered street of 30 frames, 160x120, as a file."""
-    from bench.scenes.street.street import SceneOptions, scene_video
+    from bench.scenes.clip import ClipOptions, clip_video
 
     video = tmp_path_factory.mktemp("video") / "street.avi"
-    scene_video(SceneOptions(size=(120, 160), frames=30, seed=5), video)
+    clip_video(ClipOptions(size=(120, 160), frames=30, seed=5), video)
     return video
 
 

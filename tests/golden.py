@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.scenes.scene import PictureBank, VariedScene
-from bench.scenes.street.street import SceneOptions, StreetScene
+from bench.scenes.clip import Clip, ClipOptions
+from bench.scenes.scene import PictureBank, Scene
 from edgebs.bundle import shipped_models
 from edgebs.loading import load
 from export.job.export import export_bundles
@@ -51,7 +51,7 @@ def sha256(*arrays: np.ndarray) -> str:
 
 def masks() -> dict[str, str]:
     """Of each shipped model, 40 frames of a rendered scene."""
-    scene = VariedScene(7, size=(180, 320), bank=PictureBank(None))
+    scene = Scene(7, size=(180, 320), bank=PictureBank(None))
     frames = [scene.frame(n / 25).image for n in range(40)]
     found = {}
     for name in sorted(shipped_models()):
@@ -62,11 +62,11 @@ def masks() -> dict[str, str]:
 
 
 def scenes() -> dict[str, str]:
-    """Six varied scenes at five times, and the street."""
+    """Six scenes at five times, and the street."""
     bank = PictureBank(None)
     found = {}
     for seed in range(6):
-        scene = VariedScene(seed, size=(128, 128), bank=bank)
+        scene = Scene(seed, size=(128, 128), bank=bank)
         frames = [scene.frame(second) for second in TIMES_S]
         found[f"scene {seed}"] = sha256(*(part for f in frames for part in (f.image, f.labels, f.background)))
     return found
@@ -74,7 +74,7 @@ def scenes() -> dict[str, str]:
 
 def street() -> dict[str, str]:
     """The demo's street."""
-    frames = StreetScene(SceneOptions(size=(120, 160), frames=5, seed=3))
+    frames = Clip(ClipOptions(size=(120, 160), frames=5, seed=3))
     return {"street": sha256(*(part for frame in frames for part in (frame.image, frame.mask)))}
 
 

@@ -12,7 +12,8 @@ from bench.scenes.actors.people import Picture
 from bench.scenes.actors.sprites import Actor, sprite_of
 from bench.scenes.bank import PictureBank
 from bench.scenes.mix import PAST_S, Mix
-from bench.scenes.mover import FOREVER, Costume, Mover, Timetable, timetable, zigzag
+from bench.scenes.motion import FOREVER, Timetable, timetable, zigzag
+from bench.scenes.mover import Costume, Mover
 from bench.scenes.place.painter import Painter, View
 from bench.scenes.textures import noise
 from edgebs.tensors import Array

@@ -52,7 +52,7 @@ class Composer:
     """Seconds that the shutter is open."""
 
     def at(self, seconds: float, since: float | None = None) -> Composed:
-        """The scene at that time; `since` as in `VariedScene.frame`."""
+        """The scene at that time; `since` as in `Scene.frame`."""
         camera = self.camera.matrix(seconds)
         ground = self._empty(seconds, camera)
         placed = self.placed(seconds, camera)

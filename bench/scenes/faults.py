@@ -17,7 +17,8 @@ from bench.scenes.air.weather import Weather, standing_shade
 from bench.scenes.bank import PictureBank
 from bench.scenes.cast import Director
 from bench.scenes.mix import PAST_S, Mix
-from bench.scenes.mover import FOREVER, Costume, Mover, Timetable, timetable, zigzag
+from bench.scenes.motion import FOREVER, Timetable, timetable, zigzag
+from bench.scenes.mover import Costume, Mover
 from bench.scenes.place.nature import Restless, random_surf, random_water
 from bench.scenes.place.painter import Plate
 

@@ -41,6 +41,8 @@ class Mix:
     """Two to seven vehicles on lanes, with hard shadows longer than they are high."""
     water: float = 0.0
     """The scene is a shore whose water moves, with boats; half of them have surf."""
+    street: float = 0.0
+    """The scene is a paved street with houses, its people and cars at one scale; nothing else is cast."""
     photo: float = 0.0
     """The scene is a photograph, beside those that are anyway."""
     matched: float = 0.0
@@ -132,3 +134,33 @@ HARD = Mix(
     fogged=0.22,
 )
 """What `edge` was worst at: slow, large and stopped objects, cast shadows, glossy floors, water."""
+
+STREET = Mix(
+    street=1.0,
+    shadows=1.0,
+    clouds=0.0,
+    drift=0.0,
+    step=0.0,
+    exposure=0.0,
+    flicker=0.0,
+    waving=0.0,
+    spray=0.0,
+    belt=0.0,
+    reflections=0.0,
+    rain=0.0,
+    snow=0.0,
+    fog=0.0,
+    insects=0.0,
+    steady=1.0,
+    grey=0.0,
+    thermal=0.0,
+    night=0.0,
+    fogged=0.0,
+    jpeg=0.0,
+    soft=0.0,
+    halo=0.0,
+    slow=0.0,
+    interlaced=0.0,
+    stutter=0.0,
+)
+"""For pictures and demonstrations: a street in steady daylight (bench/scenes/clip.py)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bench.scenes.scene import VariedScene
+from bench.scenes.scene import Scene
 from edgebs.tensors import Array, Frame
 
 NOMINAL_FPS = 25.0
@@ -36,7 +36,7 @@ class FlowPair:
     """Frames between them at `NOMINAL_FPS`; a slower camera has no shorter one than its own."""
 
 
-def flow_pairs(scene: VariedScene, rng: np.random.Generator, gaps: Sequence[int]) -> list[FlowPair]:
+def flow_pairs(scene: Scene, rng: np.random.Generator, gaps: Sequence[int]) -> list[FlowPair]:
     """One pair for each gap at each of `MOMENTS` times."""
     pairs = []
     for _ in range(MOMENTS):

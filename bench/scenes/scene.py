@@ -18,20 +18,21 @@ from bench.scenes.air.shadow import random_lamps, random_mirror, random_shadow
 from bench.scenes.air.weather import random_weather
 from bench.scenes.bank import PictureBank
 from bench.scenes.cast import Director
-from bench.scenes.compose import Composed, Composer
+from bench.scenes.compose import FOREGROUND, Composed, Composer
 from bench.scenes.faults import Faults
 from bench.scenes.flow import flow_between
 from bench.scenes.mix import AHEAD_S, PAST_S, Mix
 from bench.scenes.place.nature import Restless, random_belt, random_screen, random_spray, random_wave
 from bench.scenes.place.painter import Painter, Plate
 from bench.scenes.place.plate import make_plate, random_view
+from bench.scenes.street import Avenue, random_avenue
 from edgebs.tensors import Array, Frame
 
-__all__ = ["Mix", "PictureBank", "VariedFrame", "VariedScene"]
+__all__ = ["FOREGROUND", "Mix", "PictureBank", "Scene", "SceneFrame"]
 
 
 @dataclass(frozen=True, slots=True)
-class VariedFrame:
+class SceneFrame:
     """One rendered instant. The arrays belong to the caller."""
 
     image: Frame
@@ -42,7 +43,7 @@ class VariedFrame:
     """(h, w, 3) uint8 BGR: the same instant without foreground, its shadows, rain, snow and noise."""
 
 
-class VariedScene:
+class Scene:
     """A scene of random kind. The same seed, size, mix and bank give the same bytes in any process."""
 
     def __init__(
@@ -68,9 +69,10 @@ class VariedScene:
         camera = random_camera(rng, self.seed, size, mix, words)
         area = (size[0] + 2 * camera.margin, size[1] + 2 * camera.margin)
         view = random_view(rng, area)
+        avenue = self._random_avenue(bank, camera.margin)
         # Random numbers of their own: without these ingredients scenes are what they always were.
         faults = Faults(np.random.default_rng((*self.seed, 0xFA17)), mix, words)
-        plate = make_plate(rng, bank, area, view, faults.layout)
+        plate = make_plate(rng, bank, area, view, faults.layout) if avenue is None else avenue.plate
         painter = Painter(rng, bank, area)
         if "thermal" in words:
             plate.image[..., :3] = _thermal(rng, plate.image[..., :3])
@@ -79,8 +81,11 @@ class VariedScene:
         director = Director(
             rng, bank, view, (camera.margin, *size), mix, self.fps, painter, plate.image, words
         )
-        self._movers = director.cast()
-        faults.cast(director, self._movers)
+        if avenue is None:
+            self._movers = director.cast()
+            faults.cast(director, self._movers)
+        else:
+            self._movers = avenue.cast(np.random.default_rng((*self.seed, 0xCA57)))
         self._composer = Composer(
             size=size,
             plate=plate,
@@ -101,6 +106,10 @@ class VariedScene:
         if self._is_interlaced:
             words.add("interlaced")
         self.conditions = frozenset(words)
+
+    def _random_avenue(self, bank: PictureBank, margin: int) -> Avenue | None:
+        rng = np.random.default_rng((*self.seed, 0x57EE7))
+        return random_avenue(rng, bank, self.size, margin) if rng.random() < self.mix.street else None
 
     def _random_restless(
         self, rng: np.random.Generator, bank: PictureBank, painter: Painter, plate: Plate, words: set[str]
@@ -139,7 +148,7 @@ class VariedScene:
         came = (mover.still_since(0.0) for mover in self._movers)
         return [seconds for seconds in came if -PAST_S < seconds < 0]
 
-    def frame(self, seconds: float, since: float | None = None) -> VariedFrame:
+    def frame(self, seconds: float, since: float | None = None) -> SceneFrame:
         """The instant `seconds` of the real-time part, whose start is 0; ValueError outside -60 to 6.
 
         since: begin of the observation. Labels hold what an observer can know: what has not moved since is
@@ -154,7 +163,7 @@ class VariedScene:
             later = self._seen(seconds + 0.5 / self.fps, since)
             for whole, younger in zip((image, background, labels), later, strict=True):
                 whole[1::2] = younger[1::2]
-        return VariedFrame(self._sensor.expose(image, seconds), labels, background)
+        return SceneFrame(self._sensor.expose(image, seconds), labels, background)
 
     def flow(self, s0: float, s1: float) -> tuple[Array, Array]:
         """Where what is seen at `s0` is at `s1`: (2, h, w) float32 in pixels, x first, and (h, w) bool.

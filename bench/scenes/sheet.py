@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from bench.scenes.bank import PictureBank
-from bench.scenes.scene import Mix, VariedScene
+from bench.scenes.scene import Mix, Scene
 from edgebs.errors import SinkError
 from edgebs.files import atomic_file
 from edgebs.tensors import Array
@@ -50,15 +50,15 @@ def draw_sheet(
 
 def _scenes(
     seed: int, size: tuple[int, int], bank: PictureBank, wanted: set[str], mix: Mix | None
-) -> Iterator[tuple[str, VariedScene]]:
+) -> Iterator[tuple[str, Scene]]:
     # A word that no scene has would search for ever.
     for nth in islice(count(), 20_000):
-        scene = VariedScene((seed, nth), size, bank, mix)
+        scene = Scene((seed, nth), size, bank, mix)
         if wanted <= scene.conditions:
             yield f"{seed},{nth}", scene
 
 
-def _strip(name: str, scene: VariedScene) -> Array:
+def _strip(name: str, scene: Scene) -> Array:
     panels: list[Array] = []
     for seconds in TIMES:
         frame = scene.frame(seconds)

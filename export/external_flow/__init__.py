@@ -15,7 +15,7 @@ import onnxruntime
 from bench import scenes as seeds
 from bench.scenes.bank import PictureBank
 from bench.scenes.pairs import FlowPair, flow_pairs
-from bench.scenes.scene import VariedScene
+from bench.scenes.scene import Scene
 from edgebs.backends import Backend
 from edgebs.errors import ExportError, in_one_line
 from edgebs.files import work_folder
@@ -135,7 +135,7 @@ def check_flow(reference: ExternalFlowReference, form: FlowForm) -> FlowCheck:
     bank = PictureBank.open(images=None)
     errors, still = [], []
     for index in range(SCENES):
-        scene = VariedScene(seed=(seeds.FLOW_CHECK, index), size=form.frame_size, bank=bank)
+        scene = Scene(seed=(seeds.FLOW_CHECK, index), size=form.frame_size, bank=bank)
         for pair in flow_pairs(scene, np.random.default_rng((seeds.FLOW_CHECK, index)), (GAP,)):
             error, motion = _on_what_moves(reference, pair)
             errors.append(error)

@@ -144,12 +144,12 @@ def scene_cue_feeds(
     cue: CueSettings, size: tuple[int, int], count: int, progress: Callable[[int, int], None]
 ) -> list[Feed]:
     """The inputs of a flow network from `count` rendered scenes; size: (h, w)."""
-    from bench.scenes.scene import PictureBank, VariedScene
+    from bench.scenes.scene import PictureBank, Scene
 
     bank = PictureBank.open(images=None)
     samples: list[Sample] = []
     for index in range(count):
-        scene = VariedScene(seed=(seeds.CALIBRATION, index), size=size, bank=bank)
+        scene = Scene(seed=(seeds.CALIBRATION, index), size=size, bank=bank)
         seconds = {gap: SCENE_MOMENT_S - gap / cue.nominal_fps for gap in (0, *cue.intervals)}
         frames = {gap: scene.frame(moment).image for gap, moment in seconds.items()}
         samples.append(Sample(frames.pop(0), frames))

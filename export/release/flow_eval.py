@@ -21,7 +21,7 @@ import numpy as np
 from bench import scenes as seeds
 from bench.scenes.bank import PictureBank
 from bench.scenes.pairs import FlowPair, flow_pairs
-from bench.scenes.scene import VariedScene
+from bench.scenes.scene import Scene
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle import sha256_of, weights_file
 from edgebs.cues.cue import PRESETS
@@ -61,7 +61,7 @@ def held_back_pairs(scenes: int, size: tuple[int, int], seed: int = seeds.FLOW_E
     bank = PictureBank.open(images=None)
     pairs = []
     for index in range(scenes):
-        scene = VariedScene(seed=(seed, index), size=size, bank=bank)
+        scene = Scene(seed=(seed, index), size=size, bank=bank)
         pairs += flow_pairs(scene, np.random.default_rng((seed, index)), GAPS)
     return pairs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import demo
-from bench.scenes.street.street import SceneOptions
+from bench.scenes.clip import ClipOptions
 from edgebs.machine.cpu import Cpu, cpu_from_text
 
 RUN = {
@@ -21,7 +21,7 @@ RUN = {
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The command lines that were run."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "SCENE", SceneOptions(size=(48, 64), frames=4, seed=5))
+    monkeypatch.setattr(demo, "SCENE", ClipOptions(size=(48, 64), frames=4, seed=5))
     monkeypatch.setattr(demo, "SHOWN", (2,))
     return []
 

@@ -320,10 +320,10 @@ def _is_readable(path: Path) -> bool:
 @contextmanager
 def prepared_world(folder: Path, *, with_plans: bool) -> Iterator[World]:
     """A video of 60 frames, a stalling camera and, if asked, a bundle for the fake GPU."""
-    from bench.scenes.street.street import SceneOptions, scene_video
+    from bench.scenes.clip import ClipOptions, clip_video
 
     video = folder / "street.avi"
-    scene_video(SceneOptions(size=(120, 160), frames=60, seed=5), video)
+    clip_video(ClipOptions(size=(120, 160), frames=60, seed=5), video)
     plans = None
     if with_plans:
         from fakes.gpu.device_bundle import plan_bundle

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.scenes.street.street import SceneOptions, StreetScene
+from bench.scenes.clip import Clip, ClipOptions
 from edgebs.tensors import Array
 
 pytest.importorskip("openvino")
@@ -44,7 +44,7 @@ def probabilities(frames: Path, limit: str) -> dict[str, Array]:
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A street in which people and cars have begun to move."""
-    scene = StreetScene(SceneOptions(size=(240, 320), frames=16, seed=5))
+    scene = Clip(ClipOptions(size=(240, 320), frames=16, seed=5))
     file = tmp_path_factory.mktemp("street") / "frames.npy"
     np.save(file, np.stack([scene.frame(index).image for index in range(16)]))
     return file

@@ -1,4 +1,4 @@
-"""People as small pictures: the street's skeleton in other clothes, walking, standing and sitting."""
+"""People as small pictures: a skeleton in clothes, walking, standing and sitting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bench.scenes.street.people import (
+from bench.scenes.actors.skeleton import (
     BAG,
     FOOT,
     FOREARM,
@@ -30,7 +30,7 @@ DENSITY = 64.0
 """Sprite pixels per metre of a person."""
 WALK_PHASES = 12
 COAT = 20
-"""Part number of a coat or skirt; the other numbers are those of bench.scenes.street.people."""
+"""Part number of a coat or skirt; the other numbers are those of bench.scenes.actors.skeleton."""
 
 Bone = tuple[int, Joint, Joint]
 

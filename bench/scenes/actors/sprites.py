@@ -18,12 +18,9 @@ import cv2
 import numpy as np
 
 from bench.scenes import textures
-from bench.scenes.actors import people as varied_people
-from bench.scenes.actors import things as varied_things
+from bench.scenes.actors import cars, people, skeleton, things
 from bench.scenes.actors.people import DENSITY, Picture, draw_person
 from bench.scenes.actors.things import draw_animal, draw_bicycle, draw_boat, draw_thing, draw_vehicle
-from bench.scenes.street import people
-from bench.scenes.street import things as traffic
 from edgebs.errors import SinkError
 from edgebs.files import atomic_folder
 from edgebs.tensors import Array
@@ -82,7 +79,7 @@ def _cast() -> Iterator[tuple[str, float, float, dict[str, list[Picture]]]]:
 
 def _cache_key() -> str:
     digest = hashlib.sha256(f"{cv2.__version__} {np.__version__}".encode())
-    for module in (people, textures, traffic, varied_people, varied_things):
+    for module in (cars, people, skeleton, textures, things):
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()[:16]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from bench.scenes.actors.cars import ROOF, SHAPES, WHEEL, CarShape, paint_car
 from bench.scenes.actors.people import Picture, cropped
-from bench.scenes.street.things import ROOF, SHAPES, WHEEL, CarShape, paint_car
 from bench.scenes.textures import noise
 from edgebs.tensors import Array
 

@@ -11,7 +11,7 @@ import numpy as np
 from bench.scenes.bank import GRAIN, PictureBank
 from bench.scenes.draw import Matrix
 from bench.scenes.mix import AHEAD_S, Mix
-from bench.scenes.street.motion import Sway, random_sway
+from bench.scenes.motion import Sway, random_sway
 from edgebs.tensors import Array
 
 Seed = tuple[int, ...]

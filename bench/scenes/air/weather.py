@@ -11,7 +11,7 @@ import numpy as np
 from bench.scenes.air.camera import Seed, frame_rng
 from bench.scenes.bank import PictureBank
 from bench.scenes.mix import Mix
-from bench.scenes.street.motion import Sway, random_sway
+from bench.scenes.motion import Sway, random_sway
 from edgebs.tensors import Array
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from bench.scenes.air.camera import Seed, frame_rng
 from bench.scenes.bank import PictureBank
+from bench.scenes.motion import Sway, random_sway
 from bench.scenes.place.painter import Painter, Plate
-from bench.scenes.street.motion import Sway, random_sway
 from edgebs.tensors import Array
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench.scenes.bank import PictureBank
-from bench.scenes.scene import VariedScene
+from bench.scenes.scene import Scene
 from edgebs.backends import open_backend
 from edgebs.bundle.manifest import CueSettings
 from edgebs.cues.background_image import BLOCK, BackgroundImage
@@ -117,7 +117,7 @@ class RenderedSeries:
 
     def __call__(self, seed: int, index: int) -> list[Sample]:
         rng = np.random.default_rng((seed, index, 0xCD6))
-        scene = VariedScene(seed=(seed, index, 0xCD6), size=SIZE, bank=picture_bank(self.images))
+        scene = Scene(seed=(seed, index, 0xCD6), size=SIZE, bank=picture_bank(self.images))
         blocks = FRAMES // BLOCK
         seen = int(rng.integers(1, blocks)) if rng.random() < SHORT_SHARE else blocks
         frames = [scene.frame(-t / scene.fps).image for t in reversed(range(seen * BLOCK))]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.scenes.pairs import MOMENTS, FlowPair, flow_pairs, flying_pair
-from bench.scenes.scene import VariedScene
+from bench.scenes.scene import Scene
 from edgebs.tensors import Array
 from export.training.samples import picture_bank
 from export.training.stream.workers import Sample
@@ -41,7 +41,7 @@ class RenderedPairs:
         rng = np.random.default_rng((seed, index, 0xF10))
         if self.flying and index % FLYING_EVERY == 0:
             return [flying_pair(rng, self.size) for _ in range(MOMENTS * len(self.gaps))]
-        scene = VariedScene(seed=(seed, index), size=self.size, bank=picture_bank(self.images))
+        scene = Scene(seed=(seed, index), size=self.size, bank=picture_bank(self.images))
         return flow_pairs(scene, rng, self.gaps)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.scenes.compose import FOREGROUND, SHADOW, UNKNOWN
 from bench.scenes.mix import Mix
-from bench.scenes.scene import PictureBank, VariedScene
+from bench.scenes.scene import PictureBank, Scene
 from edgebs.bundle.manifest import CueSettings
 from edgebs.cues import open_cue
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, follows_far
@@ -213,14 +213,14 @@ def exposed_scene(
     mix: Mix | None = None,
 ) -> Watched:
     """The scene of a sequence, see `sequence_samples`."""
-    rendered = VariedScene(seed=(seed, index), size=size, bank=bank, mix=mix)
+    rendered = Scene(seed=(seed, index), size=size, bank=bank, mix=mix)
     return Watched(rendered, _exposure(seed, index, overexposed))
 
 
 class Watched:
     """A scene through a camera with its own exposure."""
 
-    def __init__(self, scene: VariedScene, table: Array | None) -> None:
+    def __init__(self, scene: Scene, table: Array | None) -> None:
         """table: (256,) uint8, grey level to grey level, or None."""
         self._scene, self._table = scene, table
         self.fps = scene.fps

@@ -13,7 +13,7 @@ from bench.scenes import bank as varied_bank
 from bench.scenes.actors import sprites as varied_sprites
 from bench.scenes.actors.sprites import load_actors
 from bench.scenes.bank import PictureBank
-from bench.scenes.scene import VariedScene
+from bench.scenes.scene import Scene
 from bench.scenes.sheet import main
 from edgebs.errors import SourceError
 
@@ -63,7 +63,7 @@ def test_the_users_pictures_come_first(tmp_path: Path) -> None:
     bank = PictureBank.open(picture(tmp_path / "mine"))
     assert bank.sources[0].endswith("one.png")
     assert bank.photos[0].shape == (66, 512, 3)
-    assert VariedScene(1, (64, 64), bank).frame(0.0).image.shape == (64, 64, 3)
+    assert Scene(1, (64, 64), bank).frame(0.0).image.shape == (64, 64, 3)
 
 
 def test_a_package_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

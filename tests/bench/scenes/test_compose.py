@@ -7,7 +7,7 @@ import pytest
 from fakes.video.scenes import SIZE, SPEED, STILL, box, composer, post, square, wall
 
 from bench.scenes.air.shadow import Shadow
-from bench.scenes.mover import FOREVER, timetable
+from bench.scenes.motion import FOREVER, timetable
 
 
 @pytest.mark.parametrize("frame", [0, 3, 11, 30, 46])

@@ -14,8 +14,8 @@ from bench.scenes.air.weather import SHADE_REACH, StandingShade, standing_shade
 from bench.scenes.bank import PictureBank
 from bench.scenes.faults import Faults
 from bench.scenes.mix import HARD, Mix
-from bench.scenes.scene import VariedScene
-from bench.scenes.street.motion import random_sway
+from bench.scenes.motion import random_sway
+from bench.scenes.scene import Scene
 
 SIZE = (96, 96)
 CALM = Mix(empty=0.0, steady=1.0, interlaced=0.0, stutter=0.0, thermal=0.0)
@@ -42,7 +42,7 @@ def test_without_them_no_random_number_of_the_scene_is_drawn_differently(bank: P
     # 0.0 is what Mix() has; a share that no scene reaches must give the same bytes.
     rare = Mix(giant=1e-12, traffic=1e-12, water=1e-12, glossy=1e-12, dappled=1e-12, photo=1e-12)
     for seed in range(4):
-        plain, other = (VariedScene((11, seed), SIZE, bank, mix).frame(1.0) for mix in (Mix(), rare))
+        plain, other = (Scene((11, seed), SIZE, bank, mix).frame(1.0) for mix in (Mix(), rare))
         assert np.array_equal(plain.image, other.image)
         assert np.array_equal(plain.labels, other.labels)
 
@@ -50,7 +50,7 @@ def test_without_them_no_random_number_of_the_scene_is_drawn_differently(bank: P
 def test_giants_are_large_and_slow(bank: PictureBank) -> None:
     shares, moved = [], []
     for seed in range(16):
-        scene = VariedScene((12, seed), SIZE, bank, replace(CALM, giant=1.0, count=_ONE))
+        scene = Scene((12, seed), SIZE, bank, replace(CALM, giant=1.0, count=_ONE))
         now, soon = scene.frame(1.0).labels == 255, scene.frame(1.0 + 1 / scene.fps).labels == 255
         shares.append(now.mean())
         moved.append((now != soon).mean() / max(now.mean(), 0.01))
@@ -62,7 +62,7 @@ def test_a_shore_has_boats_that_float_and_water_that_moves(bank: PictureBank) ->
     floating = moving = 0
     mix = replace(CALM, water=1.0, waving=0.0, night=0.0, fogged=0.0, drift=0.0)
     for seed in range(8):
-        scene = VariedScene((13, seed), SIZE, bank, mix)
+        scene = Scene((13, seed), SIZE, bank, mix)
         floating += any(mover.actor.kind == "boat" and mover.is_floating for mover in scene._movers)
         early, late = scene.frame(0.5).background, scene.frame(3.0).background
         moving += bool((np.abs(early.astype(int) - late).max(axis=2) > 5).mean() > 0.02)
@@ -73,7 +73,7 @@ def test_a_shore_has_boats_that_float_and_water_that_moves(bank: PictureBank) ->
 def test_a_wake_follows_its_boat_and_is_background(bank: PictureBank) -> None:
     found = 0
     for seed in range(8):
-        scene = VariedScene((13, seed), SIZE, bank, replace(CALM, water=1.0, standing=0.0))
+        scene = Scene((13, seed), SIZE, bank, replace(CALM, water=1.0, standing=0.0))
         wakes = [mover for mover in scene._movers if mover.actor.kind == "wake"]
         boats = [mover for mover in scene._movers if mover.actor.kind == "boat"]
         for wake in wakes:
@@ -86,7 +86,7 @@ def test_a_wake_follows_its_boat_and_is_background(bank: PictureBank) -> None:
 
 
 def test_traffic_has_several_vehicles_and_a_shadow_longer_than_they_are_high(bank: PictureBank) -> None:
-    scene = VariedScene((14, 1), SIZE, bank, replace(CALM, traffic=1.0))
+    scene = Scene((14, 1), SIZE, bank, replace(CALM, traffic=1.0))
     assert sum(mover.actor.kind == "vehicle" for mover in scene._movers) >= 2
     shadow = scene._composer.shadow
     assert shadow is not None
@@ -101,7 +101,7 @@ def test_a_matched_object_has_the_mean_colour_of_the_ground_behind_it(bank: Pict
         means = []
         for seed in range(12):
             mix = replace(CALM, matched=matched, night=0.0, camouflage=0.0)
-            frame = VariedScene((15, seed), SIZE, bank, mix).frame(1.0)
+            frame = Scene((15, seed), SIZE, bank, mix).frame(1.0)
             inside = frame.labels == 255
             if inside.sum() > 60:
                 pair = (frame.image[inside].mean(axis=0), frame.background[inside].mean(axis=0))

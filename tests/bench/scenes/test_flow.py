@@ -9,8 +9,8 @@ from fakes.video.scenes import SIZE, SPEED, box, composer, post, square, wall
 
 from bench.scenes.bank import PictureBank
 from bench.scenes.flow import flow_between
-from bench.scenes.mover import timetable
-from bench.scenes.scene import Mix, VariedScene
+from bench.scenes.motion import timetable
+from bench.scenes.scene import Mix, Scene
 
 
 def test_an_empty_scene_before_a_steady_camera_does_not_move() -> None:
@@ -56,7 +56,7 @@ def bank() -> PictureBank:
 @pytest.mark.parametrize("seed", range(8))
 def test_warping_by_the_flow_gives_the_other_instant(bank: PictureBank, seed: int) -> None:
     mix = Mix(waving=1.0, shadows=0, contact=0, reflections=0, blur=0, interlaced=0, stutter=0)
-    scene = VariedScene((seed, 77), (128, 128), bank, mix)
+    scene = Scene((seed, 77), (128, 128), bank, mix)
     first, second = 2.0, 2.0 + 3 / scene.fps
     flow, visible = scene.flow(first, second)
     before, after = (scene._composer.at(seconds).canvas[..., :3] for seconds in (first, second))
@@ -70,4 +70,4 @@ def test_warping_by_the_flow_gives_the_other_instant(bank: PictureBank, seed: in
 
 def test_flow_refuses_a_time_outside_the_scene(bank: PictureBank) -> None:
     with pytest.raises(ValueError, match="-60 to 6"):
-        VariedScene(0, (64, 64), bank).flow(0.0, 7.0)
+        Scene(0, (64, 64), bank).flow(0.0, 7.0)

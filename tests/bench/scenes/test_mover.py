@@ -9,7 +9,8 @@ import pytest
 from fakes.video.scenes import SPEED, STILL, box, composer, square
 
 from bench.scenes.compose import UNKNOWN
-from bench.scenes.mover import FOREVER, Evidence, timetable
+from bench.scenes.motion import FOREVER, timetable
+from bench.scenes.mover import Evidence
 
 
 def test_what_moves_is_foreground_at_once() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bench.scenes.bank import PictureBank
-from bench.scenes.scene import Mix, VariedScene
+from bench.scenes.scene import Mix, Scene
 
 SIZE = (128, 128)
 WORDS = {
@@ -33,7 +33,7 @@ def bank() -> PictureBank:
 def digest(bank: PictureBank, times: tuple[float, ...], seeds: range = range(6)) -> str:
     total = hashlib.sha256()
     for seed in seeds:
-        scene = VariedScene((3, seed), (64, 80), bank)
+        scene = Scene((3, seed), (64, 80), bank)
         frames = {t: scene.frame(t) for t in times}
         for t in sorted(frames):
             for part in (frames[t].image, frames[t].labels, frames[t].background):
@@ -54,14 +54,14 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process_and_order(bank: P
 
 
 def test_another_seed_is_another_scene(bank: PictureBank) -> None:
-    one, other = (VariedScene(seed, SIZE, bank).frame(0.0).image for seed in (1, 2))
+    one, other = (Scene(seed, SIZE, bank).frame(0.0).image for seed in (1, 2))
     assert np.mean(one != other) > 0.5
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 57), (120, 48), (256, 256), (480, 640)])
 def test_any_size_is_rendered(bank: PictureBank, size: tuple[int, int]) -> None:
     for seed in range(5):
-        frame = VariedScene((8, seed), size, bank).frame(1.0)
+        frame = Scene((8, seed), size, bank).frame(1.0)
         assert frame.image.shape == frame.background.shape == (*size, 3)
         assert frame.image.dtype == frame.background.dtype == frame.labels.dtype == np.uint8
         assert frame.labels.shape == size
@@ -70,12 +70,12 @@ def test_any_size_is_rendered(bank: PictureBank, size: tuple[int, int]) -> None:
 
 def test_wrong_arguments_are_named(bank: PictureBank) -> None:
     with pytest.raises(ValueError, match="at least 32 pixels, got"):
-        VariedScene(0, (16, 128), bank)
+        Scene(0, (16, 128), bank)
     with pytest.raises(ValueError, match="at least 0, got -1"):
-        VariedScene(-1, SIZE, bank)
+        Scene(-1, SIZE, bank)
     for seconds in (-60.1, 6.1):
         with pytest.raises(ValueError, match="-60 to 6"):
-            VariedScene(0, SIZE, bank).frame(seconds)
+            Scene(0, SIZE, bank).frame(seconds)
 
 
 def test_every_condition_occurs_about_as_often_as_the_mix_says(bank: PictureBank) -> None:
@@ -83,7 +83,7 @@ def test_every_condition_occurs_about_as_often_as_the_mix_says(bank: PictureBank
     found: Counter[str] = Counter()
     rates = []
     for seed in range(count):
-        scene = VariedScene((4, seed), (32, 32), bank)
+        scene = Scene((4, seed), (32, 32), bank)
         found.update(scene.conditions)
         rates.append(scene.fps)
     assert set(found) == WORDS
@@ -101,7 +101,7 @@ def test_every_condition_occurs_about_as_often_as_the_mix_says(bank: PictureBank
 
 def test_an_empty_scene_has_no_foreground_in_its_real_time_part(bank: PictureBank) -> None:
     for seed in range(12):
-        scene = VariedScene((5, seed), SIZE, bank, Mix(empty=1.0))
+        scene = Scene((5, seed), SIZE, bank, Mix(empty=1.0))
         for seconds in (0.0, 3.0, 6.0):
             assert not scene.frame(seconds).labels.any()
 
@@ -110,7 +110,7 @@ def test_most_other_scenes_have_foreground_and_a_background_without_it(bank: Pic
     mix = Mix(empty=0, steady=1, interlaced=0)
     seen = 0
     for seed in range(20):
-        frame = VariedScene((6, seed), SIZE, bank, mix).frame(2.0)
+        frame = Scene((6, seed), SIZE, bank, mix).frame(2.0)
         inside = frame.labels == 255
         if inside.sum() > 50:
             seen += 1
@@ -120,7 +120,7 @@ def test_most_other_scenes_have_foreground_and_a_background_without_it(bank: Pic
 
 
 def test_a_repeated_frame_is_the_one_before(bank: PictureBank) -> None:
-    scene = VariedScene((1, 1), SIZE, bank, Mix(stutter=1.0))
+    scene = Scene((1, 1), SIZE, bank, Mix(stutter=1.0))
     times = [nth / scene.fps for nth in range(1, 100)]
     repeats = [t for t in times if scene.shown(t) < t - 1e-6 and t <= 6]
     assert repeats
@@ -134,7 +134,7 @@ def test_forty_frames_and_the_setup_are_fast(bank: PictureBank) -> None:
     spent = []
     for seed in range(9):
         start = time.process_time()
-        scene = VariedScene((2, seed), SIZE, bank)
+        scene = Scene((2, seed), SIZE, bank)
         for nth in range(20):
             scene.frame(-60.0 + 3 * nth)
             scene.frame(nth / scene.fps)

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from bench.scenes import bank as varied_bank
-from bench.scenes.street.street import SceneOptions, StreetScene
+from bench.scenes.clip import Clip, ClipOptions
 from edgebs.cli import app, main
 from edgebs.cues import open_cue
 from export.models.build import module_from_description
@@ -33,7 +33,7 @@ class StreetSample:
 def street_samples(settings, seed, index, size, _bank, _overexposed, *, settled):
     """A rendered street in place of the scenes that take seconds to set up."""
     assert settled == 0
-    scene = StreetScene(SceneOptions(size=size, frames=3, seed=(seed + index) % 1000, n_people=3, n_cars=1))
+    scene = Clip(ClipOptions(size=size, frames=3, seed=(seed + index) % 1000))
     cue = open_cue(settings, size, None)
     samples = []
     for t in range(3):

@@ -9,7 +9,8 @@ from bench.scenes.actors.sprites import Actor, sprite_of
 from bench.scenes.air.camera import Camera
 from bench.scenes.compose import Composer
 from bench.scenes.draw import Patch
-from bench.scenes.mover import Costume, Mover, Timetable, timetable
+from bench.scenes.motion import Timetable, timetable
+from bench.scenes.mover import Costume, Mover
 from bench.scenes.place.painter import Occluder, Plate, View
 from edgebs.tensors import Array
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import scenes as seeds
-from bench.scenes.scene import PictureBank, VariedScene
+from bench.scenes.scene import PictureBank, Scene
 from edgebs.cues.background import OLDER_SAMPLES, SAMPLES, WINDOW_S, MedianBackground
 from export.feeds import Sample, scene_feeds, segment_feeds
 from export.models.request import ModelRequest
@@ -85,11 +85,11 @@ def test_settled_sequences_show_who_came_to_stay(
 
 
 def test_a_scene_says_when_those_who_stay_came(bank: PictureBank) -> None:
-    scenes = [VariedScene(seed=index, size=SIZE, bank=bank, mix=STAYING) for index in range(10)]
+    scenes = [Scene(seed=index, size=SIZE, bank=bank, mix=STAYING) for index in range(10)]
     came = [seconds for scene in scenes for seconds in scene.came_to_stay()]
     assert len(came) >= 10
     assert all(-60 < seconds < 0 for seconds in came)
-    empty = VariedScene(seed=1, size=SIZE, bank=bank, mix=replace(STAYING, empty=1.0, removed=0.0))
+    empty = Scene(seed=1, size=SIZE, bank=bank, mix=replace(STAYING, empty=1.0, removed=0.0))
     assert empty.came_to_stay() == []
 
 

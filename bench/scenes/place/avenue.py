@@ -1,4 +1,4 @@
-"""The still street behind everything: houses, pavements, road, grass, painted once into a plate."""
+"""A paved street with houses, as seen from a mast: pavements, road, crossing and grass, painted once."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class Street:
     def point(self, x: float, height: float, z: float) -> tuple[float, float]:
         """Column and row of a point `height` metres over the ground."""
         return self.centre + self.focal * x / z, self.horizon + self.focal * (self.mast - height) / z
+
+    def moved(self, margin: int) -> Street:
+        """In pixels of a plate that is `margin` larger on each side; `half_width` includes it."""
+        return replace(self, centre=self.centre + margin, horizon=self.horizon + margin)
 
     def half_width(self, z: float) -> float:
         """Metres from the axis to the edge of the view at depth `z`."""

@@ -1,1 +1,0 @@
-"""A rendered street for the demo and the tests."""
