@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol, cast, overload
 import numpy as np
 
 from edgebs.cues.clock import check_time
-from edgebs.cues.cue import Cue
+from edgebs.cues.cue import BackgroundCue, Cue
 from edgebs.cues.held import Feedback
-from edgebs.cues.kept import BackgroundCue, damaged, load_background, save_background
+from edgebs.cues.kept import damaged, load_background, save_background
 from edgebs.errors import BundleError
 from edgebs.image import PROBABILITY_REPAIR, check_frame, mask_at, network_frame, require_finite
 from edgebs.tensors import Array, Frame

@@ -9,14 +9,13 @@ background is the network's exact answer for the 245 frames that ended at most s
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgebs.cues.clock import SceneClock, is_reached
-from edgebs.cues.cue import CueOutput, TensorRing
+from edgebs.cues.clock import is_reached
+from edgebs.cues.cue import BackgroundCue, CueOutput, TensorRing
 from edgebs.errors import BundleError
 from edgebs.image import CUE_REPAIR, require_finite
 from edgebs.tensors import Array, Frame
@@ -35,7 +34,7 @@ INPUTS, OUTPUTS = {"frames", "sums", "features"}, {"cue", "sum", "feature"}
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
-class BackgroundImage:
+class BackgroundImage(BackgroundCue):
     """Cue of `cdn-medal`: (1, 3, h, w) float32 BGR, 0 to 255.
 
     While fewer blocks were seen than the network reads, those seen are repeated, oldest first, as often as
@@ -47,6 +46,7 @@ class BackgroundImage:
 
         Raises BundleError where the network is not made for such frames.
         """
+        super().__init__(settings.nominal_fps, settings.spacing_s)
         self._backend = backend
         self.references = settings.references
         """Frames of the series."""
@@ -62,12 +62,8 @@ class BackgroundImage:
         self._image = np.zeros((1, 3, *size), np.float32)
         self._ring = TensorRing(self._image.shape)
         self._frames: list[Frame] = []
-        self._clock = SceneClock(settings.nominal_fps, settings.spacing_s)
         self._taken_s = 0.0
         self._count = 0
-        self._is_frozen = False
-        # Another thread may save what this one changes.
-        self._changing = threading.Lock()
 
     @property
     def nbytes(self) -> int:
@@ -82,12 +78,8 @@ class BackgroundImage:
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """See `Cue.remember`. Costs what `update` costs: there is no other way to remember."""
-        if self._is_frozen and self._count:
-            self._clock.skip()
+        if not self._advance(captured_s) and self._count:
             return
-        if self._clock.tick(captured_s):
-            with self._changing:
-                self._forget_scene()
         now_s = self._clock.now_s
         if self._count and not is_reached(now_s - self._taken_s, self._spacing_now_s):
             return
@@ -100,15 +92,6 @@ class BackgroundImage:
                 self._image[0] = frame.transpose(2, 0, 1)
             self._image[:, :, band.rows] = rows
             self._frames, self._count, self._taken_s = frames, count, now_s
-
-    def reset(self) -> None:
-        """See `Cue.reset`. What is frozen stays."""
-        if self._is_frozen:
-            self._clock.skip()
-            return
-        with self._changing:
-            self._clock.reset()
-            self._forget_scene()
 
     def background(self) -> Mapping[str, Array]:
         """See `BackgroundCue.background`: `image`, (3, h, w) float32."""
@@ -131,9 +114,6 @@ class BackgroundImage:
             for band in self._bands:
                 band.fill(self._frames)
             self._count = self.references
-
-    def freeze(self, frozen: bool) -> None:
-        self._is_frozen = frozen
 
     def close(self) -> None:
         self._backend.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edgebs.cues.clock import SceneClock, is_reached
-from edgebs.cues.cue import CueOutput
+from edgebs.cues.clock import is_reached
+from edgebs.cues.cue import BackgroundCue, CueOutput
 from edgebs.image import CUE_REPAIR, require_finite
 from edgebs.tensors import Array, Frame
 
@@ -87,7 +86,7 @@ GROWN = 0.5
 """Share of the scene's age at the last computation after which a young one is due again."""
 
 
-class BackgroundMaps:
+class BackgroundMaps(BackgroundCue):
     """Cue of BMN-BSN, (1, M, h, w) float32: what the cue network makes of the references.
 
     The network's input is `references`, (1, R, h, w, 3) uint8; its output is `cue`. It runs when references
@@ -97,18 +96,15 @@ class BackgroundMaps:
 
     def __init__(self, settings: CueSettings, backend: Backend) -> None:
         """Own `backend` from here on: it is closed with the cue."""
+        super().__init__(settings.nominal_fps, settings.spacing_s)
         self._backend = backend
         self.description = f"{backend.description}, from {settings.references} chosen frames"
         self._refresh_s = settings.refresh_s
         self._shape = backend.inputs["references"].shape[2:]
         self._keyframes = Keyframes(settings.references, settings.spacing_s)
-        self._clock = SceneClock(settings.nominal_fps, settings.spacing_s)
         self._maps: Array | None = None
         self._computed_s = 0.0
         self._is_stale = False
-        self._is_frozen = False
-        # Another thread may save what this one changes.
-        self._changing = threading.Lock()
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         self.remember(frame, captured_s)
@@ -119,22 +115,9 @@ class BackgroundMaps:
         return CueOutput({"cue": maps}, len(self._keyframes.frames) < self._keyframes.count)
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
-        if self._is_frozen:
-            self._clock.skip()
-            return
-        with self._changing:
-            if self._clock.tick(captured_s):
-                self._forget_scene()
-            self._is_stale |= self._keyframes.see(frame, self._clock.now_s)
-
-    def reset(self) -> None:
-        """See `Cue.reset`. What is frozen stays."""
-        if self._is_frozen:
-            self._clock.skip()
-            return
-        with self._changing:
-            self._clock.reset()
-            self._forget_scene()
+        if self._advance(captured_s):
+            with self._changing:
+                self._is_stale |= self._keyframes.see(frame, self._clock.now_s)
 
     def close(self) -> None:
         self._backend.close()
@@ -156,9 +139,6 @@ class BackgroundMaps:
             # A scene that was watched for long changes slowly, also after a restart.
             self._clock.resume(seen_s)
             self._keyframes.restore(frames, seen_s)
-
-    def freeze(self, frozen: bool) -> None:
-        self._is_frozen = frozen
 
     @property
     def _is_due(self) -> bool:

@@ -1,13 +1,16 @@
-"""What every way to compute a cue has in common: its protocol, its output, and the ring of its arrays."""
+"""What ways to compute a cue have in common: protocol, output, ring of arrays, and the base of backgrounds."""
 
 from __future__ import annotations
 
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from edgebs.cues.clock import SceneClock
 from edgebs.tensors import Array, Frame
 
 PRESETS = ("ultrafast", "fast", "medium", "fine")
@@ -50,6 +53,55 @@ class Cue(Protocol):
     def close(self) -> None:
         """Free what is held. May be called twice."""
         ...
+
+
+class BackgroundCue(ABC):
+    """A cue with a background of the scene that can be saved, restored, frozen."""
+
+    def __init__(self, nominal_fps: float, longest_step_s: float) -> None:
+        """See `SceneClock`."""
+        self._clock = SceneClock(nominal_fps, longest_step_s)
+        self._is_frozen = False
+        # Another thread may save what this one changes.
+        self._changing = threading.Lock()
+
+    @abstractmethod
+    def background(self) -> Mapping[str, Array]:
+        """What `restore` needs; empty before the first frame. May be called while another thread updates."""
+
+    @abstractmethod
+    def restore(self, background: Mapping[str, Array]) -> None:
+        """Start with what `background` gave. Raises ValueError or KeyError for arrays that cannot be that.
+
+        The time since it was saved counts as a pause.
+        """
+
+    def freeze(self, frozen: bool) -> None:
+        """Whether frames change the background no longer; what is frozen outlives `reset`."""
+        self._is_frozen = frozen
+
+    def reset(self) -> None:
+        """Forget the scene: the next frame is the first of one. What is frozen stays, its age with it."""
+        if self._is_frozen:
+            self._clock.skip()
+            return
+        with self._changing:
+            self._clock.reset()
+            self._forget_scene()
+
+    @abstractmethod
+    def _forget_scene(self) -> None:
+        """Drop the background and all that depends on it; `_changing` is held."""
+
+    def _advance(self, captured_s: float | None) -> bool:
+        """Take the time of the next frame; whether that frame may change the background."""
+        if self._is_frozen:
+            # The background grows no older, and neither does its clock go on.
+            self._clock.skip()
+        elif self._clock.tick(captured_s):
+            with self._changing:
+                self._forget_scene()
+        return not self._is_frozen
 
 
 class TensorRing:

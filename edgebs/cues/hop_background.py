@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,7 @@ import numpy as np
 
 from edgebs.cues.background import SAMPLES, WINDOW_S, MedianBackground
 from edgebs.cues.camera_shift import FAR, STILL_PX, CameraShift, Shift, moved
-from edgebs.cues.clock import SceneClock
-from edgebs.cues.cue import CueOutput, TensorRing
+from edgebs.cues.cue import BackgroundCue, CueOutput, TensorRing
 from edgebs.cues.flow import FlowVectors, flow_magnitudes
 from edgebs.cues.held import Holding
 from edgebs.cues.history import History
@@ -30,11 +28,13 @@ GRID = 4
 """Every so many-th pixel each way is enough for a median."""
 
 
-class HopBackground:
+class HopBackground(BackgroundCue):
     """Cue of the `edge` model, (1, K + 8, h, w) float32: K flow magnitudes in pixels, then planes of 0..255.
 
     After the K intervals: background B, G, R as the camera would see it now; its spread; the age, which
     is 255 * log(1 + 25 s) / log(1 + 25 * 180 s), at most 255; and B, G, R of the older background.
+
+    While the background is frozen, a camera that is turned away sees foreground everywhere.
     """
 
     def __init__(self, settings: CueSettings, size: tuple[int, int], flow: FlowVectors | None = None) -> None:
@@ -42,6 +42,7 @@ class HopBackground:
 
         Raises BundleError for an unknown preset of DIS.
         """
+        super().__init__(settings.nominal_fps, WINDOW_S / SAMPLES)
         self._flow = DisVectors(settings.preset) if flow is None else flow
         self.description = f"{self._flow.description}, and two median backgrounds"
         self._intervals = settings.intervals
@@ -52,12 +53,8 @@ class HopBackground:
         self._far_px = FAR * min(size)
         self._ring = TensorRing((1, settings.channels, *size))
         self._origin: Shift = (0.0, 0.0)
-        self._clock = SceneClock(settings.nominal_fps, WINDOW_S / SAMPLES)
         self.shift: Shift = (0.0, 0.0)
         """How far the last frame that was updated with lies off the background."""
-        self._is_frozen = False
-        # Another thread may save what this one changes.
-        self._changing = threading.Lock()
 
     def update(self, frame: Frame, captured_s: float | None) -> CueOutput:
         picture, shift, place = self._seen(frame, captured_s)
@@ -84,12 +81,8 @@ class HopBackground:
         self._seen(frame, captured_s)
 
     def reset(self) -> None:
-        """See `Cue.reset`. What is frozen stays, its age with it."""
-        if self._is_frozen:
-            self._clock.skip()
-        else:
-            self._clock.reset()
-        self._forget_scene()
+        super().reset()
+        self._forget_frames()
 
     def close(self) -> None:
         self._history.clear()
@@ -102,36 +95,24 @@ class HopBackground:
             return {**self._background.saved(), "now_s": np.array(self._clock.now_s)}
 
     def restore(self, background: Mapping[str, Array]) -> None:
-        """See `BackgroundCue.restore`. The time since it was saved counts as a pause."""
         now_s = float(background["now_s"])
         if not (math.isfinite(now_s) and now_s >= np.max(background["times_s"], initial=now_s)):
             raise ValueError(f"seen for {now_s} s, samples of {background['times_s']} s")
         with self._changing:
             self._background.load(background)
-        self._history.clear()
-        self._origin = (0.0, 0.0)
         self._clock.resume(now_s)
         self._shift.look_at(self._background.median)
-        if self._holding is not None:
-            self._holding.clear()
-
-    def freeze(self, frozen: bool) -> None:
-        """See `BackgroundCue.freeze`. A camera that is turned away then sees foreground everywhere."""
-        self._is_frozen = frozen
+        self._forget_frames()
 
     def _seen(self, frame: Frame, captured_s: float | None) -> tuple[Frame, Shift, Shift]:
         """Take a frame into history and background.
 
         Returns its picture, how far the camera looks off the background, and off where it looked first.
         """
-        if self._is_frozen:
-            # The background grows no older, and neither does its clock go on.
-            self._clock.skip()
-        elif self._clock.tick(captured_s):
-            self._forget_scene()
+        is_learning = self._advance(captured_s)
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         shift = self._shift.of(grey)
-        if math.hypot(*shift) > self._far_px and not self._is_frozen:
+        if is_learning and math.hypot(*shift) > self._far_px:
             # What the frames before are off stays true against the new background: it lies here.
             self._origin = (self._origin[0] + shift[0], self._origin[1] + shift[1])
             with self._changing:
@@ -142,7 +123,7 @@ class HopBackground:
         place = (self._origin[0] + shift[0], self._origin[1] + shift[1])
         picture = self._flow.picture(frame, grey)
         self._history.push((picture, place), captured_s)
-        if not self._is_frozen and self._background.is_due(self._clock.now_s):
+        if is_learning and self._background.is_due(self._clock.now_s):
             back = (-shift[0], -shift[1])
             known = self._background.median if self._background.count else None
             found = None if self._holding is None else self._holding.pixels(frame, known, shift, place)
@@ -154,15 +135,15 @@ class HopBackground:
         return picture, shift, place
 
     def _forget_scene(self) -> None:
+        self._background.clear()
+        self._shift.look_at(None)
+        self._forget_frames()
+
+    def _forget_frames(self) -> None:
         self._history.clear()
         self._origin = (0.0, 0.0)
         if self._holding is not None:
             self._holding.clear()
-        if self._is_frozen:
-            return
-        with self._changing:
-            self._background.clear()
-        self._shift.look_at(None)
 
     def _magnitudes(self, picture: Frame, place: Shift, out: Array) -> None:
         """|flow| to each past without the camera's own, in pixels."""

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 FACTS = "edgebs"
 """The array that holds what the file belongs to, as JSON in bytes."""
-
-
-@runtime_checkable
-class BackgroundCue(Protocol):
-    """A cue with a background of the scene that can be saved, restored, frozen."""
-
-    def background(self) -> Mapping[str, Array]:
-        """What `restore` needs; empty before the first frame. May be called while another thread updates."""
-        ...
-
-    def restore(self, background: Mapping[str, Array]) -> None:
-        """Start with what `background` gave. Raises ValueError or KeyError for arrays that cannot be that."""
-        ...
-
-    def freeze(self, frozen: bool) -> None:
-        """Whether frames change the background no longer; what is frozen outlives `Cue.reset`."""
-        ...
 
 
 def save_background(path: Path, manifest: Manifest, background: Mapping[str, Array]) -> None:
