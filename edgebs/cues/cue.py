@@ -1,4 +1,4 @@
-"""What ways to compute a cue have in common: protocol, output, ring of arrays, and the base of backgrounds."""
+"""What ways to compute a cue have in common: protocol, output, ring of arrays, and a base of backgrounds."""
 
 from __future__ import annotations
 
