@@ -17,7 +17,7 @@ from edgebs.tensors import Array, Frame
 from export.training.corpus import FACTS, RUN, SHARD_CLIPS, Shard, flow_of, open_shard, read_facts, shards_in
 from export.training.stream.workers import Sample
 
-RECOLOURED, FADED, GREY, MISPLACED, RELIT = 0.5, 0.15, 0.15, 0.25, 0.2
+RECOLOURED, FADED, GREY, MISPLACED, RELIT = 0.5, 0.06, 0.15, 0.25, 0.2
 """Shares of the draws that have other colours, little contrast as in fog, no colours, a camera whose motion
 was not taken out whole, and another light than the background."""
 FARTHEST_PX = 5.0
@@ -132,7 +132,7 @@ class Look:
 
     def _fade(self, rng: np.random.Generator) -> None:
         """Little contrast somewhere between black and white, below the noise of a sensor."""
-        self._gain = math.exp(rng.uniform(math.log(0.15), math.log(0.6)))
+        self._gain = math.exp(rng.uniform(math.log(0.3), math.log(0.7)))
         low = rng.uniform(0, 255 * (1 - self._gain))
         levels = np.rint(np.arange(256) * self._gain + low)
         self._table = np.repeat(levels.astype(np.uint8)[:, None, None], 3, axis=2)
