@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Protocol
 
 import numpy as np
 
@@ -77,30 +76,6 @@ Frames = Sequence[Frame | None]
 """One of each camera; None for a camera that has ended."""
 
 
-class DeviceCues(Protocol):
-    """The cues of one or several cameras, on a slot at a time."""
-
-    def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
-        """Put what crosses the bus beside the frames into the slot's pinned memory."""
-        ...
-
-    def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:
-        """Queue the rest; the mark after which the slot holds the cue."""
-        ...
-
-    def found(self, slot_id: int, probabilities: Array) -> None:
-        """Take the masks of a run's frames, (N, h, w), for cues that use earlier masks."""
-        ...
-
-    def clear(self) -> None:
-        """Forget the histories."""
-        ...
-
-    def warming_up(self) -> list[bool]:
-        """Of each camera, after its last frame."""
-        ...
-
-
 class HostCues:
     """One cue per camera on the CPU (DIS flow, backgrounds): computed in `begin`, and uploaded."""
 
@@ -117,6 +92,7 @@ class HostCues:
         return self.cues[0].description
 
     def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
+        """Put what crosses the bus beside the frames into the slot's pinned memory."""
         self._numbers[slot.slot_id] = max([feedback.before_frame() for feedback in self._feedback])
         for place, (cue, frame, captured_s) in enumerate(zip(self.cues, frames, times, strict=True)):
             if frame is None:
@@ -128,9 +104,11 @@ class HostCues:
                     np.copyto(slot.host[name].array[place], tensor[0])
 
     def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:  # noqa: ARG002
+        """The mark after which the slot holds the cue: nothing is queued."""
         return slot.uploaded
 
     def found(self, slot_id: int, probabilities: Array) -> None:
+        """Take the masks of a run's frames, (N, h, w), for cues that use earlier masks."""
         number = self._numbers.pop(slot_id, None)
         # None of a frame that was given with its cue.
         for feedback, probability in zip(self._feedback, probabilities, strict=True):
@@ -150,6 +128,7 @@ class HostCues:
             cue.reset()
 
     def warming_up(self) -> list[bool]:
+        """Of each camera, after its last frame."""
         return list(self._warming_up)
 
 
@@ -187,6 +166,7 @@ class NetworkCues:
         """Nothing: only frames cross the bus."""
 
     def after_upload(self, index: int, slot: Slot, times: Times) -> cuda.Event:
+        """Queue the cue network; returns the mark after which the slot holds the cue."""
         self._stream.wait(slot.uploaded)
         if "cue" in slot.started:
             self._stream.record(slot.started["cue"])
@@ -208,6 +188,7 @@ class NetworkCues:
         self._stream.record(slot.done)
 
     def warming_up(self) -> list[bool]:
+        """Of each camera, after its last frame."""
         return [history.warming_up for history in self._histories]
 
     def clear(self) -> None:
