@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from edgebs.bundle.kinds import CUE_KINDS, CueKind, runs_plans
@@ -56,17 +56,10 @@ class NetworkFacts:
     def to_json(self) -> dict[str, Any]:
         """The form written into manifest.json."""
         return {
-            "file": self.file,
-            "backend": self.backend,
-            "precision": self.precision,
-            "compute": self.compute,
+            **{each.name: getattr(self, each.name) for each in fields(self)},
             "inputs": {name: spec.to_json() for name, spec in self.inputs.items()},
             "outputs": {name: spec.to_json() for name, spec in self.outputs.items()},
             "description": dict(self.description),
-            "weights_sha256": self.weights_sha256,
-            "parameters": self.parameters,
-            "gflop": self.gflop,
-            "weight_bits": self.weight_bits,
         }
 
     @classmethod
@@ -105,6 +98,8 @@ class CueSettings:
     """What saturates the cue: pixels of flow at network size, grey levels of an image, 1 of maps."""
     nominal_fps: float
     """Frame rate that the intervals are meant for; a source with time stamps is read by time."""
+    preset: str = ""
+    """DIS preset: one of edgebs.cues.cue.PRESETS, such as fine; "" where the flow is a network's."""
     maps: int = 0
     """Channels of the background: 12 maps, or the 3 colours of an image; 0 without such a background."""
     references: int = 0
@@ -113,8 +108,6 @@ class CueSettings:
     """Seconds between two of them, at most; 0 for consecutive frames."""
     refresh_s: float = 0.0
     """Seconds after which the background is computed again; 0 for every frame."""
-    preset: str = ""
-    """DIS preset: one of edgebs.cues.cue.PRESETS, such as fine; "" where the flow is a network's."""
     hold: float = 0.0
     """Foreground probability above which the background of a pixel is kept as it was (edgebs.cues.held); 0
     where every frame counts in full."""
@@ -160,20 +153,8 @@ class CueSettings:
 
     def to_json(self) -> dict[str, Any]:
         """The form written into manifest.json; what came later is left out at its default, as before."""
-        background = {
-            name: value
-            for name in ("maps", "references", "spacing_s", "refresh_s", "hold")
-            if (value := getattr(self, name))
-        }
-        return {
-            "kind": self.kind,
-            "provider": self.provider,
-            "intervals": list(self.intervals),
-            "max_magnitude": self.max_magnitude,
-            "nominal_fps": self.nominal_fps,
-            "preset": self.preset,
-            **background,
-        }
+        data = {**asdict(self), "intervals": list(self.intervals)}
+        return {name: value for name, value in data.items() if value or name not in _LATER}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CueSettings:
@@ -185,12 +166,18 @@ class CueSettings:
             max_magnitude=float(data["max_magnitude"]),
             nominal_fps=float(data["nominal_fps"]),
             preset=str(data["preset"]),
-            maps=int(data.get("maps", 0)),
-            references=int(data.get("references", 0)),
-            spacing_s=float(data.get("spacing_s", 0.0)),
-            refresh_s=float(data.get("refresh_s", 0.0)),
-            hold=float(data.get("hold", 0.0)),
+            **{name: number(data[name]) for name, number in _LATER.items() if name in data},
         )
+
+
+_LATER: Mapping[str, Callable[[Any], Any]] = {
+    "maps": int,
+    "references": int,
+    "spacing_s": float,
+    "refresh_s": float,
+    "hold": float,
+}
+"""Fields of `CueSettings` that older manifests lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +202,7 @@ class CleanupSettings:
 
     def to_json(self) -> dict[str, int]:
         """The form written into manifest.json."""
-        return {"speck_px": self.speck_px, "hole_px": self.hole_px}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> CleanupSettings:
