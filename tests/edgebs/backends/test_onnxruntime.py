@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.networks.small_onnx import open_batch, scaled_sum, unknown_operator
+from fakes.networks.toy_onnx import open_batch, scaled_sum, unknown_operator
 
 from edgebs.backends import open_backend
 from edgebs.backends.onnxruntime import OnnxRuntimeBackend

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.networks.small_onnx import constant_map, open_batch, scaled_sum, unknown_operator
+from fakes.networks.toy_onnx import constant_map, open_batch, scaled_sum, unknown_operator
 from fakes.process.waiting import WATCHDOG_S
 
 from edgebs.backends import open_backend

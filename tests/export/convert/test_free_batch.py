@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from fakes.networks import onnx_toys
-from onnx import TensorProto, helper, numpy_helper
+from fakes.networks.toy_onnx import Graph
 
 from edgebs.errors import ExportError
 from engines import BatchRange, BuildOptions
@@ -31,13 +30,9 @@ def test_several_frames_give_what_each_gives_alone_and_a_plan_takes_them(tmp_pat
 
 def reshaping(file: Path, shape: list[int]) -> Path:
     """x of (1, 4) through a Reshape."""
-    weights = [numpy_helper.from_array(np.array(shape), "shape")]
-    node = helper.make_node("Reshape", ["x", "shape"], ["y"], name="/flat")
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 2] if len(shape) == 3 else [1, 4])
-    graph = helper.make_graph([node], "toy", [x], [y], weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(file))
-    return file
+    graph = Graph()
+    graph.add("Reshape", ["x", graph.weight("shape", shape)], "y")
+    return graph.save(file, {"x": [1, 4]}, {"y": [1, 2, 2]})
 
 
 def test_a_network_with_its_batch_of_one_inside_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import onnx
 import pytest
 import torch
 from fakes.networks import onnx_toys
-from onnx import TensorProto, helper
+from fakes.networks.toy_onnx import Graph
+from onnx import TensorProto
 from torch import Tensor, nn
 
 import export.convert
@@ -113,13 +114,9 @@ def test_uint8_inputs_are_cast_before_anything_reads_them(tmp_path: Path) -> Non
 
 
 def test_a_graph_that_computes_in_integers_keeps_its_casts() -> None:
-    nodes = [
-        helper.make_node("Max", ["image", "image"], ["brighter"], name="max"),
-        helper.make_node("Cast", ["brighter"], ["y"], name="cast", to=TensorProto.FLOAT),
-    ]
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, [4])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
-    model = helper.make_model(helper.make_graph(nodes, "toy", [image], [y]))
+    graph = Graph()
+    graph.add("Cast", [graph.add("Max", ["image", "image"], "brighter")], "y", to=TensorProto.FLOAT)
+    model = graph.model({"image": [4]}, {"y": [4]}, dtypes={"image": TensorProto.UINT8})
     before = model.SerializeToString()
     cast_inputs_first(model)
     assert model.SerializeToString() == before

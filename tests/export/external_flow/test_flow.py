@@ -11,6 +11,7 @@ import onnx
 import pytest
 from fakes.networks import onnx_toys
 from fakes.networks.flow import SIDE, expected, flow_toy, frames
+from fakes.networks.toy_onnx import Graph
 from onnx import TensorProto, helper, numpy_helper
 
 import edgebs.backends.onnxruntime
@@ -247,15 +248,9 @@ def test_a_size_that_the_network_cannot_run_names_the_keys(tmp_path: Path) -> No
 
 
 def test_images_of_another_rank_are_refused(tmp_path: Path) -> None:
-    image = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [3, 8, 8]) for name in ("image1", "image2")
-    ]
-    flow = helper.make_tensor_value_info("flow", TensorProto.FLOAT, [3, 8, 8])
-    graph = helper.make_graph([helper.make_node("Add", ["image1", "image2"], ["flow"])], "g", image, [flow])
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
-        str(tmp_path / "a.onnx"),
-    )
+    graph, shape = Graph(), [3, 8, 8]
+    graph.add("Add", ["image1", "image2"], "flow")
+    graph.save(tmp_path / "a.onnx", {"image1": shape, "image2": shape}, {"flow": shape})
     with pytest.raises(ExportError, match=r"input 'image1' is float \(3, 8, 8\); an image"):
         opened(tmp_path / "a.onnx")
 

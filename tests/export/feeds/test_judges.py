@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from fakes.networks import onnx_toys
 from fakes.networks.backends import SIZE, fake_manifest, fake_pipeline
+from fakes.networks.toy_onnx import unary
 from fakes.video.scored import write_cdnet
-from onnx import TensorProto, helper
 
 from bench.parity import INT8_DELTA_F
 from bench.scored import FOREGROUND
@@ -78,20 +77,10 @@ def test_a_cue_network_is_judged_by_the_masks_behind_it(tmp_path: Path) -> None:
     segment = onnx_toys.export("segmenter", tmp_path / "segment.onnx")
     feeds = onnx_toys.feeds("segmenter", 2)
     # A cue network that passes its input on.
-    cue = one_to_one(tmp_path / "cue.onnx", feeds[0]["cue"].shape)
+    cue = unary(tmp_path / "cue.onnx", "Identity", feeds[0]["cue"].shape)
     outputs = [onnx_toys.run(segment, feed) for feed in feeds]
     middle = float(np.median(np.concatenate(outputs)))
     manifest = fake_manifest(size=outputs[0].shape[1:], threshold=middle)
-    control = control_by_cue_masks([{"past": feed["cue"]} for feed in feeds], feeds, cue, segment, manifest)
+    control = control_by_cue_masks([{"x": feed["cue"]} for feed in feeds], feeds, cue, segment, manifest)
     assert control.score([0, 1], [feed["cue"] for feed in feeds]) == 1.0
     assert control.score([0], [feeds[0]["cue"] + 3]) < 1.0
-
-
-def one_to_one(file: Path, shape: tuple[int, ...]) -> Path:
-    past, cue = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name in ("past", "cue")
-    )
-    node = helper.make_node("Identity", ["past"], ["cue"], name="/same")
-    graph = helper.make_graph([node], "cue", [past], [cue])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(file))
-    return file

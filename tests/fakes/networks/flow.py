@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from edgebs.tensors import Array, Frame
+from fakes.networks.toy_onnx import Graph
 
 SIDE = 64
 FIRST_RED, SECOND_BLUE = 8.0, 6.0
@@ -38,105 +38,65 @@ def flow_toy(
     undefined_on: pictures on which it gives NaN, one of UNDEFINED.
     bias: a constant flow in place of the colours' one. channels: of the output, further ones like x.
     """
+    images = ("image1", "image2")
     weights = np.zeros((channels, 6, 1, 1), np.float32)
     red, blue = (2, 0) if bgr else (0, 2)
     if bias is None:
         weights[0, red], weights[1, 3 + blue] = FIRST_RED / white, SECOND_BLUE / white
         weights[2:] = weights[:1]
-    nodes, names = [], []
-    for name in ("image1", "image2"):
+    graph, names = Graph(), []
+    for name in images:
         if dtype != TensorProto.FLOAT:
-            nodes.append(helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT))
-            name = f"{name}_float"
+            name = graph.add("Cast", [name], f"{name}_float", to=TensorProto.FLOAT)
         if layout == "nhwc":
-            nodes.append(helper.make_node("Transpose", [name], [f"{name}_planes"], perm=(0, 3, 1, 2)))
-            name = f"{name}_planes"
+            name = graph.add("Transpose", [name], f"{name}_planes", perm=(0, 3, 1, 2))
         names.append(name)
-    nodes += [
-        helper.make_node("Concat", names, ["both"], axis=1),
-        helper.make_node("Conv", ["both", "weights", "bias"], ["planes"]),
+    constants = [
+        graph.weight("weights", weights),
+        graph.weight("bias", np.float32(bias or (0,) * channels)),
     ]
+    planes = graph.add("Conv", [graph.add("Concat", names, "both", axis=1), *constants], "planes")
     if undefined_on:
-        nodes[-1].output[0] = "defined"
-        nodes += UNDEFINED[undefined_on](names)
-    outputs = _outputs(nodes, layout, low, full)
+        graph.nodes[-1].output[0] = "defined"
+        by, zero = UNDEFINED[undefined_on](graph, *names), graph.weight("zero", np.float32(0))
+        # 0 / `by`: 0, or NaN where `by` is 0.
+        added = graph.add("Div", [graph.add("Mul", [by, zero], "nothing"), by], "added")
+        graph.add("Add", ["defined", added], planes, name="/sum")
+    outputs = _outputs(graph, planes, layout, low, full)
     shape = [batch, *size, 3] if layout == "nhwc" else [batch, 3, *size]
-    inputs = [helper.make_tensor_value_info(name, dtype, shape) for name in ("image1", "image2")]
+    inputs, dtypes = dict.fromkeys(images, shape), dict.fromkeys(images, dtype)
     if extra_input:
-        inputs.append(helper.make_tensor_value_info("iterations", TensorProto.INT64, [1]))
-        nodes.append(helper.make_node("Identity", ["iterations"], ["same"]))
-    constants = {"weights": weights, "bias": np.float32(bias or (0,) * channels)}
-    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "toy", inputs, outputs, tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    onnx.save_model(model, str(file))
-    return file
+        inputs["iterations"], dtypes["iterations"] = [1], TensorProto.INT64
+        graph.add("Identity", ["iterations"], "same")
+    return graph.save(file, inputs, outputs, opset=opset, dtypes=dtypes)
 
 
-def _divided_by(reduced: list[Any], by: str) -> list[Any]:
-    """Nodes that add 0 / `by` to the flow: 0, or NaN where `by` is 0."""
-    zero = numpy_helper.from_array(np.float32(0), "zero")
-    return [
-        *reduced,
-        helper.make_node("Constant", [], ["zero"], value=zero),
-        helper.make_node("Mul", [by, "zero"], ["nothing"]),
-        helper.make_node("Div", ["nothing", by], ["added"]),
-        helper.make_node("Add", ["defined", "added"], ["planes"]),
-    ]
-
-
-def _deviation(names: list[str]) -> list[Any]:
+def _deviation(graph: Graph, now: str, past: str) -> str:  # noqa: ARG001
     """As networks do that normalise each picture by its contrast."""
-    axes = {"axes": [1, 2, 3]}
-    return _divided_by(
-        [
-            helper.make_node("ReduceMax", [names[0]], ["most"], **axes),
-            helper.make_node("ReduceMin", [names[0]], ["least"], **axes),
-            helper.make_node("Sub", ["most", "least"], ["contrast"]),
-        ],
-        "contrast",
-    )
+    ends = (graph.add(f"Reduce{end}", [now], end, axes=[1, 2, 3]) for end in ("Max", "Min"))
+    return graph.add("Sub", ends, "contrast")
 
 
-def _brightness(names: list[str]) -> list[Any]:
-    return _divided_by([helper.make_node("ReduceMax", [names[0]], ["most"], axes=[1, 2, 3])], "most")
+def _brightness(graph: Graph, now: str, past: str) -> str:  # noqa: ARG001
+    return graph.add("ReduceMax", [now], "most", axes=[1, 2, 3])
 
 
-def _darkness(names: list[str]) -> list[Any]:
-    one = numpy_helper.from_array(np.float32(1), "one")
-    return _divided_by(
-        [
-            helper.make_node("Constant", [], ["one"], value=one),
-            helper.make_node("ReduceMin", [names[0]], ["least"], axes=[1, 2, 3]),
-            helper.make_node("Sub", ["one", "least"], ["dark"]),
-        ],
-        "dark",
-    )
+def _darkness(graph: Graph, now: str, past: str) -> str:  # noqa: ARG001
+    one = graph.weight("one", np.float32(1))
+    return graph.add("Sub", [one, graph.add("ReduceMin", [now], "least", axes=[1, 2, 3])], "dark")
 
 
-def _difference(names: list[str]) -> list[Any]:
-    return _divided_by(
-        [
-            helper.make_node("Sub", names, ["differences"]),
-            helper.make_node("Abs", ["differences"], ["sizes"]),
-            helper.make_node("ReduceMax", ["sizes"], ["difference"], axes=[1, 2, 3]),
-        ],
-        "difference",
-    )
+def _difference(graph: Graph, now: str, past: str) -> str:
+    sizes = graph.add("Abs", [graph.add("Sub", [now, past], "differences")], "sizes")
+    return graph.add("ReduceMax", [sizes], "difference", axes=[1, 2, 3])
 
 
-def _local_deviation(names: list[str]) -> list[Any]:
+def _local_deviation(graph: Graph, now: str, past: str) -> str:  # noqa: ARG001
     window = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
-    return _divided_by(
-        [
-            helper.make_node("ReduceMax", [names[0]], ["lightest"], axes=[1]),
-            helper.make_node("Neg", ["lightest"], ["dark"]),
-            helper.make_node("MaxPool", ["lightest"], ["most"], **window),
-            helper.make_node("MaxPool", ["dark"], ["least"], **window),
-            helper.make_node("Add", ["most", "least"], ["contrast"]),
-        ],
-        "contrast",
-    )
+    lightest = graph.add("ReduceMax", [now], "lightest", axes=[1])
+    most = graph.add("MaxPool", [lightest], "most", **window)
+    least = graph.add("MaxPool", [graph.add("Neg", [lightest], "dark")], "least", **window)
+    return graph.add("Add", [most, least], "contrast")
 
 
 UNDEFINED = {
@@ -148,26 +108,16 @@ UNDEFINED = {
 }
 
 
-def _outputs(nodes: list[Any], layout: str, low: int, full: bool) -> list[Any]:
-    names = []
-    if full:
-        turned = layout == "nhwc"
-        nodes.append(
-            helper.make_node("Transpose", ["planes"], ["flow"], perm=(0, 2, 3, 1))
-            if turned
-            else helper.make_node("Identity", ["planes"], ["flow"])
-        )
-        names.append("flow")
+def _outputs(graph: Graph, planes: str, layout: str, low: int, full: bool) -> dict[str, Any]:
+    outputs = []
+    if full and layout == "nhwc":
+        outputs.append(graph.add("Transpose", [planes], "flow", perm=(0, 2, 3, 1)))
+    elif full:
+        outputs.append(graph.add("Identity", [planes], "flow"))
     if low:
-        pool = {"kernel_shape": [low, low], "strides": [low, low]}
-        by = numpy_helper.from_array(np.float32(1 / low), "by")
-        nodes += [
-            helper.make_node("AveragePool", ["planes"], ["pooled"], **pool),
-            helper.make_node("Constant", [], ["by"], value=by),
-            helper.make_node("Mul", ["pooled", "by"], ["flow_low"]),
-        ]
-        names.append("flow_low")
-    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in names]
+        pooled = graph.add("AveragePool", [planes], "pooled", kernel_shape=[low, low], strides=[low, low])
+        outputs.append(graph.add("Mul", [pooled, graph.weight("by", np.float32(1 / low))], "flow_low"))
+    return dict.fromkeys(outputs, [None] * 4)
 
 
 def frames(size: tuple[int, int] = (SIDE, SIDE), pasts: int = 3, seed: int = 0) -> dict[str, Array]:

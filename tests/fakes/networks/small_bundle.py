@@ -7,7 +7,7 @@ from pathlib import Path
 from edgebs.bundle import Bundle, write_bundle
 from edgebs.bundle.manifest import CueSettings, Manifest, NetworkFacts
 from edgebs.tensors import TensorSpec
-from fakes.networks.small_onnx import scaled_sum
+from fakes.networks.toy_onnx import scaled_sum
 
 SIZE = (32, 48)
 

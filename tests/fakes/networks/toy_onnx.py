@@ -1,8 +1,8 @@
-"""Small ONNX networks in the three precisions, as the exporter writes them, without the exporter."""
+"""The builder of ONNX files for tests; and small networks, computed by hand or in the three precisions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 SIZE = 32
+UINT8_FRAME = {"frame": TensorProto.UINT8}
+Shapes = Mapping[str, Sequence[Any] | None]
 
 
 class Graph:
@@ -21,8 +23,9 @@ class Graph:
         self.weights: list[Any] = []
 
     def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """A node named after its output."""
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], name=f"/{output}", **attributes))
+        """A node, named after its output unless `name` says otherwise."""
+        node = helper.make_node(operator, inputs, [output], **{"name": f"/{output}", **attributes})
+        self.nodes.append(node)
         return output
 
     def weight(self, name: str, values: Any) -> str:
@@ -36,18 +39,26 @@ class Graph:
         self.add("QuantizeLinear", [x, s, z], f"{x}_q")
         return self.add("DequantizeLinear", [f"{x}_q", s, z], f"{x}_dq")
 
-    def save(self, file: Path, inputs: Sequence[Any], outputs: Sequence[Any], *, opset: int = 17) -> Path:
-        """Check and write the model."""
-        graph = helper.make_graph(self.nodes, "toy", list(inputs), list(outputs), self.weights)
-        opsets = [helper.make_opsetid("", opset)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-        onnx.checker.check_model(model)
-        onnx.save(model, str(file))
+    def model(
+        self, inputs: Shapes, outputs: Shapes, *, opset: int = 17, dtypes: Mapping[str, int] = {}
+    ) -> Any:
+        """Tensors are float32 unless `dtypes` says otherwise; nodes may be of any domain."""
+        ends = [
+            [
+                helper.make_tensor_value_info(name, dtypes.get(name, TensorProto.FLOAT), shape)
+                for name, shape in end.items()
+            ]
+            for end in (inputs, outputs)
+        ]
+        graph = helper.make_graph(self.nodes, "toy", *ends, self.weights)
+        domains = {"": opset} | {node.domain: 1 for node in self.nodes if node.domain}
+        opsets = [helper.make_opsetid(*domain) for domain in domains.items()]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+    def save(self, file: Path, inputs: Shapes, outputs: Shapes, **options: Any) -> Path:
+        """Write the model."""
+        onnx.save(self.model(inputs, outputs, **options), str(file))
         return file
-
-
-def _value(name: str, dtype: int, *sizes: int) -> Any:
-    return helper.make_tensor_value_info(name, dtype, list(sizes))
 
 
 def conv_net(file: Path, precision: str = "fp32", *, channels: int = 8) -> Path:
@@ -70,11 +81,8 @@ def conv_net(file: Path, precision: str = "fp32", *, channels: int = 8) -> Path:
     if precision == "fp16":
         x = graph.add("Cast", [x], "back", to=TensorProto.FLOAT)
     graph.add("Squeeze", [x, graph.weight("axis", np.array([1]))], "probability")
-    inputs = [
-        _value("frame", TensorProto.UINT8, 1, SIZE, SIZE, 3),
-        _value("cue", TensorProto.FLOAT, 1, 3, SIZE, SIZE),
-    ]
-    return graph.save(file, inputs, [_value("probability", TensorProto.FLOAT, 1, SIZE, SIZE)])
+    inputs = {"frame": [1, SIZE, SIZE, 3], "cue": [1, 3, SIZE, SIZE]}
+    return graph.save(file, inputs, {"probability": [1, SIZE, SIZE]}, dtypes=UINT8_FRAME)
 
 
 def full_range_convolution(file: Path) -> Path:
@@ -88,10 +96,7 @@ def full_range_convolution(file: Path) -> Path:
     zeros = graph.weight("w_z", np.zeros(32, np.int8))
     w = graph.add("DequantizeLinear", [weights, scales, zeros], "w", axis=0)
     graph.add("Conv", [x, w], "y", pads=[1, 1, 1, 1])
-    shape = (1, 32, 8, 8)
-    return graph.save(
-        file, [_value("x", TensorProto.FLOAT, *shape)], [_value("y", TensorProto.FLOAT, *shape)]
-    )
+    return graph.save(file, {"x": [1, 32, 8, 8]}, {"y": [1, 32, 8, 8]})
 
 
 def _quantised_weight(graph: Graph, index: int, after: int, before: int) -> str:
@@ -119,19 +124,15 @@ def grid_sample_net(file: Path, precision: str = "fp32", *, mode: str = "bilinea
     if precision == "fp16":
         x = graph.add("Cast", [x], "features32", to=TensorProto.FLOAT)
     graph.add("GridSample", [x, "grid"], "warped", mode=mode, padding_mode="border")
-    inputs = [
-        _value("image", TensorProto.FLOAT, 1, 3, SIZE, SIZE),
-        _value("grid", TensorProto.FLOAT, 1, SIZE, SIZE, 2),
-    ]
-    return graph.save(file, inputs, [_value("warped", TensorProto.FLOAT, 1, 4, SIZE, SIZE)], opset=opset)
+    inputs = {"image": [1, 3, SIZE, SIZE], "grid": [1, SIZE, SIZE, 2]}
+    return graph.save(file, inputs, {"warped": [1, 4, SIZE, SIZE]}, opset=opset)
 
 
 def matmul_net(file: Path) -> Path:
     """A float32 matrix product, which TensorRT-RTX refuses on Turing."""
     graph = Graph()
     graph.add("MatMul", ["x", graph.weight("w", np.ones((64, 64), np.float32))], "product")
-    x, product = (_value(name, TensorProto.FLOAT, 4, 64) for name in ("x", "product"))
-    return graph.save(file, [x], [product])
+    return graph.save(file, {"x": [4, 64]}, {"product": [4, 64]})
 
 
 def uint8_transpose_net(file: Path) -> Path:
@@ -139,8 +140,7 @@ def uint8_transpose_net(file: Path) -> Path:
     graph = Graph()
     graph.add("Transpose", ["frame"], "planes", perm=[0, 3, 1, 2])
     graph.add("Cast", ["planes"], "colour", to=TensorProto.FLOAT)
-    frame = _value("frame", TensorProto.UINT8, 1, SIZE, SIZE, 3)
-    return graph.save(file, [frame], [_value("colour", TensorProto.FLOAT, 1, 3, SIZE, SIZE)])
+    return graph.save(file, {"frame": [1, SIZE, SIZE, 3]}, {"colour": [1, 3, SIZE, SIZE]}, dtypes=UINT8_FRAME)
 
 
 def int32_bias_net(file: Path) -> Path:
@@ -149,8 +149,7 @@ def int32_bias_net(file: Path) -> Path:
     scale = graph.weight("s", np.float32(0.1))
     bias = graph.add("DequantizeLinear", [graph.weight("b", np.ones(4, np.int32)), scale], "bias")
     graph.add("Add", ["x", bias], "sum")
-    x, total = (_value(name, TensorProto.FLOAT, 2, 4) for name in ("x", "sum"))
-    return graph.save(file, [x], [total])
+    return graph.save(file, {"x": [2, 4]}, {"sum": [2, 4]})
 
 
 def free_batch(file: Path) -> Path:
@@ -160,3 +159,39 @@ def free_batch(file: Path) -> Path:
         value.type.tensor_type.shape.dim[0].dim_param = "N"
     onnx.save(model, str(file))
     return file
+
+
+def scaled_sum(file: Path, *, factor: float = 2.0, height: int = 4, width: int = 6) -> Path:
+    """probability = mean over colours of `frame` * factor + mean over channels of `cue`."""
+    graph = Graph()
+    graph.add("Cast", ["frame"], "colour", to=TensorProto.FLOAT)
+    graph.add("ReduceMean", ["colour"], "grey", axes=[3], keepdims=0)
+    graph.add("Mul", ["grey", graph.weight("factor", np.float32(factor))], "scaled")
+    graph.add("ReduceMean", ["cue"], "motion", axes=[1], keepdims=0)
+    graph.add("Add", ["scaled", "motion"], "probability")
+    inputs = {"frame": [1, height, width, 3], "cue": [1, 3, height, width]}
+    return graph.save(file, inputs, {"probability": [1, height, width]}, dtypes=UINT8_FRAME)
+
+
+def unary(file: Path, operator: str, shape: Sequence[Any], **attributes: Any) -> Path:
+    """y = operator(x)."""
+    graph = Graph()
+    graph.add(operator, ["x"], "y", **attributes)
+    return graph.save(file, {"x": shape}, {"y": shape})
+
+
+def unknown_operator(file: Path) -> Path:
+    """A node that no runtime knows."""
+    return unary(file, "Fancy", [1, 3], domain="my.ops", name="odd")
+
+
+def open_batch(file: Path) -> Path:
+    """A network whose batch size is not fixed."""
+    return unary(file, "Relu", ["N", 3])
+
+
+def constant_map(file: Path) -> Path:
+    """y = x + a megabyte of constants, which a runtime reads where they lie at every run."""
+    graph, shape = Graph(), [1, 64, 64, 64]
+    graph.add("Add", ["x", graph.weight("map", np.arange(64**3, dtype=np.float32).reshape(shape))], "y")
+    return graph.save(file, {"x": shape}, {"y": shape})
