@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from fakes.networks.toy_onnx import Graph
+from onnx import TensorProto, helper
 
 from edgebs.errors import ExportError
 from export.convert.lint import lint, require_clean
@@ -21,15 +22,13 @@ def model(
     constants: dict[str, Any] | None = None,
 ) -> Any:
     """A model of `nodes` with inputs of the given element types, all (1, 2, 4, 4), and an untyped output."""
-    values = [
-        helper.make_tensor_value_info(name, dtype, [1, 2, 4, 4])
-        for name, dtype in (inputs or {"x": TensorProto.FLOAT}).items()
-    ]
-    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()]
-    output = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)
-    graph = helper.make_graph(list(nodes), "toy", values, [output], tensors)
-    domains = {"": opset} | {node.domain: 1 for node in nodes if node.domain}
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid(*each) for each in domains.items()])
+    graph = Graph()
+    graph.nodes += nodes
+    for name, value in (constants or {}).items():
+        graph.weight(name, value)
+    dtypes = inputs or {"x": TensorProto.FLOAT}
+    shapes = {name: (1, 2, 4, 4) for name in dtypes}
+    return graph.model(shapes, {nodes[-1].output[0]: None}, opset=opset, dtypes=dtypes)
 
 
 def grid_sample(mode: str = "bilinear", grid: Any = np.float32) -> dict[str, Any]:

@@ -8,25 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from fakes.gpu.tensorrt import ILogger
 
-class Severity(IntEnum):
-    """As in TensorRT."""
-
-    INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
-
-
-class ILogger:
-    """Base of the caller's logger."""
-
-    Severity = Severity
-
-
-class DataType(IntEnum):
-    """As in TensorRT."""
-
-    FLOAT, HALF, INT8, INT32 = range(4)
-
-
+DataType = IntEnum("DataType", "FLOAT HALF INT8 INT32")
 LayerType = IntEnum("LayerType", "CONVOLUTION QUANTIZE GRID_SAMPLE CONSTANT CAST IDENTITY SHAPE")
 InterpolationMode = IntEnum("InterpolationMode", "NEAREST LINEAR")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgebs.bundle import Bundle, write_bundle
-from edgebs.bundle.manifest import CueSettings, NetworkFacts
+from edgebs.bundle.manifest import NetworkFacts
 from edgebs.bundle.plan import PlanFacts, platform_name
 from edgebs.tensors import TensorSpec
 from fakes.gpu.device_scenarios import SETTINGS
@@ -15,9 +16,7 @@ from fakes.networks.backends import fake_manifest
 BUILD = PlanFacts(
     module="tensorrt", tensorrt="10.3.0.30", compute_capability="7.5", platform=platform_name()
 ).to_json()
-DIS = CueSettings(
-    kind="hop", provider="dis", intervals=(1, 2, 4), max_magnitude=20.0, nominal_fps=25.0, preset="fast"
-)
+DIS = replace(SETTINGS, provider="dis", preset="fast")
 
 
 def plan_bundle(folder: Path, *, network: bool, most: int = 1, size: tuple[int, int] = (2, 2)) -> Bundle:
@@ -35,14 +34,13 @@ def plan_bundle(folder: Path, *, network: bool, most: int = 1, size: tuple[int, 
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in plans.items():
         (folder / f"{name}.made").write_bytes(batched(data, most) if most > 1 else data)
-    weights = {"file": None, "seed": 0, "trained": False, "sha256": "0" * 64}
     manifest = fake_manifest(
         name="fake-gpu-fp32",
         target="gpu",
         size=size,
         cue=SETTINGS if network else DIS,
         networks=networks,
-        weights=dict.fromkeys(networks, weights),
+        weights=dict.fromkeys(networks, fake_manifest().weights["segment"]),
         build=BUILD,
     )
     files = {f"{name}.plan": folder / f"{name}.made" for name in plans}
@@ -50,14 +48,5 @@ def plan_bundle(folder: Path, *, network: bool, most: int = 1, size: tuple[int, 
 
 
 def _facts(name: str, inputs: dict[str, TensorSpec], outputs: dict[str, TensorSpec]) -> NetworkFacts:
-    return NetworkFacts(
-        file=f"{name}.plan",
-        backend="tensorrt",
-        precision="fp32",
-        inputs=inputs,
-        outputs=outputs,
-        description={"network": "fake"},
-        weights_sha256="0" * 64,
-        parameters=1,
-        gflop=0.001,
-    )
+    facts = fake_manifest().networks["segment"]
+    return replace(facts, file=f"{name}.plan", backend="tensorrt", inputs=inputs, outputs=outputs)

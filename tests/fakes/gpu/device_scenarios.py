@@ -122,36 +122,37 @@ def _value(probability: Array) -> float:
     return float(probability.flat[0])
 
 
-def stream_with_network(world: World) -> None:
-    path = world.open(network=True)
-    np.testing.assert_allclose(list(_streamed(path, LEVELS)), expected_of_network(LEVELS), rtol=1e-6)
+def _stream(
+    world: World, expected: Sequence[float], *, scenes: int = 1, network: bool = True, **options: Any
+) -> None:
+    path = world.open(network=network, **options)
+    for scene in range(scenes):
+        if scene:
+            path.reset()
+        np.testing.assert_allclose(list(_streamed(path, LEVELS)), expected, rtol=1e-6)
+    if scenes > 1:
+        path.reset()
     path.close()
+
+
+def stream_with_network(world: World) -> None:
+    _stream(world, expected_of_network(LEVELS))
 
 
 def stream_with_network_without_graphs(world: World) -> None:
-    path = world.open(network=True, graphs="off")
-    np.testing.assert_allclose(list(_streamed(path, LEVELS)), expected_of_network(LEVELS), rtol=1e-6)
-    path.close()
+    _stream(world, expected_of_network(LEVELS), graphs="off")
 
 
 def stream_in_one_stream(world: World) -> None:
-    path = world.open(network=True, overlap=False)
-    np.testing.assert_allclose(list(_streamed(path, LEVELS)), expected_of_network(LEVELS), rtol=1e-6)
-    path.close()
+    _stream(world, expected_of_network(LEVELS), overlap=False)
 
 
 def stream_with_cue_of_the_cpu(world: World) -> None:
-    path = world.open(network=False)
-    np.testing.assert_allclose(list(_streamed(path, LEVELS)), expected_of_counting(LEVELS), rtol=1e-6)
-    path.close()
+    _stream(world, expected_of_counting(LEVELS), network=False)
 
 
 def two_scenes(world: World) -> None:
-    path = world.open(network=True)
-    for _ in range(2):
-        np.testing.assert_allclose(list(_streamed(path, LEVELS)), expected_of_network(LEVELS), rtol=1e-6)
-        path.reset()
-    path.close()
+    _stream(world, expected_of_network(LEVELS), scenes=2)
 
 
 def frames_given_up(world: World) -> None:

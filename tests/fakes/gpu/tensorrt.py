@@ -23,30 +23,13 @@ from fakes.gpu.cuda import FakeCuda
 SCRATCH_BYTES = 1 << 14
 
 
-class DataType(IntEnum):
-    """Numbers differ from version to version: only names count."""
-
-    FLOAT = 7
-    UINT8 = 3
-    HALF = 1
-    FP8 = 9
-
-
+DataType = IntEnum("DataType", {"FLOAT": 7, "UINT8": 3, "HALF": 1, "FP8": 9})
+"""Numbers differ from version to version: only names count."""
 _NUMPY = {"FLOAT": np.float32, "UINT8": np.uint8, "HALF": np.float16}
 
 
-class TensorIOMode(IntEnum):
-    """As in TensorRT."""
-
-    INPUT = 1
-    OUTPUT = 2
-
-
-class TensorLocation(IntEnum):
-    """As in TensorRT."""
-
-    DEVICE = 0
-    HOST = 1
+TensorIOMode = IntEnum("TensorIOMode", "INPUT OUTPUT")
+TensorLocation = IntEnum("TensorLocation", "DEVICE HOST", start=0)
 
 
 class Strategy(Enum):
@@ -69,14 +52,7 @@ class GraphStrategy(Enum):
     DISABLED = "disabled"
 
 
-class Severity(IntEnum):
-    """As in TensorRT."""
-
-    INTERNAL_ERROR = 0
-    ERROR = 1
-    WARNING = 2
-    INFO = 3
-    VERBOSE = 4
+Severity = IntEnum("Severity", "INTERNAL_ERROR ERROR WARNING INFO VERBOSE", start=0)
 
 
 class ILogger:
