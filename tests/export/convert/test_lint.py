@@ -27,7 +27,7 @@ def model(
     for name, value in (constants or {}).items():
         graph.weight(name, value)
     dtypes = inputs or {"x": TensorProto.FLOAT}
-    shapes = {name: (1, 2, 4, 4) for name in dtypes}
+    shapes = dict.fromkeys(dtypes, (1, 2, 4, 4))
     return graph.model(shapes, {nodes[-1].output[0]: None}, opset=opset, dtypes=dtypes)
 
 
