@@ -142,6 +142,7 @@ def test_a_calibration_set_in_a_folder_called_rendered_is_not_passed_over(
         assert not ExportRequest(model=model, out=tmp_path, calibration=folder).calibrates_on_scenes
 
 
+FAMILY = "edge edge-small edge-nano"
 OPTIONS: dict[str, tuple[str, Any, str]] = {
     "width": ("--width", 3, "crossnet bmn-bsn"),
     "depth": ("--depth", 2, "bmn-bsn"),
@@ -149,11 +150,11 @@ OPTIONS: dict[str, tuple[str, Any, str]] = {
     "warp": ("--warp", "published", "selflow"),
     "maps": ("--maps", 5, "bmn-bsn"),
     "references": ("--references", 9, "bmn-bsn"),
-    "hold": ("--hold", 0.4, "edge"),
+    "hold": ("--hold", 0.4, FAMILY),
     "refresh_s": ("--refresh", 3.0, "bmn-bsn"),
-    "intervals": ("--intervals", (2, 4), "crossnet edge"),
-    "max_magnitude": ("--max-magnitude", 7.0, "crossnet edge"),
-    "nominal_fps": ("--nominal-fps", 10.0, "crossnet edge bmn-bsn cdn-medal"),
+    "intervals": ("--intervals", (2, 4), f"crossnet {FAMILY}"),
+    "max_magnitude": ("--max-magnitude", 7.0, f"crossnet {FAMILY}"),
+    "nominal_fps": ("--nominal-fps", 10.0, f"crossnet {FAMILY} bmn-bsn cdn-medal"),
     "dis_preset": ("--dis-preset", "medium", "dis"),
 }
 """Of each option a value, and the models or flows that take it."""

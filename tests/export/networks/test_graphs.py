@@ -167,7 +167,10 @@ def test_a_description_rebuilds_the_same_graph(graph: SegmentGraph | HopGraph) -
 def test_unknown_network_is_refused_with_the_known_ones() -> None:
     from edgebs.errors import ExportError
 
-    with pytest.raises(ExportError, match=r"known: bmn, bmn-bsn, .*crossnet, edge, flow-net, .*selflow"):
+    with pytest.raises(
+        ExportError,
+        match=r"known: bmn, bmn-bsn, .*crossnet, edge, edge-small, edge-nano, flow-net, .*selflow",
+    ):
         module_from_description({"network": "unet"})
 
 
