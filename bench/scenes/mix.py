@@ -48,6 +48,8 @@ class Mix:
     matched: float = 0.0
     """Of the objects: as bright as the ground that they stand on."""
 
+    tones: float = 1.0
+    """How much exposure, contrast and colour cast vary between cameras; 0 is a neutral camera."""
     shadows: float = 0.55
     """Objects cast hard or soft shadows."""
     contact: float = 0.5
@@ -137,6 +139,7 @@ HARD = Mix(
 
 STREET = Mix(
     street=1.0,
+    tones=0.25,
     shadows=1.0,
     clouds=0.0,
     drift=0.0,

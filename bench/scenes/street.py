@@ -19,8 +19,10 @@ from bench.scenes.place.painter import Plate, View
 from bench.scenes.textures import SOFTEN, bark, foliage, sprite_from
 from edgebs.tensors import Array
 
-STANDING_M = 7.2
-"""From bumper to bumper of cars that stand."""
+LINE_M = 2.9
+"""From the crossing's middle to the first bumper of cars that stand."""
+GAP_M = (1.6, 2.6)
+"""Between cars that stand."""
 FOLLOW_S = 1.3
 """Seconds between a car's move and the next one's (Newell 2002)."""
 BRAKE = 2.6
@@ -46,18 +48,21 @@ class Avenue:
         """Trees, posts and a parked car, which never are foreground; people and cars."""
         near, far = self.street.road
         # Cars that already stand where a clip begins are scenery to whoever watches from then on.
-        red_s = rng.uniform(1.0, 3.0)
-        green_s = red_s + rng.uniform(2.0, 3.5)
+        red_s = rng.uniform(2.0, 4.0)
+        green_s = red_s + rng.uniform(1.5, 2.5)
         movers = self._furniture(rng)
         for lane, z in ((1.0, near + 0.2 * (far - near)), (-1.0, near + 0.53 * (far - near))):
-            speed = rng.uniform(6, 9)
+            speed, bumper = rng.uniform(6, 9), LINE_M
             for nth in range(int(rng.integers(1, 4))):
-                stop = self.street.zebra - lane * (3.2 + STANDING_M * nth)
+                actor = self._actor(rng, "vehicle")
+                behind, before = reach(actor)
+                place = (self.street.zebra - lane * (bumper + before), z)
+                bumper += before + behind + rng.uniform(*GAP_M)
                 table = queued(speed, red_s + 0.4 * nth, green_s + FOLLOW_S * nth)
-                movers.append(self._mover(rng, self._actor(rng, "vehicle"), (stop, z), (lane, 0.0), table))
+                movers.append(self._mover(rng, actor, place, (lane, 0.0), table))
         for nth in range(int(rng.integers(5, 9))):
             if nth % 3 == 2:
-                movers.append(self._crosser(rng, rng.uniform(-2.0, green_s)))
+                movers.append(self._crosser(rng, green_s - rng.uniform(0.1, 2.5)))
             else:
                 movers.append(self._stroller(rng, is_near=nth % 2 == 0))
         return movers
@@ -106,8 +111,8 @@ class Avenue:
         side = 1.0 if rng.random() < 0.5 else -1.0
         return self._mover(rng, self._actor(rng, "person"), place, (side, 0.0), table)
 
-    def _crosser(self, rng: np.random.Generator, go_s: float) -> Mover:
-        """Waits at the kerb and crosses towards the camera or away from it."""
+    def _crosser(self, rng: np.random.Generator, over_s: float) -> Mover:
+        """Crosses towards the camera or away from it, and has crossed at `over_s`, when no car has gone yet."""
         street = self.street
         near, far = street.road
         ends = [near - 0.7, far + 0.8]
@@ -115,9 +120,9 @@ class Avenue:
             ends.reverse()
         x = street.zebra + rng.uniform(-1.1, 1.1)
         first, last = (street.point(x, 0, z) for z in ends)
-        walk_s = abs(ends[1] - ends[0]) / rng.uniform(1.15, 1.5)
+        go_s = over_s - abs(ends[1] - ends[0]) / rng.uniform(1.15, 1.5)
         metres = abs(last[1] - first[1]) / street.scale(ends[0])
-        table = Timetable((-FOREVER, go_s, go_s + walk_s, FOREVER), (0.0, 0.0, metres, metres))
+        table = Timetable((-FOREVER, go_s, over_s, FOREVER), (0.0, 0.0, metres, metres))
         dx, dy = last[0] - first[0], last[1] - first[1]
         norm = math.hypot(dx, dy)
         return self._mover(rng, self._actor(rng, "person"), (x, ends[0]), (dx / norm, dy / norm), table)
@@ -177,6 +182,13 @@ def random_avenue(rng: np.random.Generator, bank: PictureBank, size: tuple[int, 
     image[..., 3] = 0
     street = street.moved(margin)
     return Avenue(street, Plate(image, View(street.horizon, 1 / street.mast), False), bank)
+
+
+def reach(actor: Actor) -> tuple[float, float]:
+    """Metres from the foot of a vehicle seen from the side to its rear and to its front."""
+    sprite = actor.poses["walk"][0]
+    behind, width = sprite.foot[0] / actor.density, sprite.mips[0].shape[1] / actor.density
+    return behind, width - behind
 
 
 def queued(speed: float, red_s: float, green_s: float) -> Timetable:

@@ -146,7 +146,8 @@ def random_light(rng: np.random.Generator, mix: Mix, conditions: set[str]) -> Li
         black = rng.uniform(0.1, 0.8 - gain)
     elif rng.random() < 0.08:
         gain = rng.uniform(1.2, 1.6)
-    cast = 1 + rng.uniform(-0.12, 0.12, 3)
+    gamma, gain = gamma**mix.tones, gain**mix.tones
+    cast = 1 + mix.tones * rng.uniform(-0.12, 0.12, 3)
     table = 255 * (black + gain * levels**gamma * cast)
     drift = 0.0
     if rng.random() < mix.drift:
