@@ -112,7 +112,7 @@ class Avenue:
         return self._mover(rng, self._actor(rng, "person"), place, (side, 0.0), table)
 
     def _crosser(self, rng: np.random.Generator, over_s: float) -> Mover:
-        """Crosses towards the camera or away from it, and has crossed at `over_s`, when no car has gone yet."""
+        """Crosses towards the camera or away from it; over at `over_s`, before a car goes."""
         street = self.street
         near, far = street.road
         ends = [near - 0.7, far + 0.8]

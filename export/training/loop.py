@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from edgebs.errors import SinkError, WeightsError
 from edgebs.machine.console import Log, ProgressBar
@@ -18,7 +20,6 @@ from edgebs.machine.interrupts import StopRequest
 from export.models.weights import save_weights
 from export.training import LoopOptions
 from export.training.curves import LogWindow, Row, draw_curves, read_rows, write_rows
-from export.training.optim import MovingAverage, adamw
 from export.training.record import (
     Checkpoint,
     load_checkpoint,
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 LAST, BEST, FINAL = "last.pt", "best.safetensors", "final.safetensors"
 CURVES, PICTURE, RECORD = "curves.csv", "curves.png", "training.json"
 FILES = (LAST, BEST, FINAL, CURVES, PICTURE, RECORD)
+DECAY = 0.998
+"""Of the moving average, a step."""
 
 
 def train(
@@ -337,3 +340,36 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], file: Path)
             f"{file} was trained with {name} {before.get(name)}, and {now.get(name)} was asked for: "
             "resume with the same options, or start anew in another folder."
         )
+
+
+def adamw(module: nn.Module, lr: float, betas: tuple[float, float], weight_decay: float) -> Any:
+    """Decay pulls kernels alone: gains of norms and biases, the tensors of one axis, are left free."""
+    kernels: list[Any] = []
+    others: list[Any] = []
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            (kernels if parameter.ndim > 1 else others).append(parameter)
+    groups = [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=betas, fused=True)
+
+
+class MovingAverage:
+    """A copy of a module whose tensors follow it: parameters, and the statistics of batch norms."""
+
+    def __init__(self, module: nn.Module, decay: float = DECAY) -> None:
+        """decay: share of the old value that stays at each update, once warm."""
+        self.module: Any = copy.deepcopy(module).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Follow `module` by one step. Early on the average is short, or it would keep random weights."""
+        keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        followed, source = self.module.state_dict(), module.state_dict()
+        floats = [name for name, tensor in followed.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([followed[n] for n in floats], [source[n] for n in floats], 1 - keep)
+        for name, tensor in followed.items():
+            if not tensor.is_floating_point():
+                tensor.copy_(source[name])

@@ -328,7 +328,7 @@ def test_minutes_end_a_run_at_the_end_of_the_cosine(tmp_path, monkeypatch):
 
 
 def test_weights_decay_only_where_they_are_kernels():
-    from export.training.optim import adamw
+    from export.training.loop import adamw
 
     network = toy_task().graph.network
     groups = adamw(network, 1e-3, (0.9, 0.999), 0.1).param_groups

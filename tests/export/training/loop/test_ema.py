@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from export.training.optim import MovingAverage
+from export.training.loop import MovingAverage
 
 
 def test_the_average_follows_parameters_and_statistics_with_a_warm_up():
