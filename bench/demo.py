@@ -33,7 +33,7 @@ RECORDS = (FOLDER / "bench.json", FOLDER / "bench-selflow.json")
 # Chosen by looking at seeds 0 to 11: most things move soon after the start, the light is steady. Where people
 # stand still from the first frame on or the light changes at once, masks are worse (docs/models/edge.md).
 SCENE = ClipOptions(frames=200, seed=9)
-SHOWN = (80, 100, 120, 145)
+SHOWN = (80, 95, 110, 125)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
