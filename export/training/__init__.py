@@ -84,7 +84,7 @@ class LoopOptions:
     validate_every: int = 500
     """Steps between validations."""
     keep_validated: bool = False
-    """Keep the weights of each validated step as well, for export.release.average."""
+    """Keep the weights of each validated step as well, for export.release.weights."""
     log_every: int = 25
     """Steps of one row of curves.csv."""
     resume: bool = False

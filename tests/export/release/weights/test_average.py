@@ -11,7 +11,7 @@ from edgebs.errors import WeightsError
 from export.models.build import description_of, module_from_description
 from export.models.weights import init_weights, load_weights, save_weights, weights_description, weights_of
 from export.networks.edge import EdgeGraph, EdgeNet
-from export.release.average import average
+from export.release.weights import average
 
 
 def checkpoint(file: Path, seed: int, widths: tuple[int, ...] = (4, 6)) -> Path:

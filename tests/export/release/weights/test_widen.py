@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from export.models.request import ModelRequest
 from export.models.weights import init_weights, load_weights, save_weights
 from export.networks import fold
 from export.networks.edge_lite import LiteGraph, LiteNet
-from export.release import widen as widening
-from export.release.widen import units_of, widen
+from export.release import weights as widening
+from export.release.weights import main, units_of, widen
 from export.training.corpus import render as corpus_render
 from export.training.corpus import samples as corpus_samples
 from export.training.corpus.clip import ClipOptions
@@ -81,9 +80,7 @@ def test_the_command_writes_weights_that_a_training_begins_with(
     )
     monkeypatch.setattr(widening, "CLIPS", 1)
     out = tmp_path / "w.safetensors"
-    words = ["widen", "edge-nano", "edge-small", "--corpus", str(folder), "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", words)
-    widening.main()
+    main(["widen", "edge-nano", "edge-small", "--corpus", str(folder), "--out", str(out)])
     graph = module_from_description({"network": "edge-small"})
     load_weights(graph.network, out)
     again = tmp_path / "again.safetensors"
