@@ -216,6 +216,14 @@ def models_table(listing: Mapping[str, Any]) -> Table:
                 {True: "yes", False: "no", None: "-"}[facts["trained"]],
                 _shipped(facts) if kind == "shipped" else facts["what"],
             )
+    measured = [facts["measured"] for facts in listing["shipped"].values() if facts["measured"]]
+    if measured:
+        cpus = {speed["cpu"] for facts in measured for speed in facts["fps"].values()}
+        table.caption = (
+            f"F: mean of {measured[0]['sequences']} real sequences. fps: camera to mask, 640x360, two cores, "
+            f"{' and '.join(sorted(cpus))}. Take the first of edge, edge-small, edge-nano that keeps up with "
+            "your cameras (docs/models)."
+        )
     if not listing["shipped"]:
         table.caption = (
             "no trained model ships with this version: --weights FILE, or --weights random to measure"
@@ -224,8 +232,11 @@ def models_table(listing: Mapping[str, Any]) -> Table:
 
 
 def _shipped(facts: Mapping[str, Any]) -> str:
-    megabytes = facts["bytes"] / 1e6
-    return f"{facts['model']}, {facts['target']}, {facts['precision']}, {megabytes:.1f} MB"
+    measured = facts["measured"] or {}
+    parts = [facts["model"], facts["target"], facts["precision"], f"{facts['bytes'] / 1e6:.1f} MB"]
+    parts += [f"F {measured['F']:.3f}"] if measured else []
+    parts += [f"{speed['fps']:.0f} fps ({kind.upper()})" for kind, speed in measured.get("fps", {}).items()]
+    return ", ".join(parts)
 
 
 MOST_ROWS = 400

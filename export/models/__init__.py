@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebs.bundle import WEIGHTS_PREFIX, read_manifest, shipped_models, weights_file
+from edgebs.bundle import FIGURES, WEIGHTS_PREFIX, read_manifest, shipped_models, weights_file
 
 HOP: Mapping[str, Any] = {"intervals": (1, 5, 10), "max_magnitude": 20.0, "nominal_fps": 25.0}
 """Cue settings of flow for weights that do not state theirs."""
@@ -206,9 +207,11 @@ FLOWS: Mapping[str, FlowFacts] = {
 def models_listing() -> dict[str, Any]:
     """JSON values by name under `models`, `flows` and `shipped`.
 
-    `trained`: whether the package holds trained weights; null without a network. Raises
+    `trained`: whether the package holds trained weights; null without a network. `measured`: F and frames per
+    second of a shipped bundle, null where there is no record (export/release/figures.py). Raises
     BundleError for a shipped bundle that cannot be read.
     """
+    measured = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
     flow_weights = {"dis": None, "net": weights_file(FLOW_NET).is_file()}
     return {
         "models": {
@@ -216,7 +219,10 @@ def models_listing() -> dict[str, Any]:
             for name, facts in MODELS.items()
         },
         "flows": {name: _entry(facts, flow_weights.get(name, False)) for name, facts in FLOWS.items()},
-        "shipped": {name: _shipped(path) for name, path in shipped_models().items()},
+        "shipped": {
+            name: {**_shipped(path), "measured": measured.get(name)}
+            for name, path in shipped_models().items()
+        },
     }
 
 

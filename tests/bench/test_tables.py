@@ -43,9 +43,27 @@ def test_a_shipped_bundle_is_listed_with_what_it_is_and_its_size() -> None:
     bundle = {
         "path": "models/edge", "model": "edge", "target": "cpu", "precision": "int8", "size": [256, 320],
         "parameters": 1_234_567, "gflop": 4.96, "history_frames": 11, "trained": False, "bytes": 2_640_000,
+        "measured": None,
     }  # fmt: skip
     lines = printed(listing(edge=bundle))
     assert row(lines, "shipped")[2:] == [
         "1,234,567", "5.0", "320x256", "11 frames", "no", "edge, cpu, int8, 2.6 MB",
     ]  # fmt: skip
     assert "no trained model" not in " ".join(lines)
+
+
+def test_what_was_measured_of_a_shipped_bundle_stands_beside_it_with_the_machine() -> None:
+    measured = {
+        "F": 0.8257,
+        "sequences": 9,
+        "fps": {"avx2": {"fps": 28.6, "cpu": "Zen 3"}, "vnni": {"fps": 127.3, "cpu": "Zen 5"}},
+    }
+    bundle = {
+        "path": "models/edge", "model": "edge", "target": "cpu", "precision": "int8", "size": [256, 320],
+        "parameters": 1, "gflop": 4.96, "history_frames": 11, "trained": True, "bytes": 2_640_000,
+        "measured": measured,
+    }  # fmt: skip
+    words = " ".join(" ".join(printed(listing(edge=bundle))).replace("│", " ").split())
+    assert "F 0.826, 29 fps (AVX2), 127 fps (VNNI)" in words
+    assert "mean of 9 real sequences" in words
+    assert "Zen 3 and Zen 5" in words
