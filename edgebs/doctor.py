@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from edgebs.bundle.plan import AHEAD_OF_TIME, ON_THE_GPU
@@ -242,7 +242,7 @@ def _machine(here: Environment) -> Sequence[Item]:
 def _int8(cpu: Cpu) -> Item:
     """What this processor does with INT8 networks; a limit that makes it worse is to be removed."""
     variable = cpu.limit.partition("=")[0]
-    is_made_worse = replace(cpu, features=cpu.built_in).int8.is_exact and not cpu.int8.is_exact
+    is_made_worse = cpu.unlimited.int8.is_exact and not cpu.int8.is_exact
     repair = f"unset {variable}, or use an FP32 bundle" if is_made_worse else ""
     return Item(name="int8", ok=not is_made_worse, found=cpu.int8.words, repair=repair)
 

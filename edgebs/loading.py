@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgebs.backends import Backend, open_backend
 from edgebs.bundle import MANIFEST, Bundle, bundle_path, verify_files
-from edgebs.bundle.manifest import CleanupSettings, NetworkFacts
+from edgebs.bundle.manifest import EXACT_WEIGHT_BITS, CleanupSettings, NetworkFacts
 from edgebs.cues import open_cue
 from edgebs.cues.cue import Cue
 from edgebs.errors import BackendError, BundleError
@@ -182,7 +182,7 @@ def _open_network(bundle: Bundle, network: str, threads: int) -> Backend:
 
 def _warn_of_saturation(path: Path, network: str, facts: NetworkFacts, cpu: Cpu) -> None:
     """Log where sums of an INT8 network saturate: in bundles older than `weight_bits`, under OpenVINO."""
-    has_wide_weights = facts.precision == "int8" and facts.weight_bits != 7
+    has_wide_weights = facts.precision == "int8" and facts.weight_bits != EXACT_WEIGHT_BITS
     if facts.backend == "openvino" and has_wide_weights and cpu.int8.saturates:
         logger.warning(
             "%s: the INT8 weights of '%s' have 8 bits, and this CPU (%s) has no VNNI: sums saturate and "

@@ -21,6 +21,7 @@ from calib.graph import OnnxGraph, view, with_weights_outside
 from calib.int8.accuracy import AccuracyControl, quantised_with_control
 from calib.int8.float32_nodes import CONVOLUTIONS, first_convolutions, float32_nodes
 from calib.int8.rewrites import concatenate_integers, make_signed
+from edgebs.bundle.manifest import EXACT_WEIGHT_BITS
 from edgebs.errors import CalibrationError, ExportError
 from edgebs.files import work_folder
 from edgebs.machine.console import Progress
@@ -136,7 +137,7 @@ def _require_matches(graph: OnnxGraph, ignored: Sequence[str]) -> None:
 
 def weight_bits(*, signed: bool) -> int:
     """Bits of the weights that `int8_from_fp32` writes."""
-    return 8 if signed else 7
+    return 8 if signed else EXACT_WEIGHT_BITS
 
 
 def _parameters(nncf: Any, folder: Path, signed: bool) -> Any:
@@ -145,7 +146,7 @@ def _parameters(nncf: Any, folder: Path, signed: bool) -> Any:
     from nncf.quantization.advanced_parameters import QuantizationParameters
 
     return nncf.AdvancedQuantizationParameters(
-        # 7 bits: a pair of products, 2 * 255 * 64, is then below 2^15, where x86 without VNNI saturates.
+        # EXACT_WEIGHT_BITS.
         overflow_fix=nncf.OverflowFix.DISABLE if signed else nncf.OverflowFix.ENABLE,
         # Else one scale a channel before depthwise convolutions: TensorRT takes none such of activations,
         # and no concatenation could be written in integers.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +62,7 @@ def _ort() -> Any:
 
 def session_options(ort: Any) -> Any:
     """SessionOptions of the module `onnxruntime`, silent below errors."""
+    ort.disable_telemetry_events()  # some of its builds report usage
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     return options
@@ -71,7 +71,7 @@ def session_options(ort: Any) -> Any:
 def inference_session(ort: Any, model: bytes | str, options: Any) -> Any:
     """A session on the CPU whose INT8 sums are exact on every CPU. options: of `session_options`."""
     cpu = this_cpu()
-    if not replace(cpu, features=cpu.built_in).int8.saturates:
+    if not cpu.unlimited.int8.saturates:
         return ort.InferenceSession(model, options, providers=_PROVIDERS)
     # On x86 without VNNI, sums of int8 activations with weights of 8 bits saturate otherwise: the toy of
     # tests/calib is 12 % off instead of 2 % (ONNX Runtime 1.32 on an emulated Haswell).

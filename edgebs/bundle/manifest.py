@@ -21,6 +21,10 @@ _UNKNOWN = CueKind(word="", uses_flow=False)
 """Of a newer edgebs: its manifest can be read and shown."""
 
 
+EXACT_WEIGHT_BITS = 7
+"""Of INT8 weights: a pair of products, 2 * 255 * 64, is then below 2^15, where x86 without VNNI saturates."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkFacts:
     """One network of a bundle: its file, how it runs, and how PyTorch builds it again."""
@@ -42,7 +46,8 @@ class NetworkFacts:
     gflop: float
     """Per frame, a multiply-add counted as two."""
     weight_bits: int | None = None
-    """Of INT8 weights; with 7 no sum saturates on any CPU. None for other precisions and in older bundles."""
+    """Of INT8 weights; with `EXACT_WEIGHT_BITS` no sum saturates on any CPU. None for other precisions and
+    in older bundles."""
 
     def __post_init__(self) -> None:
         if self.compute not in COMPUTE:

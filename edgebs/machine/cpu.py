@@ -12,7 +12,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,6 +124,11 @@ class Cpu:
         # With AVX-512, oneDNN takes its 512-bit kernels, which need their own VNNI.
         vnni = "avx512_vnni" if used.issuperset(_AVX512_CORE) else "avx_vnni"
         return Int8.VNNI if vnni in used else Int8.SATURATING
+
+    @property
+    def unlimited(self) -> Cpu:
+        """The same without `limit`."""
+        return replace(self, features=self.built_in, limit="")
 
     @property
     def instruction_sets(self) -> str:
