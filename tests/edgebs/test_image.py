@@ -20,6 +20,16 @@ def test_shrinking_averages_areas():
     assert np.abs(network_frame(frame, (4, 6)) - expected).max() <= 0.5
 
 
+@pytest.mark.parametrize("shape", [(270, 480), (271, 480), (256, 1024)])
+def test_frames_of_many_times_the_networks_size_are_averaged_as_well(shape):
+    frame = cv2.GaussianBlur(frame_of(*shape), (0, 0), 2)
+    small = network_frame(frame, (64, 64))
+    expected = cv2.resize(frame.astype(np.float32), (64, 64), interpolation=cv2.INTER_AREA)
+    difference = np.abs(small - expected)
+    assert difference.max() < 6
+    assert difference.mean() < 0.6
+
+
 def test_enlarging_interpolates_linearly():
     frame = frame_of(8, 12)
     expected = cv2.resize(frame, (24, 16), interpolation=cv2.INTER_LINEAR)
