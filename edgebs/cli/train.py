@@ -124,6 +124,10 @@ class SampleOptions:
         list[Path] | None,
         option("Corpus of python -m export.training.corpus, instead of scenes rendered now. Repeatable."),
     ] = None
+    resident: Annotated[
+        int,
+        option("Clips of --corpus in the memory of --device cuda, 4.7 MB each; samples are made there.", 0, MOST),
+    ] = 0
     mix: Annotated[str, option("With --data, like rendered=0.8,data=0.2; default halves.")] = ""
 
 
@@ -191,6 +195,7 @@ def train(
             overexposed=samples.overexposed,
             settled=samples.settled,
             corpus=tuple(samples.corpus or ()),
+            resident=samples.resident,
             mix=samples.mix,
             data=data,
             **shared,

@@ -232,7 +232,9 @@ def _crossnet(description: Description) -> SegmentGraph:
     return SegmentGraph(crossnet, description.get("max_magnitude", DEFAULT_MAX_MAGNITUDE))
 
 
-def _edge(description: Description) -> EdgeGraph:
+def _edge(description: Description) -> EdgeGraph | LiteGraph:
+    if "cell" in description:
+        return _lite(description)
     widths, folded = description.get("widths", WIDTHS), description.get("folded", False)
     network = EdgeNet(widths, _count(description), folded=folded)
     return EdgeGraph(network, description.get("max_magnitude", DEFAULT_MAX_MAGNITUDE))
@@ -301,8 +303,8 @@ NETWORKS: Mapping[str, Callable[[Description], Any]] = {
     "cdn-gm": lambda _: StepGraph(CdnGm()),
     "cdn-medal": lambda _: CdnMedalGraph(CdnMedal()),
     "crossnet": _crossnet,
-    "edge": _edge,
     **dict.fromkeys(FORMS, _lite),
+    "edge": _edge,
     "flow-net": _flow_net,
     "medal-net": lambda _: MedalGraph(MedalNet()),
     "selflow": _selflow,

@@ -23,6 +23,7 @@ LITE_EXTRAS = 8
 (3). The background itself is the frame without the difference."""
 CELLS = (2, 4)
 FORMS: dict[str, dict[str, Any]] = {
+    "edge": {"widths": (32, 64, 96, 128, 128, 112), "cell": 2},
     "edge-small": {"widths": (16, 48, 64, 80, 80, 80), "cell": 2},
     "edge-nano": {"widths": (16, 32, 48, 64, 64, 64), "cell": 4},
 }

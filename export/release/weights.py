@@ -124,7 +124,7 @@ def begin(small: str, large: str, corpus: Path, out: Path, weights: str) -> None
     trained = build_networks(request)["segment"]
     trained.network = fold(trained.network)
     form = {"intervals": list(request.cue.intervals), "max_magnitude": request.cue.max_magnitude}
-    new = module_from_description({"network": large, **form})
+    new = module_from_description({"network": large, **FORMS[large], **form})
     clips = corpus_clips((corpus,), request.cue, request.size)
     samples = [sample for index in range(CLIPS) for sample in clips(0, index)]
     batch = tensors_from(in_batches(samples, len(samples))[0], torch.device("cpu"))

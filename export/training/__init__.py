@@ -143,6 +143,8 @@ class TrainRequest:
     """Scored sequences to train on."""
     corpus: tuple[Path, ...] = ()
     """Corpora that stand in place of scenes rendered during the training."""
+    resident: int = 0
+    """Clips of the corpora that are held in the device's memory, where samples are made; 0 for none."""
     mix: str = ""
     """Weights like rendered=0.8,data=0.2; "" for half and half with data, and all rendered without."""
 
@@ -156,6 +158,7 @@ class TrainRequest:
             raise OptionError(f"{self.model.model} cannot tell who came to stay: leave --settled out.")
         if self.corpus:
             self._require_corpus()
+        _require(self.resident == 0 or bool(self.corpus), "--resident", self.resident, "0 without --corpus")
         _require(self.data is not None or not self.mix, "--mix", self.mix, "left out, or used with --data")
         _ = self.data_share
         if self.data is not None:

@@ -82,7 +82,7 @@ class _Run:
         self.task, self.options, self.say, self.facts = task, options, say, facts
         if options.threads > 0:
             torch.set_num_threads(options.threads)
-        self.device = _device(options.device)
+        self.device = torch_device(options.device)
         self.graph: Any = task.graph.to(self.device, memory_format=torch.channels_last).train()
         self.ema = MovingAverage(self.graph, options.ema_decay)
         self.network = self.graph.network
@@ -324,7 +324,8 @@ def kept_name(step: int | str) -> str:
     return f"step-{step}.safetensors"
 
 
-def _device(name: str) -> Any:
+def torch_device(name: str) -> Any:
+    """The device of an option: auto, cpu or cuda. Raises WeightsError for a GPU that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():

@@ -59,7 +59,7 @@ class Task(Protocol):
 
 def tensors_from(batch: Batch, device: Any) -> dict[str, Any]:
     """A batch as tensors on `device`, float16 widened there; on the CPU the other arrays are not copied."""
-    tensors = {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
+    tensors = {name: torch.as_tensor(array).to(device) for name, array in batch.items()}
     return {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
 
 

@@ -14,7 +14,7 @@ from export.models.request import RANDOM
 from export.networks.bmn_bsn import BmnBsnGraph
 from export.training import FLOW, FlowTrainRequest, TrainRequest
 from export.training.corpus.samples import SAMPLES_OF_CLIP, corpus_clips
-from export.training.loop import require_free
+from export.training.loop import require_free, torch_device
 from export.training.samples import RenderedSequences, as_it_is, flipped_and_tinted, mirrored_only
 from export.training.samples.mixture import Mixture, StoredSequences, build_store
 from export.training.stream.workers import Render
@@ -88,6 +88,7 @@ def _corpus_task(request: TrainRequest, scenes: RenderedSequences) -> Task:
         request.model.model,
         _graph(request),
         render=clips,
+        resident=_resident(request) if request.resident else None,
         # A corpus changes its samples before their planes are put together.
         augment=as_it_is,
         feed=replace(request.feed, per_sequence=SAMPLES_OF_CLIP),
@@ -101,6 +102,21 @@ def _corpus_task(request: TrainRequest, scenes: RenderedSequences) -> Task:
             "shards": list(clips.shards),
         },
     )
+
+
+def _resident(request: TrainRequest) -> Callable[[int, int, int], Any]:
+    """Opens the batches of a corpus in the device's memory, from seed, batch and first step."""
+    from export.training.resident import ResidentCorpus, resident_batches
+
+    def batches(seed: int, batch: int, start_step: int) -> Any:
+        model, device = request.model, torch_device(request.loop.device)
+        workers = max(1, request.feed.workers)
+        corpus = ResidentCorpus(
+            request.corpus, device, model.size, holds=model.cue.hold > 0, clips=request.resident, workers=workers
+        )
+        return resident_batches(corpus, seed, batch, start_step, model.cue.max_magnitude)
+
+    return batches
 
 
 def _store(request: TrainRequest, bar: ProgressBar) -> Path | None:

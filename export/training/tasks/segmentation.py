@@ -72,16 +72,23 @@ class SegmentationTask(RenderedTask):
         *,
         loss: str = "bce-dice",
         held: Path | None = None,
+        resident: Callable[[int, int, int], Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         **sampling: Any,
     ) -> None:
         """graph: its `logit(frame, cue)` is (N, 1, h, w). sampling: see `RenderedTask`.
 
         held: the part of a store (samples/mixture.py) that is validated on, beside or instead of rendered
-        sequences.
+        sequences. resident: gives the batches, in place of `render`, from seed, size and first step.
         """
         super().__init__(graph, settings={"loss": loss, **(settings or {})}, **sampling)
         self.name, self._loss, self._held = name, LOSS_FUNCTIONS[loss], held
+        self._resident = resident
+
+    def batches(self, seed: int, batch: int, start_step: int) -> Any:
+        if self._resident is not None:
+            return self._resident(seed, batch, start_step)
+        return super().batches(seed, batch, start_step)
 
     def validation(self) -> Sequence[Batch]:
         """Batches of sequences held back from scored data have a further array, `held`."""
