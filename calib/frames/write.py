@@ -117,24 +117,17 @@ def _sample(name: str, pick: Candidate) -> dict[str, Any]:
         "captured_s": pick.captured_s,
         "moving": round(pick.moving, 4),
         "image": _file(name, pick.number),
-        "pasts": _others(name, pick.pasts),
-        "futures": _others(name, pick.futures),
-    }
-
-
-def _others(name: str, numbers: Mapping[int, int]) -> dict[str, dict[str, Any]]:
-    return {
-        str(tau): {"frame_number": number, "image": _file(name, number)} for tau, number in numbers.items()
+        "pasts": {
+            str(tau): {"frame_number": number, "image": _file(name, number)}
+            for tau, number in pick.pasts.items()
+        },
+        "futures": {},  # of the format
     }
 
 
 def _extracted(plan: Plan, progress: Callable[[int], None]) -> Iterator[tuple[int, Frame]]:
     """The frames that any pick needs, at most 512 pixels long."""
-    wanted = {
-        number
-        for pick in plan.picks
-        for number in (pick.number, *pick.pasts.values(), *pick.futures.values())
-    }
+    wanted = {number for pick in plan.picks for number in (pick.number, *pick.pasts.values())}
     if not wanted:
         return
     with open_source(plan.survey.path, value_range=plan.survey.value_range) as source:
