@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, cast, overload
 
 import numpy as np
@@ -138,7 +138,7 @@ class HostRunner:
 __all__ = ["Counters", "Pipeline", "Result", "Run"]
 
 
-class Pipeline:
+class Pipeline(AbstractContextManager["Pipeline"]):
     """Two stages, two workers, one camera. Engines are owned: closing the pipeline closes them."""
 
     @overload
@@ -315,14 +315,7 @@ class Pipeline:
         finally:
             self._turns.release(turn)
 
-    def __enter__(self) -> Pipeline:
-        """The pipeline itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _run_cue(self, source: SourceFrame, index: int, arrived_s: float) -> Work:

@@ -8,10 +8,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edgebs.errors import StageError
@@ -354,7 +353,7 @@ def _failure(stage: str, index: int, cause: BaseException) -> StageError:
     return error
 
 
-class Run(Iterator[Result]):
+class Run(AbstractContextManager["Run"], Iterator[Result]):
     """The results of one run, in order. Leaving the loop, `close`, or letting go of it ends the workers.
 
     So does an interruption (KeyboardInterrupt) while a result is waited for. Where it hits elsewhere in the
@@ -405,14 +404,7 @@ class Run(Iterator[Result]):
         """End the workers and wait for them. May be called twice, and by another thread."""
         self._stages.end()
 
-    def __enter__(self) -> Run:
-        """The run itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

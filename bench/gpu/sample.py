@@ -7,7 +7,6 @@ import statistics
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from types import TracebackType
 from typing import Any, Protocol
 
 from edgebs.errors import BackendError, EdgebsError, MissingDependency
@@ -115,9 +114,7 @@ class GpuMonitor:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Take a last sample and stop."""
         self._stop.set()
         self._thread.join()

@@ -7,10 +7,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -130,7 +129,7 @@ def begin_with_background(pipeline: Pipeline, recording: CameraOutputs) -> None:
         pipeline.freeze_background()
 
 
-class Recorder:
+class Recorder(AbstractContextManager["Recorder"]):
     """Writes one camera's results, and counts them. Leaving its `with` block by an exception discards."""
 
     def __init__(self, recording: CameraOutputs, stream: Source, *, force: bool = False) -> None:
@@ -218,15 +217,9 @@ class Recorder:
             "foreground_share": self._foreground / max(self._pixels, 1),
         }
 
-    def __enter__(self) -> Recorder:
-        """The recorder itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         """Finish the outputs, or after an exception discard them."""
-        self._opened.__exit__(kind, error, trace)
+        self._opened.__exit__(*error)
 
 
 def _sinks(recording: CameraOutputs, stream: Source, force: bool) -> Iterator[Sink]:

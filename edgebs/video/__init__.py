@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from edgebs.tensors import Frame
 from edgebs.text import without_secrets
@@ -126,7 +126,7 @@ class SourceFrame:
         return f"SourceFrame({self.image.shape} {self.image.dtype}, {self.captured_s} s, index {self.index})"
 
 
-class Source(Iterator[SourceFrame]):
+class Source(AbstractContextManager["Source"], Iterator[SourceFrame]):
     """Frames of one size, in order, once: a source is an iterator, and iterating again goes on where it was.
 
     Read by one thread; `close()` may be called from another one, and twice: then there are no more frames.
@@ -186,14 +186,7 @@ class Source(Iterator[SourceFrame]):
             self._release()
         self.losses.report(self.name)
 
-    def __enter__(self) -> Source:
-        """The source itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

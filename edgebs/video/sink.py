@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import cv2
@@ -42,7 +42,7 @@ DEFAULT_FPS = 25.0
 """For sources that know no rate."""
 
 
-class Sink(Protocol):
+class Sink(AbstractContextManager["Sink"], Protocol):
     """Takes the results of one stream in order. A context manager: leaving by an exception discards."""
 
     def write(self, frame: Frame, mask: Frame, probability: Array, time_s: float | None = None) -> None:
@@ -57,13 +57,9 @@ class Sink(Protocol):
     def discard(self) -> None:
         """Stop and remove what was written. Does nothing after `close`."""
 
-    def __enter__(self) -> Sink:
-        """The sink itself."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close it, or after an exception discard it."""
+        self.discard() if kind is not None else self.close()
 
 
 def open_mask_sink(
@@ -119,7 +115,7 @@ def open_overlay_sink(
     )
 
 
-class VideoSink:
+class VideoSink(Sink):
     """A video with one picture per result; the codec follows from the file's ending."""
 
     def __init__(
@@ -214,18 +210,8 @@ class VideoSink:
         if writer is not None:
             writer.discard()
 
-    def __enter__(self) -> VideoSink:
-        """The sink itself."""
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it, or after an exception discard it."""
-        self.discard() if kind is not None else self.close()
-
-
-class MaskFolder:
+class MaskFolder(Sink):
     """Masks as 000000.png, 000001.png, ...: 8-bit grey, 0 and 255."""
 
     def __init__(self, folder: Path, *, force: bool = False) -> None:
@@ -278,16 +264,6 @@ class MaskFolder:
         if self._is_open:
             self._is_open = False
             self._partial.discard()
-
-    def __enter__(self) -> MaskFolder:
-        """The sink itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it, or after an exception discard it."""
-        self.discard() if kind is not None else self.close()
 
 
 def _is_replaceable(folder: Path, *, force: bool) -> bool:
