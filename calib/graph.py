@@ -11,7 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import numpy_helper
 
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import Array
 
 SMALL_BYTES = 1024
@@ -113,6 +113,14 @@ def load(file: Path) -> Any:
         return onnx.load_model(str(file))
     except (OSError, DecodeError) as error:
         raise ExportError(f"{file} cannot be read as ONNX: {error}") from error
+
+
+def require_valid(file: Path, refusal: str) -> None:
+    """Raise ExportError that begins with `refusal` unless the checker and shape inference accept `file`."""
+    try:
+        onnx.checker.check_model(str(file), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"{refusal}: {in_one_line(error)}") from error
 
 
 def with_weights_outside(file: Path, folder: Path) -> Any:

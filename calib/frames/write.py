@@ -16,6 +16,7 @@ import numpy as np
 from calib.frames import FACTS, IMAGES, SHEET, set_hash
 from calib.frames.survey import Candidate, Survey
 from edgebs.errors import CalibrationError
+from edgebs.files.cache import file_digest
 from edgebs.image import network_frame
 from edgebs.tensors import Frame
 from edgebs.text import json_text
@@ -174,12 +175,9 @@ def _source(plan: Plan) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str:
     """Of a file; of a folder, over the names and contents of its pictures."""
-    whole = hashlib.sha256()
     if path.is_file():
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                whole.update(block)
-        return whole.hexdigest()
+        return file_digest(path).hex()
+    whole = hashlib.sha256()
     for picture in sorted(picture_files(path)):
         content = picture.read_bytes() if picture.is_file() else b""
         whole.update(os.fsencode(picture.name) + b"\0" + hashlib.sha256(content).digest())

@@ -17,7 +17,7 @@ from typing import Any
 
 import onnx
 
-from calib.graph import OnnxGraph, view, with_weights_outside
+from calib.graph import OnnxGraph, require_valid, view, with_weights_outside
 from calib.int8.accuracy import AccuracyControl, quantised_with_control
 from calib.int8.float32_nodes import CONVOLUTIONS, first_convolutions, float32_nodes
 from calib.int8.rewrites import concatenate_integers, make_signed
@@ -74,7 +74,7 @@ def int8_from_fp32(
         finished = folder / "int8.onnx"
         onnx.save_model(model, str(finished))
         del model
-        _check(finished)
+        require_valid(finished, "ONNX refuses the quantised network")
         finished.replace(file)
     if progress is not None:
         progress(len(feeds), len(feeds))
@@ -193,10 +193,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-def _check(file: Path) -> None:
-    try:
-        onnx.checker.check_model(str(file), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"ONNX refuses the quantised network: {error}") from error
