@@ -1,4 +1,4 @@
-"""A read-only view of an ONNX graph: who makes each tensor, who reads it, and of what type it is."""
+"""A read-only view of an ONNX graph: who makes each tensor, and of what type it is."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ class OnnxGraph:
     """NodeProtos in the order of execution; those inside If and Loop bodies too."""
     producers: Mapping[str, Any]
     """The node that writes a tensor."""
-    readers: Mapping[str, Sequence[Any]]
-    """The nodes that read a tensor."""
     constants: Mapping[str, Any]
     """TensorProtos of initializers and Constant nodes."""
     dtypes: Mapping[str, int]
@@ -53,14 +51,9 @@ def view(model: Any) -> OnnxGraph:
     for node in nodes:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             constants[node.output[0]] = node.attribute[0].t
-    readers: dict[str, list[Any]] = {}
-    for node in nodes:
-        for name in dict.fromkeys(node.input):
-            readers.setdefault(name, []).append(node)
     return OnnxGraph(
         nodes=nodes,
         producers={name: node for node in nodes for name in node.output if name},
-        readers=readers,
         constants=constants,
         dtypes=_dtypes(model, constants),
         outputs=[value.name for value in model.graph.output],

@@ -235,7 +235,7 @@ def open_source(
     if isinstance(spec, bool) or not isinstance(spec, str | Path | int | Iterable):
         raise SourceError(f"cannot read frames from a {type(spec).__name__}. {_KINDS}")
     if isinstance(spec, str | Path | int):
-        return _open_named(spec, loop=loop, fps=fps, timeout_s=timeout_s, value_range=value_range)
+        return _open_named(str(spec), loop=loop, fps=fps, timeout_s=timeout_s, value_range=value_range)
     return _from_iterable(spec, loop=loop, fps=fps, value_range=value_range)
 
 
@@ -246,28 +246,16 @@ _KINDS = (
 
 
 def _open_named(
-    spec: str | Path | int,
+    text: str,
     *,
     loop: bool,
     fps: float | None,
     timeout_s: float,
     value_range: ValueRange | None,
 ) -> Source:
-    path = local_path(str(spec))
+    path = local_path(text)
     if path.is_dir():
         return picture_folder(path, loop=loop, fps=fps, value_range=value_range)
-    return _open_stream(str(spec), path, loop=loop, fps=fps, timeout_s=timeout_s, value_range=value_range)
-
-
-def _open_stream(
-    text: str,
-    path: Path,
-    *,
-    loop: bool,
-    fps: float | None,
-    timeout_s: float,
-    value_range: ValueRange | None,
-) -> Source:
     if path.is_file() and path.suffix.lower() in PICTURES:
         raise SourceError(f"{path} is one picture, and a source is many: give its folder, {path.parent}")
     if path.is_file():

@@ -15,7 +15,6 @@ class BindingsCalls:
     """See `Calls`."""
 
     name = "cuda-bindings"
-    has_graphs = True
 
     def __init__(self, module: Any) -> None:
         """module: cuda.bindings.runtime."""

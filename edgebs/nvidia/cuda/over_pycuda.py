@@ -30,7 +30,6 @@ class PycudaCalls:
     """See `Calls`. One object per process: it keeps pycuda's objects by their handles."""
 
     name = "pycuda"
-    has_graphs = False
 
     def __init__(self, driver: Any) -> None:
         """driver: the module pycuda.driver."""
