@@ -102,7 +102,6 @@ class Cameras(AbstractContextManager["Cameras"]):
         self._next_index = 0
 
     def descriptions(self) -> dict[str, str]:
-        """What runs each stage, for reports."""
         return self._path.descriptions()
 
     def close(self) -> None:

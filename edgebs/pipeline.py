@@ -98,13 +98,11 @@ class HostRunner:
         self._feedback = Feedback(cue)
 
     def begin(self, small: Frame, captured_s: float | None) -> FrameInFlight:
-        """Compute the cue."""
         number = self._feedback.before_frame()
         output = self.cue.update(small, captured_s)
         return FrameInFlight(warming_up=output.warming_up, small=small, cue=output.tensors, slot_id=number)
 
     def finish(self, begun: FrameInFlight) -> Array:
-        """Segment."""
         assert begun.small is not None
         probability = self.segment(begun.small, begun.cue)
         self._feedback.found(begun.slot_id, probability)
@@ -130,7 +128,6 @@ class HostRunner:
         return {"segment": self._segment.description, "cue": self.cue.description}
 
     def close(self) -> None:
-        """Close the cue and the segmentation network."""
         self.cue.close()
         self._segment.close()
 

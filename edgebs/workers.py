@@ -39,7 +39,6 @@ class Channel(Generic[T]):
     """
 
     def __init__(self, capacity: int) -> None:
-        """Make an empty channel."""
         self._items: SimpleQueue[T | _End] = SimpleQueue()
         self._room: SimpleQueue[None] = SimpleQueue()
         self._cancelled = False
@@ -91,7 +90,6 @@ class Latch:
     """Opens once, and stays open."""
 
     def __init__(self) -> None:
-        """Shut."""
         self.is_open = False
         self._waiting: list[SimpleQueue[None]] = []
 
@@ -170,7 +168,6 @@ class Clock:
     """Milliseconds since the last lap."""
 
     def __init__(self) -> None:
-        """Start."""
         self._last = time.perf_counter()
 
     def lap(self) -> float:
@@ -419,7 +416,6 @@ class Turn:
     """The use of a pipeline by one call of process(), or by a run until it has ended."""
 
     def __init__(self) -> None:
-        """Of the calling thread."""
         self.over = Latch()
         self._caller = threading.get_ident()
         self._stages: TwoStageRun | None = None
@@ -465,7 +461,6 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        """Free."""
         self._taken: dict[str, Turn] = {}
 
     def take(self, turn: Turn) -> bool:

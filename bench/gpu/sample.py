@@ -110,7 +110,6 @@ class GpuMonitor:
                 return
 
     def __enter__(self) -> GpuMonitor:
-        """Start sampling."""
         self._thread.start()
         return self
 

@@ -39,7 +39,6 @@ class CalibrationSample:
     """In its source, from 0."""
 
     def __repr__(self) -> str:
-        """Shape, not data."""
         return f"CalibrationSample({self.source} frame {self.frame_number}, {self.frame.shape})"
 
 

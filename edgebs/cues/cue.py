@@ -108,7 +108,6 @@ class TensorRing:
     """Preallocated float32 tensors handed out in turn, so that no frame pays for fresh pages."""
 
     def __init__(self, shape: tuple[int, ...], slots: int = SLOTS) -> None:
-        """Allocate `slots` tensors of `shape`."""
         self._tensors = [np.zeros(shape, np.float32) for _ in range(slots)]
         self._next = 0
 

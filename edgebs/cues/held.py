@@ -103,7 +103,6 @@ class Holding:
         self._places.append(place)
 
     def clear(self) -> None:
-        """Forget all."""
         self._probability = None
         self._places.clear()
 

@@ -159,11 +159,9 @@ class _Camera:
         self._elapsed_s = 0.0
 
     def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until the source has ended, or the camera failed."""
         self._thread.join()
 
     def ask_to_stop(self) -> None:

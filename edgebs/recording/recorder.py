@@ -193,7 +193,6 @@ class Recorder(AbstractContextManager["Recorder"]):
             logger.warning("%s: kept, with the frames before the stream ended", kept)
 
     def discard(self) -> None:
-        """Remove what was written."""
         for sink in self._sinks:
             sink.discard()
 

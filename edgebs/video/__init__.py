@@ -60,14 +60,12 @@ class Losses:
     """Whether `report` was called with something to say."""
 
     def add_gap(self, gap: Gap) -> None:
-        """Count a gap."""
         self.missing += gap.frames
         self.gap_count += 1
         if len(self.gaps) < GAPS_NAMED:
             self.gaps.append(gap)
 
     def add_damaged(self, position: int) -> None:
-        """Count a damaged frame."""
         self.damaged += 1
         if len(self.damaged_at) < GAPS_NAMED:
             self.damaged_at.append(position)
@@ -122,7 +120,6 @@ class SourceFrame:
     """Frames of the source's time line that are missing between the frame before and this one."""
 
     def __repr__(self) -> str:
-        """Shape, not data."""
         return f"SourceFrame({self.image.shape} {self.image.dtype}, {self.captured_s} s, index {self.index})"
 
 
@@ -170,7 +167,6 @@ class Source(AbstractContextManager["Source"], Iterator[SourceFrame]):
         self._closed = False
 
     def __iter__(self) -> Source:
-        """The source itself."""
         return self
 
     def __next__(self) -> SourceFrame:
@@ -190,5 +186,4 @@ class Source(AbstractContextManager["Source"], Iterator[SourceFrame]):
         self.close()
 
     def __repr__(self) -> str:
-        """What is known about it."""
         return f"Source({self.name}, {self.fps} frames/s, {self.frame_count} frames, size {self.size})"

@@ -178,7 +178,6 @@ class VideoSink(Sink):
         probability: Array,  # noqa: ARG002
         time_s: float | None = None,
     ) -> None:
-        """Add the picture of one result."""
         picture = mask if self._draw is None else self._draw(frame, mask)
         size = (picture.shape[0], picture.shape[1])
         writer = self._writer or self._open(size)
@@ -191,7 +190,6 @@ class VideoSink(Sink):
         self._has_frames = True
 
     def close(self) -> None:
-        """Finish, check and name the file."""
         if self._writer is not None and not self._has_frames:
             self.discard()
             logger.warning("no frame came: %s was not written", self._path)
@@ -205,7 +203,6 @@ class VideoSink(Sink):
         logger.info("wrote %s", self._path)
 
     def discard(self) -> None:
-        """Stop and remove what was written."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.discard()
@@ -230,7 +227,6 @@ class MaskFolder(Sink):
         probability: Array,  # noqa: ARG002
         time_s: float | None = None,  # noqa: ARG002
     ) -> None:
-        """Add the mask."""
         if self._frames % FRAMES_PER_CHECK == 0:
             require_space(self._folder)
         file = self._partial.path / f"{self._frames:06d}.png"
@@ -245,7 +241,6 @@ class MaskFolder(Sink):
         self._frames += 1
 
     def close(self) -> None:
-        """Give the folder its name."""
         if not self._is_open:
             return
         if self._folder.exists() and not _is_replaceable(self._folder, force=self._force):
@@ -260,7 +255,6 @@ class MaskFolder(Sink):
         logger.info("wrote %d masks to %s", self._frames, self._folder)
 
     def discard(self) -> None:
-        """Remove what was written."""
         if self._is_open:
             self._is_open = False
             self._partial.discard()

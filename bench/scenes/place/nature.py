@@ -63,7 +63,6 @@ class Wave:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         h, w = self.at[0].shape
         return h, w
 
@@ -183,7 +182,6 @@ class Spray:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         h, w = self.weight.shape
         return h, w
 
@@ -216,7 +214,6 @@ class Surf:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         return self.foam.shape[0] - SURF_REACH, self.foam.shape[1]
 
     def taken(self, seconds: float) -> None:
@@ -267,7 +264,6 @@ class Screen:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         return self.pictures[0].shape[0], self.pictures[0].shape[1]
 
     def taken(self, seconds: float) -> None:
@@ -296,7 +292,6 @@ class Belt:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         return self.strip.shape[0] - self.period - 2, self.strip.shape[1]
 
     def taken(self, seconds: float) -> Array:

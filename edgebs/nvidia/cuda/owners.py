@@ -57,7 +57,6 @@ class Owned:
             log.warning("closing a %s failed: %s", type(self).__name__, error)
 
     def __enter__(self: T) -> T:
-        """The owner itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
