@@ -50,42 +50,33 @@ class Runner(Protocol):
     @property
     def cue(self) -> Cue | None:
         """What computes the cue on the host; None where it never comes there."""
-        ...
 
     def begin(self, small: Frame, captured_s: float | None) -> FrameInFlight:
         """Take the next frame, (h, w, 3) uint8 at network size, and start on it.
 
         At most three frames may be between `begin` and `finish`.
         """
-        ...
 
     def finish(self, begun: FrameInFlight) -> Array:
         """Its foreground probability, (h, w) float32. Overwritten by the next call."""
-        ...
 
     def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
         """The cue (1, K, h, w) and probability (h, w) of the next frame. Overwritten by later calls."""
-        ...
 
     def segment(self, small: Frame, cue: Mapping[str, Array]) -> Array:
         """The probability of a frame with a given cue; the history stays as it is. Overwritten as above."""
-        ...
 
     def remember(self, small: Frame, captured_s: float | None) -> None:
         """Take the next frame into the history without computing anything."""
-        ...
 
     def reset(self) -> None:
         """Forget the history: the next frame is the first of a scene."""
-        ...
 
     def descriptions(self) -> dict[str, str]:
         """What runs each stage, for reports."""
-        ...
 
     def close(self) -> None:
         """Free what is held. May be called twice."""
-        ...
 
 
 class HostRunner:

@@ -22,25 +22,20 @@ class Restless(Protocol):
     @property
     def x(self) -> int:
         """First column."""
-        ...
 
     @property
     def y(self) -> int:
         """First row."""
-        ...
 
     @property
     def extent(self) -> tuple[int, int]:
         """Rows and columns."""
-        ...
 
     def taken(self, seconds: float) -> Array | None:
         """(2, h, w) float32: from how far (x first) each pixel is taken; None if from no place at all."""
-        ...
 
     def move(self, plate: Array, moved: Array, seconds: float) -> None:
         """Write the region at that time into `moved` (H, W, 4); `plate` is the plate at rest."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
