@@ -176,7 +176,8 @@ def openvino_layers(
     runs = []
     for _ in range(RUNS):
         request.infer(feed)
-        runs.append({node.node_name: _ms(node) for node in _executed(request, openvino)})
+        executed = _executed(request, openvino)
+        runs.append({node.node_name: node.real_time.total_seconds() * 1e3 for node in executed})
     times = median_ms(runs)
     return [
         LayerFacts(
@@ -193,10 +194,6 @@ def openvino_layers(
 def _executed(request: Any, openvino: Any) -> list[Any]:
     executed = openvino.ProfilingInfo.Status.EXECUTED
     return [node for node in request.profiling_info if node.status == executed]
-
-
-def _ms(node: Any) -> float:
-    return float(node.real_time.total_seconds() * 1e3)
 
 
 _PLAN_PRECISIONS = (

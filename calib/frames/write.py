@@ -102,7 +102,8 @@ def write_set(
     document = {**header, "sources": sources, "samples": samples, "images": images}
     document["hash"] = set_hash(document)
     cells = [thumbnails[sample["image"]] for sample in samples]
-    page = contact_sheet(cells, [_label(sample) for sample in samples], _title(document))
+    labels = [f"{one['source'][:8]} {one['frame_number']}  {one['moving']:.1%}" for one in samples]
+    page = contact_sheet(cells, labels, _title(document))
     _stored(folder / SHEET, page)
     (folder / FACTS).write_text(json_text(document, indent=1), encoding="utf-8")
 
@@ -182,10 +183,6 @@ def _sha256(path: Path) -> str:
         content = picture.read_bytes() if picture.is_file() else b""
         whole.update(os.fsencode(picture.name) + b"\0" + hashlib.sha256(content).digest())
     return whole.hexdigest()
-
-
-def _label(sample: Mapping[str, Any]) -> str:
-    return f"{sample['source'][:8]} {sample['frame_number']}  {sample['moving']:.1%}"
 
 
 def _title(document: Mapping[str, Any]) -> list[str]:

@@ -71,9 +71,11 @@ def address(url: str, *, loop: bool, timeout_s: float, value_range: ValueRange |
     container = _opened_address(url, name, timeout_s)
     if not is_endless(container, url):
         film = address_film(container, url, name, timeout_s)
-        return film_source(
-            film, lambda: _reopened(url, name, timeout_s), loop=loop, fps=None, value_range=value_range
-        )
+
+        def reopen() -> Film:
+            return address_film(_opened_address(url, name, timeout_s), url, name, timeout_s)
+
+        return film_source(film, reopen, loop=loop, fps=None, value_range=value_range)
     if loop:
         container.close()
         raise SourceError(f"{name} is live and cannot be repeated: give a file, or leave out the repeating.")
@@ -134,10 +136,6 @@ def _opened_address(url: str, name: str, timeout_s: float) -> Any:
             f"{name} cannot be opened ({error}; tried for {time.monotonic() - started_s:.1f} s). "
             f"Check the address, the user and password, and that it plays here: ffplay '{name}'"
         ) from None
-
-
-def _reopened(url: str, name: str, timeout_s: float) -> Film:
-    return address_film(_opened_address(url, name, timeout_s), url, name, timeout_s)
 
 
 def _streamed(container: Any, name: str, timeout_s: float, depth: EightBits) -> Source:
