@@ -49,11 +49,6 @@ class CameraOutputs:
     """Whether that background is used as it was saved, and left so."""
 
     @property
-    def reading(self) -> dict[str, Any]:
-        """Options of `open_source`, where they are not its defaults."""
-        return {} if self.value_range is None else {"value_range": self.value_range}
-
-    @property
     def outputs(self) -> tuple[Path, ...]:
         """Files that grow with every frame."""
         return tuple(path for path in (self.mask, self.overlay) if path is not None)
