@@ -36,3 +36,8 @@ def __getattr__(name: str) -> object:
 
         require_opencv()
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """For completion."""
+    return __all__
