@@ -249,7 +249,6 @@ class TaskLevel:
     """Level 3: F over all pixels with a known truth. The reference is counted once, for all its bundles."""
 
     def __init__(self, count: Count, reference: Pipeline, progress: Progress | None = None) -> None:
-        """Count the reference."""
         self._count = count
         self._reference = count(reference, progress)
 

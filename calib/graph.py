@@ -1,4 +1,4 @@
-"""A read-only view of an ONNX graph: who makes each tensor, who reads it, and of what type it is."""
+"""A read-only view of an ONNX graph: who makes each tensor, and of what type it is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import numpy_helper
 
-from edgebs.errors import ExportError
+from edgebs.errors import ExportError, in_one_line
 from edgebs.tensors import Array
 
 SMALL_BYTES = 1024
@@ -27,8 +27,6 @@ class OnnxGraph:
     """NodeProtos in the order of execution; those inside If and Loop bodies too."""
     producers: Mapping[str, Any]
     """The node that writes a tensor."""
-    readers: Mapping[str, Sequence[Any]]
-    """The nodes that read a tensor."""
     constants: Mapping[str, Any]
     """TensorProtos of initializers and Constant nodes."""
     dtypes: Mapping[str, int]
@@ -53,14 +51,9 @@ def view(model: Any) -> OnnxGraph:
     for node in nodes:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             constants[node.output[0]] = node.attribute[0].t
-    readers: dict[str, list[Any]] = {}
-    for node in nodes:
-        for name in dict.fromkeys(node.input):
-            readers.setdefault(name, []).append(node)
     return OnnxGraph(
         nodes=nodes,
         producers={name: node for node in nodes for name in node.output if name},
-        readers=readers,
         constants=constants,
         dtypes=_dtypes(model, constants),
         outputs=[value.name for value in model.graph.output],
@@ -113,6 +106,14 @@ def load(file: Path) -> Any:
         return onnx.load_model(str(file))
     except (OSError, DecodeError) as error:
         raise ExportError(f"{file} cannot be read as ONNX: {error}") from error
+
+
+def require_valid(file: Path, refusal: str) -> None:
+    """Raise ExportError that begins with `refusal` unless the checker and shape inference accept `file`."""
+    try:
+        onnx.checker.check_model(str(file), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"{refusal}: {in_one_line(error)}") from error
 
 
 def with_weights_outside(file: Path, folder: Path) -> Any:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 from edgebs.bundle.manifest import Manifest
 from edgebs.cues.clock import check_time
@@ -32,7 +31,7 @@ class _Round:
     stages_ms: dict[str, float]
 
 
-class Cameras:
+class Cameras(AbstractContextManager["Cameras"]):
     """As many cameras as the engines take frames at once. Each has its own history and its own frame size."""
 
     def __init__(self, manifest: Manifest, path: DeviceRunner) -> None:
@@ -103,21 +102,13 @@ class Cameras:
         self._next_index = 0
 
     def descriptions(self) -> dict[str, str]:
-        """What runs each stage, for reports."""
         return self._path.descriptions()
 
     def close(self) -> None:
         """Free the engines. May be called twice."""
         self._path.close()
 
-    def __enter__(self) -> Cameras:
-        """The cameras themselves."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _read(self, place: int, source: Source) -> SourceFrame | None:

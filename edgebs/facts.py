@@ -47,7 +47,7 @@ def machine_facts() -> dict[str, object]:
         "isa_limit": cpu.limit or None,
         "int8": cpu.int8.value,
         "cores": usable_cores(),
-        "memory_gb": round(_memory_bytes() / 1e9, 1),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "os": platform.platform(),
         "python": platform.python_version(),
         "load_average": round(os.getloadavg()[0], 2),
@@ -57,17 +57,7 @@ def machine_facts() -> dict[str, object]:
 
 def installed_versions() -> dict[str, str]:
     """Versions of the packages that decide speed and results, where they are installed."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {package: version for package in PACKAGES if (version := _version(package))}
 
 
 log = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, cast, overload
 
 import numpy as np
@@ -50,42 +50,33 @@ class Runner(Protocol):
     @property
     def cue(self) -> Cue | None:
         """What computes the cue on the host; None where it never comes there."""
-        ...
 
     def begin(self, small: Frame, captured_s: float | None) -> FrameInFlight:
         """Take the next frame, (h, w, 3) uint8 at network size, and start on it.
 
         At most three frames may be between `begin` and `finish`.
         """
-        ...
 
     def finish(self, begun: FrameInFlight) -> Array:
         """Its foreground probability, (h, w) float32. Overwritten by the next call."""
-        ...
 
     def trace(self, small: Frame, captured_s: float | None) -> tuple[Array, Array]:
         """The cue (1, K, h, w) and probability (h, w) of the next frame. Overwritten by later calls."""
-        ...
 
     def segment(self, small: Frame, cue: Mapping[str, Array]) -> Array:
         """The probability of a frame with a given cue; the history stays as it is. Overwritten as above."""
-        ...
 
     def remember(self, small: Frame, captured_s: float | None) -> None:
         """Take the next frame into the history without computing anything."""
-        ...
 
     def reset(self) -> None:
         """Forget the history: the next frame is the first of a scene."""
-        ...
 
     def descriptions(self) -> dict[str, str]:
         """What runs each stage, for reports."""
-        ...
 
     def close(self) -> None:
         """Free what is held. May be called twice."""
-        ...
 
 
 class HostRunner:
@@ -98,13 +89,11 @@ class HostRunner:
         self._feedback = Feedback(cue)
 
     def begin(self, small: Frame, captured_s: float | None) -> FrameInFlight:
-        """Compute the cue."""
         number = self._feedback.before_frame()
         output = self.cue.update(small, captured_s)
         return FrameInFlight(warming_up=output.warming_up, small=small, cue=output.tensors, slot_id=number)
 
     def finish(self, begun: FrameInFlight) -> Array:
-        """Segment."""
         assert begun.small is not None
         probability = self.segment(begun.small, begun.cue)
         self._feedback.found(begun.slot_id, probability)
@@ -130,7 +119,6 @@ class HostRunner:
         return {"segment": self._segment.description, "cue": self.cue.description}
 
     def close(self) -> None:
-        """Close the cue and the segmentation network."""
         self.cue.close()
         self._segment.close()
 
@@ -138,7 +126,7 @@ class HostRunner:
 __all__ = ["Counters", "Pipeline", "Result", "Run"]
 
 
-class Pipeline:
+class Pipeline(AbstractContextManager["Pipeline"]):
     """Two stages, two workers, one camera. Engines are owned: closing the pipeline closes them."""
 
     @overload
@@ -315,14 +303,7 @@ class Pipeline:
         finally:
             self._turns.release(turn)
 
-    def __enter__(self) -> Pipeline:
-        """The pipeline itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _run_cue(self, source: SourceFrame, index: int, arrived_s: float) -> Work:

@@ -35,7 +35,6 @@ class TensorSpec:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of such a tensor."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def check(self, name: str, array: Array) -> None:

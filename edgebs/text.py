@@ -60,7 +60,7 @@ def without_secrets(text: str) -> str:
     """
     if _PIPE in text:
         text = _QUOTED_ADDRESS.sub(lambda found: f"{found[1]}{found[2]}{_rest(found[3])}{found[1]}", text)
-        text = _PROPERTY.sub(_property, text)
+        text = _PROPERTY.sub(rf"\1\2{HIDDEN}", text)
     return _ADDRESS.sub(lambda found: found[1] + _rest(found[2]), text)
 
 
@@ -110,10 +110,6 @@ def _parameter(found: re.Match[str]) -> str:
     trailing = _TRAILING.search(found[3])
     assert trailing is not None
     return f"{found[1]}{found[2]}{HIDDEN}{trailing[0] if len(trailing[0]) < len(found[3]) else ''}"
-
-
-def _property(found: re.Match[str]) -> str:
-    return f"{found[1]}{found[2]}{HIDDEN}"
 
 
 PRINTABLE = "edgebs.text"

@@ -8,10 +8,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edgebs.errors import StageError
@@ -40,7 +39,6 @@ class Channel(Generic[T]):
     """
 
     def __init__(self, capacity: int) -> None:
-        """Make an empty channel."""
         self._items: SimpleQueue[T | _End] = SimpleQueue()
         self._room: SimpleQueue[None] = SimpleQueue()
         self._cancelled = False
@@ -92,7 +90,6 @@ class Latch:
     """Opens once, and stays open."""
 
     def __init__(self) -> None:
-        """Shut."""
         self.is_open = False
         self._waiting: list[SimpleQueue[None]] = []
 
@@ -171,7 +168,6 @@ class Clock:
     """Milliseconds since the last lap."""
 
     def __init__(self) -> None:
-        """Start."""
         self._last = time.perf_counter()
 
     def lap(self) -> float:
@@ -354,7 +350,7 @@ def _failure(stage: str, index: int, cause: BaseException) -> StageError:
     return error
 
 
-class Run(Iterator[Result]):
+class Run(AbstractContextManager["Run"], Iterator[Result]):
     """The results of one run, in order. Leaving the loop, `close`, or letting go of it ends the workers.
 
     So does an interruption (KeyboardInterrupt) while a result is waited for. Where it hits elsewhere in the
@@ -405,14 +401,7 @@ class Run(Iterator[Result]):
         """End the workers and wait for them. May be called twice, and by another thread."""
         self._stages.end()
 
-    def __enter__(self) -> Run:
-        """The run itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -427,7 +416,6 @@ class Turn:
     """The use of a pipeline by one call of process(), or by a run until it has ended."""
 
     def __init__(self) -> None:
-        """Of the calling thread."""
         self.over = Latch()
         self._caller = threading.get_ident()
         self._stages: TwoStageRun | None = None
@@ -473,7 +461,6 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        """Free."""
         self._taken: dict[str, Turn] = {}
 
     def take(self, turn: Turn) -> bool:

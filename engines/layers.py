@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from edgebs.backends.onnxruntime import inference_session, session_options
+from edgebs.backends.onnxruntime import import_onnxruntime, inference_session, session_options
+from edgebs.backends.openvino import import_openvino
 from edgebs.bundle.manifest import NetworkFacts
-from edgebs.errors import BackendError, MissingDependency, in_one_line
+from edgebs.errors import BackendError, in_one_line
 from edgebs.files import library_path, scratch_folder
 from edgebs.nvidia import DeviceOptions, cuda
 from edgebs.nvidia.tensorrt import import_tensorrt, last_error, make_logger
@@ -94,10 +95,7 @@ _KERNEL = "_kernel_time"
 
 def onnxruntime_layers(file: Path, inputs: Mapping[str, TensorSpec], threads: int) -> list[LayerFacts]:
     """The nodes that ONNX Runtime runs, with median times. Raises BackendError for an unusable file."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependency("needs ONNX Runtime: pip install 'edgebs[onnx]'") from error
+    onnxruntime = import_onnxruntime()
     with scratch_folder() as made, library_path(made) as folder:
         options = session_options(onnxruntime)
         options.intra_op_num_threads = threads
@@ -160,10 +158,7 @@ def openvino_layers(
 
     compute: as of the bundle. Raises BackendError where OpenVINO cannot compile the file.
     """
-    try:
-        import openvino
-    except ImportError as error:
-        raise MissingDependency("needs OpenVINO: pip install 'edgebs[cpu]'") from error
+    openvino = import_openvino()
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": compute}
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
@@ -176,7 +171,8 @@ def openvino_layers(
     runs = []
     for _ in range(RUNS):
         request.infer(feed)
-        runs.append({node.node_name: _ms(node) for node in _executed(request, openvino)})
+        executed = _executed(request, openvino)
+        runs.append({node.node_name: node.real_time.total_seconds() * 1e3 for node in executed})
     times = median_ms(runs)
     return [
         LayerFacts(
@@ -193,10 +189,6 @@ def openvino_layers(
 def _executed(request: Any, openvino: Any) -> list[Any]:
     executed = openvino.ProfilingInfo.Status.EXECUTED
     return [node for node in request.profiling_info if node.status == executed]
-
-
-def _ms(node: Any) -> float:
-    return float(node.real_time.total_seconds() * 1e3)
 
 
 _PLAN_PRECISIONS = (

@@ -21,6 +21,11 @@ LEAST_WORKSPACE_BYTES = 128 << 20
 LOWEST_FREE_BYTES = 192 << 20
 """Below this a build is stopped: soon the kernel would kill the process without a message."""
 _NO_LIMIT = 1 << 60
+_CGROUP_FILES = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+"""Limit and use, of version 2 and of version 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,9 @@ def host_memory(root: Path = Path("/")) -> FreeMemory:
     root: of the file system, for tests. Where nothing is said (no Linux), as good as unlimited.
     """
     available = _meminfo(root / "proc/meminfo")
-    limits = [left for left in (_cgroup_v2(root), _cgroup_v1(root)) if left is not None]
+    groups = root / "sys/fs/cgroup"
+    allowed = [_left(groups / limit, groups / used) for limit, used in _CGROUP_FILES]
+    limits = [left for left in allowed if left is not None]
     if limits and min(limits) < available:
         return FreeMemory(max(min(limits), 0), "of this container")
     return FreeMemory(available, "of this machine")
@@ -91,16 +98,6 @@ def _meminfo(file: Path) -> int:
         if name == "MemAvailable":
             return int(value.split()[0]) * 1024
     return _NO_LIMIT
-
-
-def _cgroup_v2(root: Path) -> int | None:
-    folder = root / "sys/fs/cgroup"
-    return _left(folder / "memory.max", folder / "memory.current")
-
-
-def _cgroup_v1(root: Path) -> int | None:
-    folder = root / "sys/fs/cgroup/memory"
-    return _left(folder / "memory.limit_in_bytes", folder / "memory.usage_in_bytes")
 
 
 def _left(limit: Path, used: Path) -> int | None:

@@ -79,7 +79,7 @@ def _built(
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         reason = _out_of_memory(stopped[0]) if stopped else last_error(logger)
-        raise ExportError(_refusal(onnx_file, target, reason))
+        raise ExportError(f"TensorRT cannot build {onnx_file} for {target.value}: {reason}{_repair(reason)}")
     if cache is not None:
         cache.keep(config)
     with out.open("wb") as stream:
@@ -128,17 +128,13 @@ def require_network(trt: Any, network: Any, onnx_file: Path) -> None:
         raise ExportError(f"{onnx_file} holds no network that TensorRT can read: export it again")
     for layer in (network.get_layer(index) for index in range(network.num_layers)):
         if layer.type == trt.LayerType.GRID_SAMPLE:
-            mode = _as_grid_sample(trt, layer).interpolation_mode
+            layer.__class__ = trt.IGridSampleLayer  # TensorRT's Python API gives only the base class
+            mode = layer.interpolation_mode
             if mode != trt.InterpolationMode.LINEAR:
                 raise ExportError(
                     f"{onnx_file}: TensorRT reads GridSample '{layer.name}' as {mode.name}, not LINEAR. "
                     "Export it as bilinear with opset 16 to 19"
                 )
-
-
-def _as_grid_sample(trt: Any, layer: Any) -> Any:
-    layer.__class__ = trt.IGridSampleLayer  # TensorRT's Python API gives only the base class
-    return layer
 
 
 def _parse(parser: Any, onnx_file: Path, logger: Any) -> None:
@@ -166,10 +162,6 @@ def _reason(description: str) -> str:
     if len(lines) > 1 and lines[0].startswith("Invalid Node"):
         lines = lines[1:]
     return " ".join(lines)
-
-
-def _refusal(onnx_file: Path, target: Target, reason: str) -> str:
-    return f"TensorRT cannot build {onnx_file} for {target.value}: {reason}{_repair(reason)}"
 
 
 def _repair(reason: str) -> str:

@@ -166,7 +166,7 @@ def watch_build(trt: Any, config: Any, progress: Progress | None, go_on: GoOn) -
     """Report the builder's steps to `progress` and ask `go_on`, where this TensorRT can (10.0 and later)."""
     if not hasattr(trt, "IProgressMonitor"):
         return
-    steps = Steps(progress if progress is not None else _unheard)
+    steps = Steps(progress if progress is not None else lambda _done, _known: None)
 
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
@@ -185,7 +185,3 @@ def watch_build(trt: Any, config: Any, progress: Progress | None, go_on: GoOn) -
             steps.finished(phase_name)
 
     config.progress_monitor = Monitor()
-
-
-def _unheard(done: int, known: int) -> None:
-    """Ignore progress."""

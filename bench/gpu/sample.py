@@ -7,7 +7,6 @@ import statistics
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from types import TracebackType
 from typing import Any, Protocol
 
 from edgebs.errors import BackendError, EdgebsError, MissingDependency
@@ -111,13 +110,10 @@ class GpuMonitor:
                 return
 
     def __enter__(self) -> GpuMonitor:
-        """Start sampling."""
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Take a last sample and stop."""
         self._stop.set()
         self._thread.join()

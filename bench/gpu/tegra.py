@@ -105,7 +105,7 @@ class TegrastatsReader:
             raise MissingDependency(f"needs {command}, which comes with JetPack: this is no Jetson")
         self._throttling = Throttling(root)
         self.what = f"{_model(root)} by tegrastats"
-        self.settings = {"power_mode": _power_mode(root)}
+        self.settings = {"power_mode": _line(root / "var/lib/nvpmodel/status").rpartition(":")[2]}
         self._process = subprocess.Popen(
             [found, "--interval", str(interval_ms)],
             stdout=subprocess.PIPE,
@@ -179,10 +179,6 @@ def _float(value: Any) -> float | None:
 
 def _model(root: Path) -> str:
     return _line(root / "proc/device-tree/model").rstrip("\0") or "Jetson"
-
-
-def _power_mode(root: Path) -> str:
-    return _line(root / "var/lib/nvpmodel/status").rpartition(":")[2]
 
 
 def _line(file: Path) -> str:

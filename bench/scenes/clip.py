@@ -76,11 +76,9 @@ class Clip:
         self._start_s = min(0.0, AHEAD_S - o.frames / o.fps)
 
     def __len__(self) -> int:
-        """Number of frames."""
         return self.options.frames
 
     def __iter__(self) -> Iterator[ClipFrame]:
-        """All frames in order."""
         return (self.frame(t) for t in range(len(self)))
 
     def frame(self, t: int) -> ClipFrame:

@@ -74,7 +74,6 @@ def _strip(name: str, scene: Scene) -> Array:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line of bench.scenes.scene."""
     parser = argparse.ArgumentParser(prog="python -m bench.scenes.sheet", description=__doc__)
     parser.add_argument("--sheet", type=Path, required=True, help="picture to write, .png or .jpg")
     parser.add_argument("--seed", type=int, default=0, help="first part of the scenes' seeds (default 0)")

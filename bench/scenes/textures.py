@@ -74,13 +74,11 @@ def capsule(
     radii: tuple[float, float],
     colour: Array,
     density: float,
-    shade: float = 1.0,
     plain: bool = False,
 ) -> Array:
     """A limb as a sprite: a round-ended, tapering bar of `length` metres along y, lit from the left.
 
-    radii: metres at the top and at the bottom; density: sprite pixels per metre; shade darkens the far side.
-    The axis starts `capsule_start` pixels below the sprite's top.
+    radii: metres at the top and at the bottom; density: sprite pixels per metre.
     """
     wide = max(radii) * density
     height, width = int(np.ceil(length * density + 2 * wide)) + 1, 2 * int(np.ceil(wide)) + 1
@@ -91,16 +89,11 @@ def capsule(
     radius = (radii[0] + (radii[1] - radii[0]) * along) * density
     alpha = np.clip(radius - np.hypot(x, beyond) + 0.5, 0, 1)
     across = x / np.maximum(radius, 0.5)
-    light = shade * (1.06 - 0.14 * across - 0.3 * across**2)
+    light = 1.06 - 0.14 * across - 0.3 * across**2
     surface = (
         np.broadcast_to(colour, (height, width, 3)) if plain else cloth(rng, height, width, colour, density)
     )
     return sprite_from(np.clip(surface * light[..., None], 0, 255), alpha, SOFTEN)
-
-
-def capsule_start(radii: tuple[float, float], density: float) -> float:
-    """Row of the sprite where the axis of a `capsule` starts."""
-    return max(radii) * density + RIM
 
 
 def foliage(rng: np.random.Generator, size: int, colour: Array, soften: float) -> Array:

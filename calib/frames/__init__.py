@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -33,15 +33,12 @@ class CalibrationSample:
     """(H, W, 3) uint8 BGR, at most 512 pixels long."""
     pasts: Mapping[int, Frame]
     """Interval to the past frame, chosen by the same `History` that runs in the pipeline."""
-    futures: Mapping[int, Frame] = field(default_factory=dict)
-    """Interval to the future frame; empty in a set without look-ahead."""
     source: str
     """Name of the source, as in `CalibrationSet.sources`."""
     frame_number: int
     """In its source, from 0."""
 
     def __repr__(self) -> str:
-        """Shape, not data."""
         return f"CalibrationSample({self.source} frame {self.frame_number}, {self.frame.shape})"
 
 
@@ -146,7 +143,7 @@ def _verify(folder: Path, document: Mapping[str, Any]) -> None:
         raise CalibrationError(f"{folder / FACTS} holds no samples. {_again(folder)}")
     list(document["warnings"]), [source["name"] for source in document["sources"]]
     for sample in document["samples"]:
-        for used in (sample, *sample["pasts"].values(), *sample["futures"].values()):
+        for used in (sample, *sample["pasts"].values()):
             document["images"][used["image"]]
     for name, expected in document["images"].items():
         try:
@@ -184,7 +181,6 @@ class _Samples(Sequence[CalibrationSample]):
         return CalibrationSample(
             frame=self._image(entry["image"]),
             pasts={int(tau): self._image(past["image"]) for tau, past in entry["pasts"].items()},
-            futures={int(tau): self._image(future["image"]) for tau, future in entry["futures"].items()},
             source=str(entry["source"]),
             frame_number=int(entry["frame_number"]),
         )

@@ -38,7 +38,6 @@ def make_calibration_set(
     frames: int = 300,
     intervals: Sequence[int] = (1, 5, 10),
     nominal_fps: float = 25.0,
-    look_ahead: bool = False,
     value_range: ValueRange | None = None,
     seed: int = 0,
     force: bool = False,
@@ -47,7 +46,7 @@ def make_calibration_set(
     """Choose at most `frames` samples over all `sources` and store them in the folder `out`.
 
     sources: video files and folders of pictures; they share the budget. intervals: frames at `nominal_fps`
-    that the cue looks back, and with look_ahead forward too. value_range: see `open_source`.
+    that the cue looks back. value_range: see `open_source`.
     seed: equal seeds choose equally. force: replace a set that is there.
     progress: called with frames read, of how many, over both passes.
     Fewer distinct frames than asked, and a source in which nothing moves, are logged and stored as warnings.
@@ -64,8 +63,7 @@ def make_calibration_set(
     steps = _Steps(paths, progress, value_range)
     with atomic_folder(Path(out), CalibrationError, force=force) as folder:
         surveys = [
-            survey(path, intervals, nominal_fps, steps.show, look_ahead=look_ahead, value_range=value_range)
-            for path in paths
+            survey(path, intervals, nominal_fps, steps.show, value_range=value_range) for path in paths
         ]
         plans = _planned(surveys, frames, seed)
         contents = [candidate.content for seen in surveys for candidate in seen.candidates]
@@ -75,7 +73,7 @@ def make_calibration_set(
             "tool": f"edgebs {__version__}",
             "intervals": list(intervals),
             "nominal_fps": nominal_fps,
-            "look_ahead": look_ahead,
+            "look_ahead": False,  # of the format: sets made before hash it
             "frames_asked": frames,
             "seed": seed,
             "warnings": _warnings(plans, frames),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,8 +29,6 @@ class Candidate:
     """Frame number in its source, from 0."""
     pasts: Mapping[int, int]
     """Interval to the number of the past frame that the cue would get."""
-    futures: Mapping[int, int]
-    """The same ahead; empty without look-ahead."""
     captured_s: float | None
     descriptor: Floats
     moving: float
@@ -63,7 +61,6 @@ def survey(
     nominal_fps: float,
     progress: Callable[[int], None],
     *,
-    look_ahead: bool = False,
     value_range: ValueRange | None = None,
 ) -> Survey:
     """Read all frames of `path` once. progress: called with the number of frames done.
@@ -90,37 +87,15 @@ def survey(
         fps = source.fps
     if not sampler.candidates:
         raise CalibrationError(_without_history(path, times, fps, max(intervals), nominal_fps))
-    candidates = sampler.candidates
-    if look_ahead:
-        candidates = _with_futures(candidates, times, intervals, nominal_fps)
-    if not candidates:
-        raise CalibrationError(_without_history(path, times, fps, max(intervals), nominal_fps, look_ahead))
     return Survey(
         path=path,
         fps=fps,
         size=size,
         frames=len(times),
-        candidates=candidates,
+        candidates=sampler.candidates,
         steps=sampler.steps,
         value_range=value_range,
     )
-
-
-def _with_futures(
-    candidates: Sequence[Candidate],
-    times: Mapping[int, float | None],
-    intervals: Sequence[int],
-    nominal_fps: float,
-) -> list[Candidate]:
-    """The candidates that have a future, with it: what lies ahead is the past of the reversed video."""
-    history: History[int] = History(intervals, nominal_fps)
-    by_number = {candidate.number: candidate for candidate in candidates}
-    found: list[Candidate] = []
-    for number, captured_s in reversed(list(times.items())):
-        history.push(number, None if captured_s is None else -captured_s)
-        if number in by_number and not history.warming_up:
-            found.append(replace(by_number[number], futures={tau: history.past(tau) for tau in intervals}))
-    return found[::-1]
 
 
 def _without_history(
@@ -129,16 +104,14 @@ def _without_history(
     fps: float | None,
     longest: int,
     nominal_fps: float,
-    look_ahead: bool = False,
 ) -> str:
     """Why no frame of a source has the past that the cue needs: pauses, or a source that is too short."""
-    needed = 2 * longest if look_ahead else longest
     pause_s = longest_pause_s(longest / nominal_fps)
     steps = [after - before for before, after in pairwise(t for t in times.values() if t is not None)]
     pauses = [step for step in steps if not 0 <= step <= pause_s]
     lasts_s = sum(step for step in steps if step > 0)
-    if not pauses or lasts_s < needed / nominal_fps:
-        return _too_short(path, len(times), fps, needed, nominal_fps)
+    if not pauses or lasts_s < longest / nominal_fps:
+        return _too_short(path, len(times), fps, longest, nominal_fps)
     apart = _spoken_s(float(np.median(steps)))
     return (
         f"{path} has {len(times)} frames over {_spoken_s(lasts_s)}, {apart} apart (median), and "
@@ -159,7 +132,7 @@ def _spoken_s(seconds: float) -> str:
 def _too_short(path: Path, frames: int, fps: float | None, needed: int, nominal_fps: float) -> str:
     has = f"{frames} frames" + (f" at {fps:g} frames/s ({frames / fps:.2f} s)" if fps else "")
     return (
-        f"{path} has {has}; the history alone (intervals and look-ahead) takes {needed} frames at "
+        f"{path} has {has}; the history alone (the longest interval) takes {needed} frames at "
         f"{nominal_fps:g} frames/s ({needed / nominal_fps:.2f} s), and one more frame is needed. "
         "Record a longer clip (minutes, at different times of day), or choose shorter intervals."
     )
@@ -192,7 +165,6 @@ class _Sampler:
             Candidate(
                 number=number,
                 pasts={tau: index for tau, (index, _) in pasts.items()},
-                futures={},
                 captured_s=captured_s,
                 descriptor=np.concatenate([look, motion(present, past)]),
                 moving=moving_share(present, past),

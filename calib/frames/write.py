@@ -16,6 +16,7 @@ import numpy as np
 from calib.frames import FACTS, IMAGES, SHEET, set_hash
 from calib.frames.survey import Candidate, Survey
 from edgebs.errors import CalibrationError
+from edgebs.files.cache import file_digest
 from edgebs.image import network_frame
 from edgebs.tensors import Frame
 from edgebs.text import json_text
@@ -101,7 +102,8 @@ def write_set(
     document = {**header, "sources": sources, "samples": samples, "images": images}
     document["hash"] = set_hash(document)
     cells = [thumbnails[sample["image"]] for sample in samples]
-    page = contact_sheet(cells, [_label(sample) for sample in samples], _title(document))
+    labels = [f"{one['source'][:8]} {one['frame_number']}  {one['moving']:.1%}" for one in samples]
+    page = contact_sheet(cells, labels, _title(document))
     _stored(folder / SHEET, page)
     (folder / FACTS).write_text(json_text(document, indent=1), encoding="utf-8")
 
@@ -117,24 +119,17 @@ def _sample(name: str, pick: Candidate) -> dict[str, Any]:
         "captured_s": pick.captured_s,
         "moving": round(pick.moving, 4),
         "image": _file(name, pick.number),
-        "pasts": _others(name, pick.pasts),
-        "futures": _others(name, pick.futures),
-    }
-
-
-def _others(name: str, numbers: Mapping[int, int]) -> dict[str, dict[str, Any]]:
-    return {
-        str(tau): {"frame_number": number, "image": _file(name, number)} for tau, number in numbers.items()
+        "pasts": {
+            str(tau): {"frame_number": number, "image": _file(name, number)}
+            for tau, number in pick.pasts.items()
+        },
+        "futures": {},  # of the format
     }
 
 
 def _extracted(plan: Plan, progress: Callable[[int], None]) -> Iterator[tuple[int, Frame]]:
     """The frames that any pick needs, at most 512 pixels long."""
-    wanted = {
-        number
-        for pick in plan.picks
-        for number in (pick.number, *pick.pasts.values(), *pick.futures.values())
-    }
+    wanted = {number for pick in plan.picks for number in (pick.number, *pick.pasts.values())}
     if not wanted:
         return
     with open_source(plan.survey.path, value_range=plan.survey.value_range) as source:
@@ -181,20 +176,13 @@ def _source(plan: Plan) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str:
     """Of a file; of a folder, over the names and contents of its pictures."""
-    whole = hashlib.sha256()
     if path.is_file():
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                whole.update(block)
-        return whole.hexdigest()
+        return file_digest(path).hex()
+    whole = hashlib.sha256()
     for picture in sorted(picture_files(path)):
         content = picture.read_bytes() if picture.is_file() else b""
         whole.update(os.fsencode(picture.name) + b"\0" + hashlib.sha256(content).digest())
     return whole.hexdigest()
-
-
-def _label(sample: Mapping[str, Any]) -> str:
-    return f"{sample['source'][:8]} {sample['frame_number']}  {sample['moving']:.1%}"
 
 
 def _title(document: Mapping[str, Any]) -> list[str]:

@@ -10,16 +10,15 @@ import contextlib
 import io
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from calib.graph import OnnxGraph, view, with_weights_outside
+from calib.graph import require_valid, view, with_weights_outside
 from calib.int8.accuracy import AccuracyControl, quantised_with_control
-from calib.int8.float32_nodes import CONVOLUTIONS, first_convolutions, float32_nodes
+from calib.int8.float32_nodes import first_convolutions, float32_nodes
 from calib.int8.rewrites import concatenate_integers, make_signed
 from edgebs.bundle.manifest import EXACT_WEIGHT_BITS
 from edgebs.errors import CalibrationError, ExportError
@@ -44,7 +43,6 @@ def int8_from_fp32(
     feeds: Sequence[Mapping[str, Array]],
     *,
     signed: bool,
-    ignored: Sequence[str] = (),
     control: AccuracyControl | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -54,8 +52,7 @@ def int8_from_fp32(
     signed: int8 throughout, as TensorRT defines it. False writes for CPUs: uint8 where values cannot be
     negative, one bit finer; weights of 7 bits, so that no sum saturates on x86 without VNNI; the first
     convolutions, whose inputs are signed, in floating point.
-    ignored: regular expressions; nodes whose whole name matches one keep their precision. Those of
-    calib/int8/float32_nodes.py always do.
+    The nodes of calib/int8/float32_nodes.py keep their precision.
     control: give layers back to floating point until its score holds, or its limit is reached.
     Raises CalibrationError without feeds, ExportError where NNCF or ONNX refuses.
     """
@@ -66,7 +63,7 @@ def int8_from_fp32(
         )
     with work_folder(file) as folder:
         model = with_weights_outside(fp32, folder)
-        model = _quantised(model, folder, _Counted(feeds, progress), ignored, signed, control)
+        model = _quantised(model, folder, _Counted(feeds, progress), signed, control)
         if signed:
             make_signed(model)
         else:
@@ -74,7 +71,7 @@ def int8_from_fp32(
         finished = folder / "int8.onnx"
         onnx.save_model(model, str(finished))
         del model
-        _check(finished)
+        require_valid(finished, "ONNX refuses the quantised network")
         finished.replace(file)
     if progress is not None:
         progress(len(feeds), len(feeds))
@@ -101,20 +98,18 @@ def _quantised(
     model: Any,
     folder: Path,
     feeds: _Counted,
-    ignored: Sequence[str],
     signed: bool,
     control: AccuracyControl | None,
 ) -> Any:
     nncf = _nncf()
     graph = view(model)
-    _require_matches(graph, ignored)
     kept = float32_nodes(graph) | {node.name for node in graph.nodes if node.op_type in GLUE}
     if not signed:
         kept |= first_convolutions(graph)
     settings = {
         "preset": nncf.QuantizationPreset.PERFORMANCE,
         "subset_size": len(feeds),
-        "ignored_scope": nncf.IgnoredScope(names=sorted(kept), patterns=list(ignored), validate=False),
+        "ignored_scope": nncf.IgnoredScope(names=sorted(kept), validate=False),
     }
     parameters, dataset = _parameters(nncf, folder, signed), nncf.Dataset(feeds)
     try:
@@ -125,14 +120,6 @@ def _quantised(
             return quantised_with_control(nncf, model, dataset, control, folder, settings)
     except (nncf.ValidationError, nncf.InternalError, RuntimeError) as error:
         raise ExportError(f"NNCF cannot quantise the network: {error}") from error
-
-
-def _require_matches(graph: OnnxGraph, ignored: Sequence[str]) -> None:
-    """NNCF would pass over a pattern that matches nothing, and quantise what the caller wanted to spare."""
-    for pattern in ignored:
-        if not any(re.fullmatch(pattern, node.name) for node in graph.nodes):
-            names = ", ".join(node.name for node in graph.nodes if node.op_type in CONVOLUTIONS)
-            raise ExportError(f"no node is named like the ignored '{pattern}'. Convolutions: {names}")
 
 
 def weight_bits(*, signed: bool) -> int:
@@ -193,10 +180,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-def _check(file: Path) -> None:
-    try:
-        onnx.checker.check_model(str(file), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"ONNX refuses the quantised network: {error}") from error

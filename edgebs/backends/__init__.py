@@ -22,11 +22,9 @@ class Backend(Protocol):
 
     def infer(self, feed: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run once. The returned arrays are overwritten by the next call: copy what must outlive it."""
-        ...
 
     def close(self) -> None:
         """Free what is held. May be called twice."""
-        ...
 
 
 def open_backend(

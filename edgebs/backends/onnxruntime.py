@@ -28,7 +28,7 @@ class OnnxRuntimeBackend:
         """Load `file`. threads: CPU threads; 0 lets ONNX Runtime use every core."""
         if threads < 0:
             raise ValueError(f"threads must be 0 (every core) or more, got {threads}")
-        ort = _ort()
+        ort = import_onnxruntime()
         self._file = existing_file(file)
         self._session: Any = _session(ort, self._file, threads)
         self.inputs = {tensor.name: _spec(self._file, tensor) for tensor in self._session.get_inputs()}
@@ -52,7 +52,8 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def _ort() -> Any:
+def import_onnxruntime() -> Any:
+    """ONNX Runtime's module. Raises MissingDependency."""
     try:
         import onnxruntime
     except ImportError as error:

@@ -160,19 +160,19 @@ class OpenVinoBackend:
             if self._bound.get(name) is staged:
                 return
             array = staged
-        self._request.set_tensor(name, _ov().Tensor(array, shared_memory=True))
+        self._request.set_tensor(name, import_openvino().Tensor(array, shared_memory=True))
         self._bound[name] = array
 
     def _bound_outputs(self) -> dict[str, Array]:
         results = {name: np.zeros(spec.shape, spec.dtype) for name, spec in self.outputs.items()}
         for name, array in results.items():
-            self._request.set_tensor(name, _ov().Tensor(array, shared_memory=True))
+            self._request.set_tensor(name, import_openvino().Tensor(array, shared_memory=True))
         return results
 
 
 def version() -> str:
     """OpenVINO's release, "2026.4.1"."""
-    return str(_ov().__version__).split("-")[0]
+    return str(import_openvino().__version__).split("-")[0]
 
 
 def supports_bf16() -> bool:
@@ -190,7 +190,8 @@ def require_compute(compute: str) -> None:
         )
 
 
-def _ov() -> Any:
+def import_openvino() -> Any:
+    """OpenVINO's module. Raises MissingDependency."""
     try:
         import openvino
     except ImportError as error:
@@ -200,7 +201,7 @@ def _ov() -> Any:
 
 @cache
 def _core() -> Any:
-    return _ov().Core()
+    return import_openvino().Core()
 
 
 def _options(compute: str, threads: int) -> dict[str, Any]:
@@ -222,8 +223,10 @@ def _compiled(file: Path, options: dict[str, Any], cached: CompiledCache) -> tup
     core = _core()
     # Not OpenVINO's name of the CPU alone: "AMD EPYC" is one with AVX2 and one with AVX-512.
     facts = {"device": core.get_property("CPU", "FULL_DEVICE_NAME"), "cpu": this_cpu().to_json()}
-    entry = cached.entry(file, {"openvino": _ov().__version__, "options": options, **facts})
-    found = entry.load(lambda blob: core.import_model(_ov().Tensor(blob, shared_memory=True), "CPU", options))
+    entry = cached.entry(file, {"openvino": import_openvino().__version__, "options": options, **facts})
+    found = entry.load(
+        lambda blob: core.import_model(import_openvino().Tensor(blob, shared_memory=True), "CPU", options)
+    )
     if found is not None:
         return found
     try:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from edgebs.bundle.plan import PlanFacts
 from edgebs.errors import BackendError
 from edgebs.nvidia import DeviceOptions, cuda
 from edgebs.nvidia.tensorrt import import_tensorrt
@@ -32,7 +31,6 @@ class TensorRTBackend:
         file: Path,
         *,
         module: str = "tensorrt",
-        build: PlanFacts | None = None,
         options: DeviceOptions | None = None,
     ) -> None:
         """Load the plan in `file`; see TensorRTEngine."""
@@ -43,7 +41,7 @@ class TensorRTBackend:
         cuda.revive_device(self._device)
         cuda.require_device()
         with cuda.on_device(self._device), ExitStack() as owned:
-            engine = TensorRTEngine(file, module=module, options=options, build=build)
+            engine = TensorRTEngine(file, module=module, options=options)
             owned.callback(engine.close)
             self._open(engine, owned)
             self._owned = owned.pop_all()

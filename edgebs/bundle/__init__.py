@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 from edgebs.bundle.manifest import Manifest
 from edgebs.errors import BundleError
 from edgebs.files import atomic_file, atomic_folder
+from edgebs.files.cache import file_digest
 from edgebs.text import json_text, path_from_text
 
 MANIFEST = "manifest.json"
@@ -33,11 +33,7 @@ class Bundle:
 
 def sha256_of(file: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_digest(file).hex()
 
 
 def is_bundle(path: Path) -> bool:

@@ -131,7 +131,6 @@ class RunningOptions(LoadingOptions):
     ] = Graphs.AUTO
 
     def options(self, **others: Any) -> DeviceOptions:
-        """The value that the runtime takes."""
         return LoadingOptions.options(self, overlap=not self.no_overlap, graphs=self.graphs, **others)
 
 

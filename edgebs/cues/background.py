@@ -74,7 +74,6 @@ class MedianBackground:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all."""
         self.count = 0
         self._slot = 0
         self._first_s = self._last_s = 0.0

@@ -70,7 +70,6 @@ class Keyframes:
         self.frames, self._since_s = list(frames[-self.count :]), now_s
 
     def clear(self) -> None:
-        """Forget all."""
         self.frames, self._best, self._glance, self._since_s = [], None, None, 0.0
 
     def _motion(self, frame: Frame) -> float:

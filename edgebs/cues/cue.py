@@ -40,19 +40,15 @@ class Cue(Protocol):
         """Take the next frame, (h, w, 3) at network size, and return its cue. Keeps no reference to `frame`'s
         owner beyond the history, so the caller must not write into it afterwards. captured_s: as
         `edgebs.cues.clock.check_time` returns it. Raises NotFinite where a network gives NaN."""
-        ...
 
     def remember(self, frame: Frame, captured_s: float | None) -> None:
         """Take the next frame into the history without computing its cue."""
-        ...
 
     def reset(self) -> None:
         """Forget the history: the next frame is the first of a scene."""
-        ...
 
     def close(self) -> None:
         """Free what is held. May be called twice."""
-        ...
 
 
 class BackgroundCue(ABC):
@@ -108,7 +104,6 @@ class TensorRing:
     """Preallocated float32 tensors handed out in turn, so that no frame pays for fresh pages."""
 
     def __init__(self, shape: tuple[int, ...], slots: int = SLOTS) -> None:
-        """Allocate `slots` tensors of `shape`."""
         self._tensors = [np.zeros(shape, np.float32) for _ in range(slots)]
         self._next = 0
 

@@ -24,7 +24,6 @@ class FlowVectors(Protocol):
 
     def picture(self, frame: Frame, grey: Frame) -> Frame:
         """What of a frame it compares, to be kept for later: the frame, (h, w, 3) BGR, or its grey levels."""
-        ...
 
     def vectors(self, now: Frame, pasts: Sequence[Frame]) -> Iterable[Array]:
         """From one picture to each past one, in pixels, x first: (h, w, 2) float32.
@@ -32,11 +31,9 @@ class FlowVectors(Protocol):
         The caller may change them, and is done with them before the next call. Pasts that are one object may
         share one array.
         """
-        ...
 
     def close(self) -> None:
         """Free what is held. May be called twice."""
-        ...
 
 
 def flow_magnitudes(

@@ -33,7 +33,6 @@ class HearsForeground(Protocol):
     @property
     def is_hearing(self) -> bool:
         """Whether it wants to be told."""
-        ...
 
     def hear(self, probability: Array | None) -> None:
         """Take the foreground probability (h, w) of the frame `LAG_FRAMES` before the next one.
@@ -41,7 +40,6 @@ class HearsForeground(Protocol):
         None where that frame was not segmented. Called before each `update` and `remember`. The array is
         not changed afterwards.
         """
-        ...
 
 
 class Feedback:
@@ -103,7 +101,6 @@ class Holding:
         self._places.append(place)
 
     def clear(self) -> None:
-        """Forget all."""
         self._probability = None
         self._places.clear()
 

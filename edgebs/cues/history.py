@@ -91,7 +91,6 @@ class History(Generic[T]):
         return iter(self._items)
 
     def __len__(self) -> int:
-        """How many items are held now."""
         return len(self._items)
 
     def _push_counted(self, item: T) -> None:

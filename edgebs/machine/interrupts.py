@@ -41,12 +41,10 @@ class StopRequest:
     """Whether the process must stop."""
 
     def __init__(self) -> None:
-        """No stop is requested yet."""
         self.asked = False
         self._callbacks: list[Callable[[], None]] = []
 
     def __call__(self) -> bool:
-        """Whether a stop is requested."""
         return self.asked
 
     def when_asked(self, callback: Callable[[], None]) -> None:
@@ -56,7 +54,6 @@ class StopRequest:
             self._call()
 
     def ask(self) -> None:
-        """Ask to stop."""
         self.asked = True
         self._call()
 

@@ -61,7 +61,6 @@ class DeviceHistory:
             cuda.copy_on_device(target, self._frames[self._history.past(interval)], self._stream)
 
     def clear(self) -> None:
-        """Forget everything."""
         self._history.clear()
         self._release()
 
@@ -88,7 +87,6 @@ class HostCues:
 
     @property
     def description(self) -> str:
-        """What computes them."""
         return self.cues[0].description
 
     def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
@@ -121,7 +119,6 @@ class HostCues:
         self.cues[0].remember(frame, captured_s)
 
     def clear(self) -> None:
-        """Forget the histories."""
         self._numbers.clear()
         for feedback, cue in zip(self._feedback, self.cues, strict=True):
             feedback.clear()
@@ -159,7 +156,6 @@ class NetworkCues:
 
     @property
     def description(self) -> str:
-        """What computes them."""
         return self.stage.description
 
     def before_upload(self, slot: Slot, frames: Frames, times: Times) -> None:
@@ -192,7 +188,6 @@ class NetworkCues:
         return [history.warming_up for history in self._histories]
 
     def clear(self) -> None:
-        """Forget all histories."""
         for history in self._histories:
             history.clear()
 

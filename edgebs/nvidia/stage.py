@@ -82,19 +82,15 @@ class DeviceContext(Protocol):
 
     def bind(self, buffers: Mapping[str, cuda.DeviceBuffer]) -> None:
         """Let the tensors lie in `buffers` from the next run on."""
-        ...
 
     def enqueue(self, stream: cuda.Stream) -> None:
         """Queue one run. Raises EnqueueRefused: the outputs then hold what they held before."""
-        ...
 
     def captured(self, stream: cuda.Stream) -> cuda.Graph:
         """One run with the present addresses as a graph. Raises CaptureFailed with the reason."""
-        ...
 
     def close(self) -> None:
         """Free it. May be called twice."""
-        ...
 
 
 class DeviceEngine(Protocol):
@@ -110,11 +106,9 @@ class DeviceEngine(Protocol):
 
     def context(self, scratch: cuda.DeviceBuffer | None = None) -> DeviceContext:
         """A context. scratch: memory of `scratch_bytes` that it works in; without it, its own."""
-        ...
 
     def close(self) -> None:
         """Give it up, after its contexts were closed. May be called twice."""
-        ...
 
 
 log = logging.getLogger(__name__)

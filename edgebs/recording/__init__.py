@@ -63,7 +63,7 @@ def run_to_files(
     )
     refuse_same_files([recording])
     with ExitStack() as stack:
-        stream = stack.enter_context(open_source(source, **recording.reading))
+        stream = stack.enter_context(open_source(source, value_range=value_range))
         pipeline = stack.enter_context(
             load(bundle, threads=threads, threshold=threshold, cleanup=cleanup, device=device)
         )
@@ -110,8 +110,7 @@ def run_several_to_files(
     refuse_same_files(recordings)
     with ExitStack() as stack:
         streams = [
-            stack.enter_context(open_source(recording.source, **recording.reading))
-            for recording in recordings
+            stack.enter_context(open_source(each.source, value_range=each.value_range)) for each in recordings
         ]
         opened = load_several(
             bundle, len(recordings), threads=threads, threshold=threshold, cleanup=cleanup, device=device
@@ -159,11 +158,9 @@ class _Camera:
         self._elapsed_s = 0.0
 
     def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until the source has ended, or the camera failed."""
         self._thread.join()
 
     def ask_to_stop(self) -> None:

@@ -7,10 +7,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -48,11 +47,6 @@ class CameraOutputs:
     """Values that become 0 and 255, see `edgebs.video.open.open_source`."""
     is_frozen: bool = False
     """Whether that background is used as it was saved, and left so."""
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """Options of `open_source`, where they are not its defaults."""
-        return {} if self.value_range is None else {"value_range": self.value_range}
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -130,7 +124,7 @@ def begin_with_background(pipeline: Pipeline, recording: CameraOutputs) -> None:
         pipeline.freeze_background()
 
 
-class Recorder:
+class Recorder(AbstractContextManager["Recorder"]):
     """Writes one camera's results, and counts them. Leaving its `with` block by an exception discards."""
 
     def __init__(self, recording: CameraOutputs, stream: Source, *, force: bool = False) -> None:
@@ -194,7 +188,6 @@ class Recorder:
             logger.warning("%s: kept, with the frames before the stream ended", kept)
 
     def discard(self) -> None:
-        """Remove what was written."""
         for sink in self._sinks:
             sink.discard()
 
@@ -218,15 +211,9 @@ class Recorder:
             "foreground_share": self._foreground / max(self._pixels, 1),
         }
 
-    def __enter__(self) -> Recorder:
-        """The recorder itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         """Finish the outputs, or after an exception discard them."""
-        self._opened.__exit__(kind, error, trace)
+        self._opened.__exit__(*error)
 
 
 def _sinks(recording: CameraOutputs, stream: Source, force: bool) -> Iterator[Sink]:

@@ -51,8 +51,7 @@ def run_together_to_files(
     refuse_same_files(recordings)
     with ExitStack() as stack:
         streams = [
-            stack.enter_context(open_source(recording.source, **recording.reading))
-            for recording in recordings
+            stack.enter_context(open_source(each.source, value_range=each.value_range)) for each in recordings
         ]
         cameras = stack.enter_context(
             load_cameras(bundle, len(recordings), threshold=threshold, cleanup=cleanup, device=device)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from edgebs.tensors import Frame
 from edgebs.text import without_secrets
@@ -60,14 +60,12 @@ class Losses:
     """Whether `report` was called with something to say."""
 
     def add_gap(self, gap: Gap) -> None:
-        """Count a gap."""
         self.missing += gap.frames
         self.gap_count += 1
         if len(self.gaps) < GAPS_NAMED:
             self.gaps.append(gap)
 
     def add_damaged(self, position: int) -> None:
-        """Count a damaged frame."""
         self.damaged += 1
         if len(self.damaged_at) < GAPS_NAMED:
             self.damaged_at.append(position)
@@ -122,11 +120,10 @@ class SourceFrame:
     """Frames of the source's time line that are missing between the frame before and this one."""
 
     def __repr__(self) -> str:
-        """Shape, not data."""
         return f"SourceFrame({self.image.shape} {self.image.dtype}, {self.captured_s} s, index {self.index})"
 
 
-class Source(Iterator[SourceFrame]):
+class Source(AbstractContextManager["Source"], Iterator[SourceFrame]):
     """Frames of one size, in order, once: a source is an iterator, and iterating again goes on where it was.
 
     Read by one thread; `close()` may be called from another one, and twice: then there are no more frames.
@@ -170,7 +167,6 @@ class Source(Iterator[SourceFrame]):
         self._closed = False
 
     def __iter__(self) -> Source:
-        """The source itself."""
         return self
 
     def __next__(self) -> SourceFrame:
@@ -186,16 +182,8 @@ class Source(Iterator[SourceFrame]):
             self._release()
         self.losses.report(self.name)
 
-    def __enter__(self) -> Source:
-        """The source itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        """What is known about it."""
         return f"Source({self.name}, {self.fps} frames/s, {self.frame_count} frames, size {self.size})"

@@ -105,7 +105,6 @@ class VideoWriter:
         self._partial.keep()
 
     def discard(self) -> None:
-        """Remove what was written."""
         try:
             if self._container is not None:
                 self._container.close()

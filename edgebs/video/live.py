@@ -183,7 +183,6 @@ class Capture:
 
     @property
     def is_closed(self) -> bool:
-        """Whether `close` was called."""
         return self._closed.is_set()
 
     def read(self) -> Frame | None:

@@ -71,9 +71,11 @@ def address(url: str, *, loop: bool, timeout_s: float, value_range: ValueRange |
     container = _opened_address(url, name, timeout_s)
     if not is_endless(container, url):
         film = address_film(container, url, name, timeout_s)
-        return film_source(
-            film, lambda: _reopened(url, name, timeout_s), loop=loop, fps=None, value_range=value_range
-        )
+
+        def reopen() -> Film:
+            return address_film(_opened_address(url, name, timeout_s), url, name, timeout_s)
+
+        return film_source(film, reopen, loop=loop, fps=None, value_range=value_range)
     if loop:
         container.close()
         raise SourceError(f"{name} is live and cannot be repeated: give a file, or leave out the repeating.")
@@ -134,10 +136,6 @@ def _opened_address(url: str, name: str, timeout_s: float) -> Any:
             f"{name} cannot be opened ({error}; tried for {time.monotonic() - started_s:.1f} s). "
             f"Check the address, the user and password, and that it plays here: ffplay '{name}'"
         ) from None
-
-
-def _reopened(url: str, name: str, timeout_s: float) -> Film:
-    return address_film(_opened_address(url, name, timeout_s), url, name, timeout_s)
 
 
 def _streamed(container: Any, name: str, timeout_s: float, depth: EightBits) -> Source:
@@ -235,7 +233,7 @@ def open_source(
     if isinstance(spec, bool) or not isinstance(spec, str | Path | int | Iterable):
         raise SourceError(f"cannot read frames from a {type(spec).__name__}. {_KINDS}")
     if isinstance(spec, str | Path | int):
-        return _open_named(spec, loop=loop, fps=fps, timeout_s=timeout_s, value_range=value_range)
+        return _open_named(str(spec), loop=loop, fps=fps, timeout_s=timeout_s, value_range=value_range)
     return _from_iterable(spec, loop=loop, fps=fps, value_range=value_range)
 
 
@@ -246,28 +244,16 @@ _KINDS = (
 
 
 def _open_named(
-    spec: str | Path | int,
+    text: str,
     *,
     loop: bool,
     fps: float | None,
     timeout_s: float,
     value_range: ValueRange | None,
 ) -> Source:
-    path = local_path(str(spec))
+    path = local_path(text)
     if path.is_dir():
         return picture_folder(path, loop=loop, fps=fps, value_range=value_range)
-    return _open_stream(str(spec), path, loop=loop, fps=fps, timeout_s=timeout_s, value_range=value_range)
-
-
-def _open_stream(
-    text: str,
-    path: Path,
-    *,
-    loop: bool,
-    fps: float | None,
-    timeout_s: float,
-    value_range: ValueRange | None,
-) -> Source:
     if path.is_file() and path.suffix.lower() in PICTURES:
         raise SourceError(f"{path} is one picture, and a source is many: give its folder, {path.parent}")
     if path.is_file():

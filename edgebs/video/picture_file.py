@@ -118,7 +118,6 @@ class Picture:
     """The range of values in the file's header; None if it has none, as with 32 bits."""
 
     def __repr__(self) -> str:
-        """Shape, not data."""
         return f"Picture({self.values.shape} {self.values.dtype}, own range {self.own_range})"
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import cv2
@@ -42,7 +42,7 @@ DEFAULT_FPS = 25.0
 """For sources that know no rate."""
 
 
-class Sink(Protocol):
+class Sink(AbstractContextManager["Sink"], Protocol):
     """Takes the results of one stream in order. A context manager: leaving by an exception discards."""
 
     def write(self, frame: Frame, mask: Frame, probability: Array, time_s: float | None = None) -> None:
@@ -57,13 +57,9 @@ class Sink(Protocol):
     def discard(self) -> None:
         """Stop and remove what was written. Does nothing after `close`."""
 
-    def __enter__(self) -> Sink:
-        """The sink itself."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close it, or after an exception discard it."""
+        self.discard() if kind is not None else self.close()
 
 
 def open_mask_sink(
@@ -119,7 +115,7 @@ def open_overlay_sink(
     )
 
 
-class VideoSink:
+class VideoSink(Sink):
     """A video with one picture per result; the codec follows from the file's ending."""
 
     def __init__(
@@ -182,7 +178,6 @@ class VideoSink:
         probability: Array,  # noqa: ARG002
         time_s: float | None = None,
     ) -> None:
-        """Add the picture of one result."""
         picture = mask if self._draw is None else self._draw(frame, mask)
         size = (picture.shape[0], picture.shape[1])
         writer = self._writer or self._open(size)
@@ -195,7 +190,6 @@ class VideoSink:
         self._has_frames = True
 
     def close(self) -> None:
-        """Finish, check and name the file."""
         if self._writer is not None and not self._has_frames:
             self.discard()
             logger.warning("no frame came: %s was not written", self._path)
@@ -209,23 +203,12 @@ class VideoSink:
         logger.info("wrote %s", self._path)
 
     def discard(self) -> None:
-        """Stop and remove what was written."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.discard()
 
-    def __enter__(self) -> VideoSink:
-        """The sink itself."""
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it, or after an exception discard it."""
-        self.discard() if kind is not None else self.close()
-
-
-class MaskFolder:
+class MaskFolder(Sink):
     """Masks as 000000.png, 000001.png, ...: 8-bit grey, 0 and 255."""
 
     def __init__(self, folder: Path, *, force: bool = False) -> None:
@@ -244,7 +227,6 @@ class MaskFolder:
         probability: Array,  # noqa: ARG002
         time_s: float | None = None,  # noqa: ARG002
     ) -> None:
-        """Add the mask."""
         if self._frames % FRAMES_PER_CHECK == 0:
             require_space(self._folder)
         file = self._partial.path / f"{self._frames:06d}.png"
@@ -259,7 +241,6 @@ class MaskFolder:
         self._frames += 1
 
     def close(self) -> None:
-        """Give the folder its name."""
         if not self._is_open:
             return
         if self._folder.exists() and not _is_replaceable(self._folder, force=self._force):
@@ -274,20 +255,9 @@ class MaskFolder:
         logger.info("wrote %d masks to %s", self._frames, self._folder)
 
     def discard(self) -> None:
-        """Remove what was written."""
         if self._is_open:
             self._is_open = False
             self._partial.discard()
-
-    def __enter__(self) -> MaskFolder:
-        """The sink itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it, or after an exception discard it."""
-        self.discard() if kind is not None else self.close()
 
 
 def _is_replaceable(folder: Path, *, force: bool) -> bool:

@@ -22,6 +22,7 @@ from calib.graph import (
     OnnxGraph,
     constants_as_initializers,
     load,
+    require_valid,
     view,
 )
 from edgebs.backends.onnxruntime import inference_session, session_options
@@ -130,7 +131,6 @@ def _export(module: Any, inputs: Mapping[str, TensorSpec], outputs: Sequence[str
 
 
 def _simplify(source: Path, target: Path) -> None:
-    import onnx
     import onnxsim
 
     try:
@@ -144,12 +144,7 @@ def _simplify(source: Path, target: Path) -> None:
 
 def _check(file: Path, inputs: Mapping[str, TensorSpec], outputs: Sequence[str]) -> None:
     """The ONNX checker with strict shape inference; then the expected names, shapes and dtypes."""
-    import onnx
-
-    try:
-        onnx.checker.check_model(str(file), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"step 'check': ONNX refuses the simplified file: {in_one_line(error)}") from error
+    require_valid(file, "step 'check': ONNX refuses the simplified file")
     graph = onnx.load_model(str(file)).graph
     found = {value.name: _spec_of(value) for value in graph.input}
     if found != dict(inputs):
@@ -160,10 +155,8 @@ def _check(file: Path, inputs: Mapping[str, TensorSpec], outputs: Sequence[str])
 
 
 def _spec_of(value: Any) -> TensorSpec:
-    import onnx
-
     tensor = value.type.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     return TensorSpec(tuple(size.dim_value for size in tensor.shape.dim), dtype.name)
 
 

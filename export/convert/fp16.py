@@ -22,12 +22,13 @@ from calib.graph import (
     OnnxGraph,
     constants_as_initializers,
     load,
+    require_valid,
     view,
     with_weights_outside,
 )
 from calib.int8.float32_nodes import float32_nodes
 from calib.int8.rewrites import remove_unread
-from edgebs.errors import ExportError, in_one_line
+from edgebs.errors import ExportError
 from edgebs.files import work_folder
 from edgebs.tensors import Array
 from export.convert import open_session
@@ -167,10 +168,7 @@ def _make_half(node: Any) -> None:
 
 
 def _check(file: Path, feeds: Sequence[Mapping[str, Array]]) -> None:
-    try:
-        onnx.checker.check_model(str(file), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"ONNX refuses the float16 network: {in_one_line(error)}") from error
+    require_valid(file, "ONNX refuses the float16 network")
     session = open_session(file)
     for index, feed in enumerate(feeds):
         for output, value in zip(session.get_outputs(), session.run(None, dict(feed)), strict=True):

@@ -163,10 +163,6 @@ def _noise(shape: tuple[int, ...], number: int) -> Frame:
     return np.random.default_rng(number).integers(0, 256, shape).astype(np.uint8)
 
 
-def _same_noise(shape: tuple[int, ...], _number: int) -> Frame:
-    return _noise(shape, 0)
-
-
 def _saturated(shape: tuple[int, ...], number: int) -> Frame:
     return np.where(_noise(shape, number) < 128, 0, 255).astype(np.uint8)
 
@@ -181,7 +177,7 @@ PICTURES: Mapping[str, Picture] = {
     "black frames": _even(0),
     "white frames": _even(255),
     "frames of one even grey": _even(128),
-    "two identical frames": _same_noise,
+    "two identical frames": lambda shape, _number: _noise(shape, 0),
     "frames with an even area": _half_even,
     "saturated noise": _saturated,
 }

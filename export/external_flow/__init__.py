@@ -16,8 +16,9 @@ from bench import scenes as seeds
 from bench.scenes.bank import PictureBank
 from bench.scenes.pairs import FlowPair, flow_pairs
 from bench.scenes.scene import Scene
+from calib.graph import require_valid
 from edgebs.backends import Backend
-from edgebs.errors import ExportError, in_one_line
+from edgebs.errors import ExportError
 from edgebs.files import work_folder
 from edgebs.tensors import Array, TensorSpec
 from export.convert import open_session, require_agreement
@@ -240,12 +241,7 @@ class ExternalFlow:
         with work_folder(file) as folder:
             written = folder / "hop.onnx"
             onnx.save_model(model, str(written))
-            try:
-                onnx.checker.check_model(str(written), full_check=True)
-            except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-                raise ExportError(
-                    f"ONNX refuses HOP around {self.file.name}: {in_one_line(error)}"
-                ) from error
+            require_valid(written, f"ONNX refuses HOP around {self.file.name}")
             # Before the comparison, which names only the place of a NaN, not the kind of pictures.
             require_finite(written, feeds[0], f"flow network {self.file.name}", FINITE)
             require_agreement(f"HOP around {self.file.name}", written, feeds, expected, "the file itself")

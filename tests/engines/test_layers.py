@@ -68,12 +68,13 @@ def test_int8_is_summed_as_the_description_of_the_cpu_states(limit: str, tmp_pat
     saturating = full_range_convolution(tmp_path / "full.onnx")
     code = (
         "import sys, json; from pathlib import Path; import numpy as np\n"
-        "from edgebs.backends.openvino import _ov\n"
+        "from edgebs.backends.openvino import import_openvino\n"
         "from edgebs.machine.cpu import this_cpu\n"
         "from engines.layers import openvino_layers\n"
         "from edgebs.tensors import TensorSpec\n"
         "file = Path(sys.argv[1])\n"
-        "model = _ov().Core().compile_model(str(file), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})\n"
+        "core, options = import_openvino().Core(), {'INFERENCE_PRECISION_HINT': 'f32'}\n"
+        "model = core.compile_model(str(file), 'CPU', options)\n"
         "y = float(model({'x': np.ones((1, 32, 8, 8), np.float32)})[0][0, 0, 4, 4])\n"
         "layers = openvino_layers(file, {'x': TensorSpec((1, 32, 8, 8), 'float32')}, 'f32', 1)\n"
         "kinds = {layer.precision for layer in layers if layer.kind == 'Convolution'}\n"

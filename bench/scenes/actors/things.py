@@ -62,21 +62,9 @@ class _Pad:
         cv2.fillPoly(self.colour, [self._fixed(points)], shade, cv2.LINE_8, 4)
         cv2.fillPoly(self.alpha, [self._fixed(points)], 255.0, cv2.LINE_AA, 4)
 
-    def oval(
-        self, x: float, y: float, rx: float, ry: float, tone: Sequence[float] | Array, turn: float = 0.0
-    ) -> None:
-        c, s = math.cos(turn), math.sin(turn)
+    def oval(self, x: float, y: float, rx: float, ry: float, tone: Sequence[float] | Array) -> None:
         angles = np.linspace(0, 2 * math.pi, 24, endpoint=False).tolist()
-        self.fill(
-            [
-                (
-                    x + rx * math.cos(a) * c - ry * math.sin(a) * s,
-                    y + rx * math.cos(a) * s + ry * math.sin(a) * c,
-                )
-                for a in angles
-            ],
-            tone,
-        )
+        self.fill([(x + rx * math.cos(a), y + ry * math.sin(a)) for a in angles], tone)
 
     def bar(self, a: Point, b: Point, thick: float, tone: Sequence[float] | Array) -> None:
         dx, dy = b[0] - a[0], b[1] - a[1]

@@ -20,7 +20,6 @@ class Weather(Protocol):
 
     def over(self, image: Array, seconds: float) -> Array:
         """`image` (h, w, 3) uint8 with it at that time; a new array or the same one, written over."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,25 +22,20 @@ class Restless(Protocol):
     @property
     def x(self) -> int:
         """First column."""
-        ...
 
     @property
     def y(self) -> int:
         """First row."""
-        ...
 
     @property
     def extent(self) -> tuple[int, int]:
         """Rows and columns."""
-        ...
 
     def taken(self, seconds: float) -> Array | None:
         """(2, h, w) float32: from how far (x first) each pixel is taken; None if from no place at all."""
-        ...
 
     def move(self, plate: Array, moved: Array, seconds: float) -> None:
         """Write the region at that time into `moved` (H, W, 4); `plate` is the plate at rest."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,6 @@ class Wave:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         h, w = self.at[0].shape
         return h, w
 
@@ -183,7 +177,6 @@ class Spray:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         h, w = self.weight.shape
         return h, w
 
@@ -216,7 +209,6 @@ class Surf:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         return self.foam.shape[0] - SURF_REACH, self.foam.shape[1]
 
     def taken(self, seconds: float) -> None:
@@ -267,7 +259,6 @@ class Screen:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         return self.pictures[0].shape[0], self.pictures[0].shape[1]
 
     def taken(self, seconds: float) -> None:
@@ -296,7 +287,6 @@ class Belt:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Rows and columns."""
         return self.strip.shape[0] - self.period - 2, self.strip.shape[1]
 
     def taken(self, seconds: float) -> Array:

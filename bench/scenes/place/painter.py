@@ -74,11 +74,11 @@ class Painter:
         b, g, r = np.clip(grey + tint - tint.mean(), 3, 252).tolist()
         return b, g, r
 
-    def texture(self, h: int, w: int, zoom: float | None = None) -> Array:
+    def texture(self, h: int, w: int) -> Array:
         """(h, w, 3) uint8 from a random texture around middle grey, at a random place, turn and size."""
         tiles = self.bank.tiles
         tile = tiles[int(self.rng.integers(0, len(tiles)))]
-        zoom = zoom or float(np.exp(self.rng.uniform(-0.8, 0.5)))
+        zoom = float(np.exp(self.rng.uniform(-0.8, 0.5)))
         rows, columns = min(TILE, max(4, int(h / zoom))), min(TILE, max(4, int(w / zoom)))
         y, x = self.rng.integers(0, TILE - rows + 1), self.rng.integers(0, TILE - columns + 1)
         piece = tile[y : y + rows, x : x + columns]
@@ -168,15 +168,13 @@ class Painter:
             cv2.resize(piece, (w, h), interpolation=cv2.INTER_AREA if part > 1 else cv2.INTER_LINEAR)
         )
 
-    def stamp(
-        self, actor: Actor, foot: Point, metre: float, pose: str = "walk", squeeze: float = 1.0
-    ) -> None:
+    def stamp(self, actor: Actor, foot: Point, metre: float, pose: str = "walk") -> None:
         """Draw one of the bank's sprites into the plate."""
         sprite = actor.poses[pose][int(self.rng.integers(0, len(actor.poses[pose])))]
         scale = metre / actor.density
         mirror = -1.0 if self.rng.random() < 0.5 else 1.0
         mip = mip_for(scale)
-        matrix = mip_matrix(stand_matrix(sprite, foot, (mirror * scale * squeeze, scale)), mip)
+        matrix = mip_matrix(stand_matrix(sprite, foot, (mirror * scale, scale)), mip)
         patch = warped(sprite.mips[mip], matrix, (self.h, self.w))
         if patch is not None:
             four = cv2.cvtColor(self.image, cv2.COLOR_BGR2BGRA)

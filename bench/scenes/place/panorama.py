@@ -108,7 +108,6 @@ def _written(out: Path, name: str, picture: Frame) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where the .exr files are")
     parser.add_argument("out", type=Path, help="folder for the pictures")

@@ -13,7 +13,6 @@ from edgebs.nvidia.cuda.devices import (
     memory_info,
     on_device,
     require_device,
-    use_device,
 )
 from edgebs.nvidia.cuda.owners import (
     DeviceBuffer,
@@ -55,5 +54,4 @@ __all__ = [
     "require_device",
     "revive_device",
     "runtime",
-    "use_device",
 ]

@@ -52,13 +52,11 @@ class Calls(Protocol):
     """CUDA in the terms of this layer. Handles and addresses are integers, as TensorRT takes them.
 
     Every method raises BackendError or the one of its children that fits: OutOfDeviceMemory, DeviceLost,
-    CaptureFailed.
+    CaptureFailed, as from `begin_capture` where the package has no graphs.
     """
 
     name: str
     """The Python package: "cuda-bindings" or "pycuda"."""
-    has_graphs: bool
-    """Whether the five methods on captures and graphs work; CaptureFailed from `begin_capture` if not."""
 
     def devices(self) -> Devices: ...
     def facts(self, index: int) -> DeviceFacts: ...

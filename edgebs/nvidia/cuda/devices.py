@@ -52,14 +52,6 @@ def memory_info(index: int = 0) -> Memory:
         return calls().memory()
 
 
-def use_device(index: int = 0) -> None:
-    """Make GPU `index` the one of this thread for good. Not over pycuda, where each use has an end."""
-    made = calls()
-    if made.name == "pycuda":
-        raise BackendError("pycuda needs its device left again: use `with edgebs.nvidia.cuda.on_device(...)`")
-    made.enter(index)
-
-
 @contextmanager
 def on_device(index: int = 0, *, to_close: bool = False) -> Iterator[None]:
     """Run a block with GPU `index` as this thread's. About a microsecond over cuda-bindings.

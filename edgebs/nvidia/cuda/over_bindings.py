@@ -15,7 +15,6 @@ class BindingsCalls:
     """See `Calls`."""
 
     name = "cuda-bindings"
-    has_graphs = True
 
     def __init__(self, module: Any) -> None:
         """module: cuda.bindings.runtime."""
@@ -35,7 +34,6 @@ class BindingsCalls:
         return Devices(int(count), "" if count else "the driver lists no device")
 
     def facts(self, index: int) -> DeviceFacts:
-        """What GPU `index` is."""
         facts = self._do("cudaGetDeviceProperties", index)
         driver = int(self._do("cudaDriverGetVersion"))
         name = facts.name.decode() if isinstance(facts.name, bytes) else str(facts.name)
@@ -55,7 +53,6 @@ class BindingsCalls:
         """Nothing: the runtime API keeps no stack."""
 
     def memory(self) -> Memory:
-        """Of this thread's GPU."""
         free, total = self._do("cudaMemGetInfo")
         return Memory(int(free), int(total))
 
@@ -70,7 +67,6 @@ class BindingsCalls:
         return int(self._do("cudaMalloc", nbytes))
 
     def free(self, address: int) -> None:
-        """Device memory."""
         self._do("cudaFree", address)
 
     def allocate_pinned(self, nbytes: int) -> int:
@@ -78,11 +74,9 @@ class BindingsCalls:
         return int(self._do("cudaHostAlloc", nbytes, self.module.cudaHostAllocDefault))
 
     def free_pinned(self, address: int) -> None:
-        """What `allocate_pinned` gave."""
         self._do("cudaFreeHost", address)
 
     def copy(self, target: int, source: int, nbytes: int, direction: Direction, stream: int) -> None:
-        """Queue a copy."""
         kind = getattr(self.module.cudaMemcpyKind, direction.value)
         result = self.module.cudaMemcpyAsync(target, source, nbytes, kind, stream)
         check(result, f"cudaMemcpyAsync({nbytes} bytes, {direction.value})")
@@ -117,7 +111,6 @@ class BindingsCalls:
         self._do("cudaEventSynchronize", event)
 
     def elapsed_ms(self, start: int, end: int) -> float:
-        """Between two timed events that have happened."""
         return float(self._do("cudaEventElapsedTime", start, end))
 
     def begin_capture(self, stream: int) -> None:

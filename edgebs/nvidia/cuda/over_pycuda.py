@@ -30,7 +30,6 @@ class PycudaCalls:
     """See `Calls`. One object per process: it keeps pycuda's objects by their handles."""
 
     name = "pycuda"
-    has_graphs = False
 
     def __init__(self, driver: Any) -> None:
         """driver: the module pycuda.driver."""
@@ -60,7 +59,6 @@ class PycudaCalls:
         return Devices(count, "" if count else "the driver lists no device")
 
     def facts(self, index: int) -> DeviceFacts:
-        """What GPU `index` is."""
         with self._checked(f"Device({index})"):
             self._driver.init()
             device = self._driver.Device(index)
@@ -83,12 +81,10 @@ class PycudaCalls:
             self._contexts[index].push()
 
     def leave(self) -> None:
-        """Pop."""
         with self._checked("Context.pop()"):
             self._driver.Context.pop()
 
     def memory(self) -> Memory:
-        """Of this thread's GPU."""
         with self._checked("mem_get_info()"):
             free, total = self._driver.mem_get_info()
             return Memory(int(free), int(total))
@@ -102,13 +98,11 @@ class PycudaCalls:
         raise error_of("cudaErrorContextIsDestroyed", "pycuda cannot reset the device", "reset()")
 
     def allocate(self, nbytes: int) -> int:
-        """Device memory."""
         with self._checked(f"mem_alloc({nbytes})"):
             memory = self._driver.mem_alloc(nbytes)
             return self._keep(memory, memory)
 
     def free(self, address: int) -> None:
-        """Device memory."""
         with self._checked("DeviceAllocation.free()"):
             self._held.pop(address).free()
 
@@ -119,12 +113,10 @@ class PycudaCalls:
             return self._keep(array.ctypes.data, array)
 
     def free_pinned(self, address: int) -> None:
-        """What `allocate_pinned` gave."""
         with self._checked("PagelockedHostAllocation.free()"):
             self._held.pop(address).base.free()
 
     def copy(self, target: int, source: int, nbytes: int, direction: Direction, stream: int) -> None:
-        """Queue a copy."""
         queue = self._held[stream]
         with self._checked(f"memcpy_async({nbytes} bytes, {direction.name})"):
             if direction is Direction.TO_DEVICE:
@@ -175,7 +167,6 @@ class PycudaCalls:
             self._held[event].synchronize()
 
     def elapsed_ms(self, start: int, end: int) -> float:
-        """Between two timed events that have happened."""
         with self._checked("Event.time_till()"):
             return float(self._held[start].time_till(self._held[end]))
 

@@ -7,7 +7,6 @@ import logging
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -58,13 +57,9 @@ class Owned:
             log.warning("closing a %s failed: %s", type(self).__name__, error)
 
     def __enter__(self: T) -> T:
-        """The owner itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebs.bundle.plan import PlanFacts, check_plan_fits
 from edgebs.errors import BackendError, CaptureFailed, EnqueueRefused
 from edgebs.files import library_path
 from edgebs.nvidia import DeviceOptions, cuda
@@ -19,7 +18,6 @@ from edgebs.nvidia.tensorrt import (
     last_error,
     make_logger,
     numpy_dtype,
-    plan_facts_here,
     scratch_bytes,
     without_collection,
 )
@@ -40,14 +38,12 @@ class TensorRTEngine:
         *,
         module: str = "tensorrt",
         options: DeviceOptions | None = None,
-        build: PlanFacts | None = None,
         batch: int = 1,
     ) -> None:
         """Load the plan in `file` with the Python module `module`, on this thread's GPU.
 
-        build: what the plan was built for, where known; compared before the plan, which is native code,
-        is read. Without it TensorRT's own check is the only one. batch: frames per run, where the plan has
-        a profile for several.
+        batch: frames per run, where the plan has a profile for several. A plan is native code: verify the
+        bundle first (edgebs.loading.load_bundle).
         Raises BackendError, EngineMismatch or MissingDependency.
         """
         options = options or DeviceOptions()
@@ -55,9 +51,6 @@ class TensorRTEngine:
         self.name = str(file)
         module = module_of(module, options)
         self.trt = import_tensorrt(module)
-        if build is not None:
-            target = "gpu" if module == "tensorrt" else "sm"
-            check_plan_fits(build, plan_facts_here(module, options.device), where=str(file), target=target)
         self.logger = make_logger(self.trt)
         self._owners, self._counting = 1, threading.Lock()
         self._runtime, self._loader = open_runtime(self.trt, self.logger, module, options)

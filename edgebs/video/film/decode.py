@@ -211,7 +211,6 @@ class Decoder:
 
     @property
     def is_closed(self) -> bool:
-        """Whether `close` was called."""
         return self._closed.is_set()
 
     def read(self) -> Picture | None:

@@ -186,7 +186,6 @@ class Jpegs:
     """Finds JPEGs that were cut off: FFmpeg fills their rest with grey without a message."""
 
     def __init__(self) -> None:
-        """Nothing was seen yet."""
         self._have_ends = False
 
     def is_cut(self, packet: Any) -> bool:

@@ -67,7 +67,6 @@ class Pipe:
         self._closed.set()
 
     def __del__(self) -> None:
-        """Close the descriptor."""
         descriptor = getattr(self, "_descriptor", None)
         if descriptor is not None:
             os.close(descriptor)

@@ -71,7 +71,6 @@ def test_samples_hold_the_frame_and_the_frames_that_its_cue_looks_back_to(made):
         assert list(sample.pasts) == [1, 5, 10]
         for interval, past in sample.pasts.items():
             assert close(past, scene(sample.frame_number - interval))
-        assert sample.futures == {}
         assert sample.source == "yard"
         assert sample.frame_number >= 10
 
@@ -88,16 +87,6 @@ def test_the_past_lies_back_by_time_where_the_clip_has_another_rate(tmp_path):
     fast = write_clip(tmp_path / "fast.mkv", 80, fps=50.0)
     for sample in make_calibration_set([fast], tmp_path / "set", frames=5).samples:
         assert close(sample.pasts[5], scene(sample.frame_number - 10))
-
-
-def test_with_look_ahead_the_future_is_stored_too(clip, tmp_path):
-    made = make_calibration_set([clip], tmp_path / "set", frames=8, look_ahead=True)
-    assert made.facts()["look_ahead"]
-    for sample in made.samples:
-        assert 10 <= sample.frame_number < 70
-        assert list(sample.futures) == [1, 5, 10]
-        for interval, future in sample.futures.items():
-            assert close(future, scene(sample.frame_number + interval))
 
 
 def test_the_folder_says_where_everything_comes_from(made, clip):
@@ -199,11 +188,6 @@ def test_a_clip_shorter_than_the_history_is_an_error_with_the_counts(tmp_path):
         make_calibration_set([short], tmp_path / "set")
     assert not (tmp_path / "set").exists()
     assert len(make_calibration_set([short], tmp_path / "set", frames=1, intervals=(1, 5)).samples) == 1
-
-
-def test_a_clip_too_short_for_look_ahead_is_an_error(tmp_path):
-    with pytest.raises(CalibrationError, match="look-ahead"):
-        make_calibration_set([write_clip(tmp_path / "s.mkv", 15)], tmp_path / "set", look_ahead=True)
 
 
 def test_a_clip_without_motion_is_a_warning_and_still_a_set(tmp_path, caplog):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -194,22 +193,7 @@ def test_concatenations_join_integers(files: dict[str, Path]) -> None:
     graph = view(onnx.load(files["segmenter.unsigned"]))
     (concat,) = (node for node in graph.nodes if node.op_type == "Concat")
     assert Counter(graph.producers[name].op_type for name in concat.input) == {"QuantizeLinear": 2}
-    assert [node.op_type for node in graph.readers[concat.output[0]]] == ["DequantizeLinear"]
-
-
-def test_ignored_nodes_keep_their_precision(files: dict[str, Path], tmp_path: Path) -> None:
-    file = tmp_path / "toy.onnx"
-    feeds = onnx_toys.feeds("segmenter")
-    int8_from_fp32(files["segmenter"], file, feeds, signed=True, ignored=[r"/fuse/.*"])
-    graph = view(onnx.load(file))
-    floating = [
-        node.name
-        for node in graph.nodes
-        if node.op_type == "Conv" and graph.producers.get(node.input[1]) is None
-    ]
-    assert floating == ["/fuse/Conv"]
-    with pytest.raises(ExportError, match=re.escape("no node is named like the ignored 'fuse'")):
-        int8_from_fp32(files["segmenter"], file, feeds, signed=True, ignored=["fuse"])
+    assert [node.op_type for node in graph.nodes if concat.output[0] in node.input] == ["DequantizeLinear"]
 
 
 def test_the_same_samples_give_the_same_bytes(files: dict[str, Path], tmp_path: Path) -> None:

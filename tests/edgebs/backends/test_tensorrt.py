@@ -278,12 +278,6 @@ def test_no_memory_for_the_context_or_the_buffers_frees_what_was_held(
     assert TensorRTBackend(file).infer(FEED)["probability"][0, 0, 0] == 20.5
 
 
-def test_facts_of_another_machine_are_checked_before_the_plan_is_read(trt: FakeTensorRT, file: Path) -> None:
-    with pytest.raises(EngineMismatch):
-        TensorRTBackend(file, build=facts(compute_capability="8.6"))
-    assert trt.host_code == []
-
-
 def test_no_gpu_and_no_tensorrt_are_told_apart(
     file: Path, gpu: FakeCuda, trt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
 ) -> None:

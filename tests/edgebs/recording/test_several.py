@@ -146,7 +146,7 @@ def test_a_slow_camera_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.Mon
         found.set()
         yield SourceFrame(grey_frame(2))
 
-    def opened(source: Any) -> Source:
+    def opened(source: Any, **_: object) -> Source:
         return Source(slow_frames(), name="slow") if source == "slow" else open_source(source)
 
     monkeypatch.setattr(running_several, "open_source", opened)
@@ -212,7 +212,7 @@ import edgebs.recording as several
 from edgebs.video import Source
 from edgebs.video.open import open_source
 
-def opened(source):
+def opened(source, **_):
     looped = open_source(source.removeprefix("dead:"), loop=True)
     if not source.startswith("dead:"):
         return looped

@@ -103,7 +103,7 @@ def test_a_run_that_is_stopped_keeps_its_masks_and_says_so(tiny_bundle, street_v
     masks = tmp_path / "masks"
     code = (
         "import sys, edgebs.recording as r; from edgebs.video.open import open_source; "
-        "r.open_source = lambda source: open_source(source, loop=True); "
+        "r.open_source = lambda source, **_: open_source(source, loop=True); "
         "from edgebs.cli import main; main()"
     )
     command = ["run", str(tiny_bundle.path), "--source", str(street_video), "--mask", str(masks), "--json"]

@@ -157,7 +157,7 @@ def test_a_camera_that_does_not_answer_does_not_hold_up_the_end(
     recordings = recordings_of(tmp_path, 9, 9)
     stop, answers = StopRequest(), threading.Event()
 
-    def opened(source: Any) -> Source:
+    def opened(source: Any, **_: object) -> Source:
         frames = open_source(source)
         if source is not recordings[1].source:
             return frames

@@ -159,7 +159,7 @@ def test_calibration_keeps_frame_numbers_across_a_damaged_picture(tmp_path):
         picture[10:30, 2 * n : 2 * n + 12] = 255
         contents[f"{n}.png"] = bytes(cv2.imencode(".png", picture)[1])
     folder = write_pictures(tmp_path / "f", contents | {"15.png": b"x"})
-    made = make_calibration_set([folder], tmp_path / "set", frames=50, intervals=(1,), look_ahead=True)
+    made = make_calibration_set([folder], tmp_path / "set", frames=50, intervals=(1,))
     frames = {frame.index: frame.image for frame in open_source(folder)}
     assert made.sources[0]["frames"] == 23
     for sample in made.samples:
