@@ -221,13 +221,39 @@ def models_table(listing: Mapping[str, Any]) -> Table:
         cpus = {speed["cpu"] for facts in measured for speed in facts["fps"].values()}
         table.caption = (
             f"F: mean of {measured[0]['sequences']} real sequences. fps: camera to mask, 640x360, two cores, "
-            f"{' and '.join(sorted(cpus))}. Take the first of edge, edge-small, edge-nano that keeps up with "
-            "your cameras (docs/models)."
+            f"{' and '.join(sorted(cpus))}."
         )
     if not listing["shipped"]:
         table.caption = (
             "no trained model ships with this version: --weights FILE, or --weights random to measure"
         )
+    return table
+
+
+def choice_table(listing: Mapping[str, Any]) -> Table | None:
+    """Which model of a family to take, and what was measured of it; None where nothing was."""
+    choices = listing["take_when"]
+    if not choices:
+        return None
+    table = Table(title="which to take")
+    kinds = sorted({kind for facts in choices.values() for kind in facts["fps"]})
+    for column in ("model", "take it", "F", *(f"fps, {kind.upper()}" for kind in kinds), "CPU"):
+        table.add_column(column, justify="right" if column[0] in "Ff" else "left")
+    for name, facts in choices.items():
+        speeds = facts["fps"]
+        cpus = sorted({speed["cpu"] for speed in speeds.values()})
+        table.add_row(
+            name,
+            facts["when"],
+            f"{facts['F']:.3f}",
+            *(f"{speeds[kind]['fps']:.0f}" if kind in speeds else "–" for kind in kinds),
+            " and ".join(cpus) or "–",
+        )
+    sequences = next(iter(choices.values()))["sequences"]
+    table.caption = (
+        f"F: mean of {sequences} real sequences. fps: camera to mask, 640x360, two cores of the CPU named. "
+        "AVX2: a CPU without VNNI, or limited to AVX2. Details: docs/models."
+    )
     return table
 
 

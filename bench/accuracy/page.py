@@ -9,7 +9,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy.pictures import LEGEND, UNSCORED, ShownFrame, ShownMask, shown_frames
+from bench.accuracy.pictures import (
+    COLOURS,
+    LEGEND,
+    UNSCORED,
+    ShownFrame,
+    ShownMask,
+    require_free,
+    shown_frames,
+)
 from bench.accuracy.score import SequenceScore
 from bench.scored import Sequence as ScoredSequence
 from bench.tables import COLUMNS, average_row, averages, figure, label, notes_on
@@ -17,9 +25,6 @@ from edgebs.errors import SinkError
 from edgebs.files import atomic_file
 from edgebs.text import PRINTABLE
 from edgebs.version import __version__
-
-COLOURS = ("#2a7de1", "#e07b00", "#2e9e5b", "#c23a6b", "#8e5bd0", "#6f7d86")
-"""Of the contestants in their order; legible on white and on black."""
 
 PLOT = 320
 """Side of a plot's square, in pixels."""
@@ -174,8 +179,7 @@ class Report:
         """Raises SinkError where `path` exists and `force` is false, before an hour is spent on scoring."""
         if path.is_dir():
             raise SinkError(f"{path} is a folder. Name a file for the report, {path / 'report.html'} say.")
-        if path.exists() and not force:
-            raise SinkError(f"{path} exists already. Choose another name, or replace it with --force.")
+        require_free(path, force)
         self.path = path
         self._force = force
         self._shown: dict[str, list[ShownFrame]] = {}

@@ -228,3 +228,36 @@ def _mean_f(curves: Sequence[Curve], histograms: Sequence[Array]) -> Array:
 
 def _rounded(values: Array) -> list[float]:
     return [round(float(value), 6) for value in values]
+
+
+def points(histograms: Sequence[Array], threshold: float) -> dict[str, Any]:
+    """The precision-recall curve of one sequence, or the unweighted mean over several, as JSON values.
+
+    histograms: (2, 256) each, as `probability_histogram` counts them. `precision`, `recall` and `F`: lists by
+    `THRESHOLDS`, by the rules of `Counts.measures` and `mean_measures`, None where there is no such measure.
+    `at_threshold`: the point whose threshold is nearest to `threshold`; `best_threshold`: that of the
+    greatest F, the lowest of several, None without any F.
+    """
+    counts = [_counts_by_threshold(histogram) for histogram in histograms]
+    rows = [mean_measures([each[k].measures() for each in counts]) for k in range(BINS)]
+    curve = {"precision": "Pr", "recall": "Re", "F": "F"}
+    columns = {name: [row[measure] for row in rows] for name, measure in curve.items()}
+    known = [k for k in range(BINS) if rows[k]["F"] is not None]
+    best = max(known, key=lambda k: (rows[k]["F"] or 0.0, -k), default=None)
+    own = min(round(threshold * BINS), BINS - 1)
+    return {
+        **columns,
+        "at_threshold": _point(columns, own),
+        "best_threshold": None if best is None else _point(columns, best),
+    }
+
+
+def _counts_by_threshold(histogram: Array) -> list[Counts]:
+    wrong, right = (np.cumsum(row[::-1])[::-1].tolist() for row in histogram)
+    return [
+        Counts(tp=tp, fp=fp, fn=right[0] - tp, tn=wrong[0] - fp) for fp, tp in zip(wrong, right, strict=True)
+    ]
+
+
+def _point(columns: Mapping[str, Sequence[float | None]], k: int) -> dict[str, float | None]:
+    return {"threshold": float(THRESHOLDS[k]), **{name: values[k] for name, values in columns.items()}}

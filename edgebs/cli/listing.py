@@ -73,13 +73,16 @@ def doctor(json: Json = False) -> None:
 
 
 def models(json: Json = False) -> None:
-    """List the models that can be exported, the flows that feed them, and the bundles shipped inside."""
+    """List the models that can be exported, the flows, the bundles shipped inside, and which to take."""
     from export.models import models_listing
 
     listing = models_listing()
     if json:
         print_json(listing)
         return
-    from bench.tables import models_table
+    from bench.tables import choice_table, models_table
 
     print_table(models_table(listing))
+    choices = choice_table(listing)
+    if choices is not None:
+        print_table(choices)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +25,12 @@ from edgebs.cli.options import (
 )
 from edgebs.machine.console import print_json, print_line, print_table, progress_bar
 from edgebs.machine.extras import require_export, require_opencv
+
+if TYPE_CHECKING:
+    from bench.accuracy.page import Report
+    from bench.accuracy.pictures import CurveFiles
+    from bench.accuracy.score import SequenceScore
+    from bench.scored import Sequence as ScoredSequence
 
 
 class Baseline(str, Enum):
@@ -150,6 +157,14 @@ def evaluate(
     threshold: Threshold = None,
     cleanup: Cleanup = True,
     report: Annotated[Path | None, option("Write curves and pictures as one HTML file.")] = None,
+    curves: Annotated[
+        Path | None,
+        option(
+            "Draw each bundle's precision-recall curves, and write their points beside, as FILE.json. Of the "
+            "probability: clean-up of specks and holes is left out.",
+            metavar="FILE.png",
+        ),
+    ] = None,
     threads: Threads = 0,
     force: Force = False,
     json: Json = False,
@@ -157,11 +172,15 @@ def evaluate(
     """Score bundles on sequences with ground truth, beside OpenCV's subtractors: accuracy and speed."""
     require_opencv()
     from bench.accuracy import evaluate as evaluate_bundles
-    from bench.accuracy.page import Report
     from bench.tables import eval_table
 
     refuse_idle_options(context, bundles)
-    page = Report(report, force=force) if report is not None else None
+    outputs = _outputs(report, curves, force)
+
+    def keep(sequence: ScoredSequence, row: Sequence[SequenceScore]) -> None:
+        for output in outputs:
+            output.add(sequence, row)
+
     with progress_bar("scoring") as progress:
         record = evaluate_bundles(
             bundles,
@@ -174,13 +193,25 @@ def evaluate(
             cleanup=cleanup,
             device=plans.options(),
             progress=progress,
-            sequence_done=page.add if page is not None else None,
+            sequence_done=keep if outputs else None,
         )
-    if page is not None:
-        page.write(record)
+    for output in outputs:
+        output.write(record)
     if json:
         print_json(record)
         return
     print_table(eval_table(record))
-    if page is not None:
-        print_line(str(page.path))
+    for output in outputs:
+        print_line(str(output.path))
+
+
+def _outputs(report: Path | None, curves: Path | None, force: bool) -> list[Report | CurveFiles]:
+    """The files that an evaluation writes at its end; names are checked before anything is scored."""
+    from bench.accuracy.page import Report
+    from bench.accuracy.pictures import CurveFiles
+
+    found: list[Report | CurveFiles] = [] if report is None else [Report(report, force=force)]
+    try:
+        return found if curves is None else [*found, CurveFiles(curves, force=force)]
+    except ValueError as cause:
+        raise typer.BadParameter(str(cause), param_hint="--curves") from cause

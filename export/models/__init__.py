@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,14 +204,63 @@ FLOWS: Mapping[str, FlowFacts] = {
 }
 
 
+FAMILY = ("edge", "edge-small", "edge-nano")
+"""Models of one cue and one kind of training, the most expensive first."""
+CPUS = {"avx2": "AVX2", "vnni": "VNNI"}
+"""Kinds of CPU in figures.json, as people call them."""
+
+
+def take_when(measured: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """JSON values by model of `FAMILY` that was measured, best F first: `when` to take it, and its figures.
+
+    measured: by shipped bundle, as in figures.json. The words follow from the figures: a later model is
+    compared with the one before it, and is worth taking only where it is faster.
+    """
+    known = [name for name in FAMILY if name in measured]
+    found: dict[str, dict[str, Any]] = {}
+    better: list[str] = []
+    for name in sorted(known, key=lambda name: -measured[name]["F"]):
+        found[name] = {"when": _when(measured, name, better), **measured[name]}
+        if not better or _speed_ups(measured, name, better[-1]):
+            better.append(name)
+    return found
+
+
+def _when(measured: Mapping[str, Any], name: str, better: Sequence[str]) -> str:
+    """better: the models worth taking that have a higher F, the fastest last."""
+    if not better:
+        return "if it keeps up with your cameras: it has the highest F"
+    before = better[-1]
+    lower = f"F is lower by {measured[before]['F'] - measured[name]['F']:.3f}"
+    if not measured[name]["fps"].keys() & measured[before]["fps"].keys():
+        return f"unknown: its speed was not measured, and {lower} than that of {before}"
+    faster = _speed_ups(measured, name, before)
+    if not faster:
+        return f"never: {before} is as fast, and {lower}"
+    ratios = ", ".join(f"{ratio:.1f} times its frames/s on {CPUS[kind]}" for kind, ratio in faster.items())
+    return f"if {before} does not keep up: {ratios}; {lower}"
+
+
+def _speed_ups(measured: Mapping[str, Any], name: str, before: str) -> dict[str, float]:
+    """Frames/s of a model in multiples of another's, by kind of CPU; only where it is faster."""
+    own, other = measured[name]["fps"], measured[before]["fps"]
+    ratios = {kind: own[kind]["fps"] / other[kind]["fps"] for kind in CPUS if kind in own and kind in other}
+    return {kind: ratio for kind, ratio in ratios.items() if ratio > FASTER}
+
+
+FASTER = 1.05
+"""Ratio of two measured speeds below which they count as equal: repeats differ by some percent."""
+
+
 def models_listing() -> dict[str, Any]:
-    """JSON values by name under `models`, `flows` and `shipped`.
+    """JSON values by name under `models`, `flows`, `shipped` and `take_when`.
 
     `trained`: whether the package holds trained weights; null without a network. `measured`: F and frames per
-    second of a shipped bundle, null where there is no record (export/release/figures.py). Raises
-    BundleError for a shipped bundle that cannot be read.
+    second of a shipped bundle, null where there is no record (export/release/figures.py). `take_when`: see
+    there. Raises BundleError for a shipped bundle that cannot be read.
     """
     measured = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
+    shipped = shipped_models()
     flow_weights = {"dis": None, "net": weights_file(FLOW_NET).is_file()}
     return {
         "models": {
@@ -220,9 +269,9 @@ def models_listing() -> dict[str, Any]:
         },
         "flows": {name: _entry(facts, flow_weights.get(name, False)) for name, facts in FLOWS.items()},
         "shipped": {
-            name: {**_shipped(path), "measured": measured.get(name)}
-            for name, path in shipped_models().items()
+            name: {**_shipped(path), "measured": measured.get(name)} for name, path in shipped.items()
         },
+        "take_when": take_when({name: facts for name, facts in measured.items() if name in shipped}),
     }
 
 

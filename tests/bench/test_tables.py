@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.tables import models_table
+from bench.tables import choice_table, models_table
 
 
 def listing(**shipped: Any) -> dict[str, Any]:
@@ -67,3 +67,26 @@ def test_what_was_measured_of_a_shipped_bundle_stands_beside_it_with_the_machine
     assert "F 0.826, 29 fps (AVX2), 127 fps (VNNI)" in words
     assert "mean of 9 real sequences" in words
     assert "Zen 3 and Zen 5" in words
+
+
+def test_which_model_to_take_stands_in_a_table_with_its_figures_and_the_cpu() -> None:
+    facts = {
+        "when": "if it keeps up",
+        "F": 0.8257,
+        "sequences": 9,
+        "fps": {"avx2": {"fps": 28.6, "cpu": "Zen 3"}, "vnni": {"fps": 127.3, "cpu": "Zen 5"}},
+    }
+    other = {**facts, "when": "unknown", "fps": {}}
+    table = choice_table({"take_when": {"edge": facts, "edge-nano": other}})
+    assert table is not None
+    console = Console(width=160)
+    with console.capture() as output:
+        console.print(table)
+    lines = [[cell.strip() for cell in line.strip("│").split("│")] for line in output.get().splitlines()]
+    assert ["edge", "if it keeps up", "0.826", "29", "127", "Zen 3 and Zen 5"] in lines
+    assert ["edge-nano", "unknown", "0.826", "–", "–", "–"] in lines
+    assert "mean of 9 real sequences" in output.get()
+
+
+def test_there_is_no_table_to_choose_from_where_nothing_was_measured() -> None:
+    assert choice_table({"take_when": {}}) is None

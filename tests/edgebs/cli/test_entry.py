@@ -179,6 +179,32 @@ def test_eval_writes_a_report_and_refuses_to_replace_it(run, tiny_bundle, tmp_pa
     assert run(*command, "--force")[0] == 0
 
 
+def test_eval_draws_curves_with_their_points_beside_and_keeps_its_own_object(run, tiny_bundle, tmp_path):
+    write_cdnet(tmp_path / "data/a", levels=(5, 200, 6, 201))
+    command = ("eval", tiny_bundle.path, "--data", tmp_path / "data", "--against", "mog2", "--json")
+    plain = json.loads(run(*command)[1])
+    code, out, _ = run(*command, "--curves", tmp_path / "c.png")
+    record, points = json.loads(out), json.loads((tmp_path / "c.json").read_text())
+    assert (code, record.keys()) == (0, plain.keys())
+    name = tiny_bundle.path.name
+    best, drawn = record["bundles"][name]["sweep"]["best_threshold"], points["bundles"][name]["mean"]
+    assert drawn["best_threshold"]["threshold"] == best["threshold"]
+    assert drawn["best_threshold"]["F"] == pytest.approx(best["mean_F"], abs=1e-4)
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    code, _, err = run(*command, "--curves", tmp_path / "c.png")
+    assert code == 1
+    assert "c.png exists already" in err
+
+
+def test_curves_of_another_ending_are_wrong_usage_before_anything_is_scored(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("eval", "no-bundle", "--data", "nowhere", "--curves", "curves.jpg")
+    assert (code, out) == (2, "")
+    words = " ".join(err.replace("│", " ").split())
+    assert "--curves: a file name that ends with .png is needed, got 'curves.jpg'" in words
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_clean_up_is_switched_off_for_run_and_eval(run, tiny_bundle, street_video, tmp_path):
     copy = shutil.copytree(tiny_bundle.path, tmp_path / "bundle")
     rewrite_manifest(load_bundle(copy), cleanup=CleanupSettings(speck_px=10**6))

@@ -1,5 +1,6 @@
 """Commands and the snippet of README and docs, run as they stand, on a small video and a narrow network."""
 
+import json
 import re
 import shlex
 import sys
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edgebs.bundle import FIGURES
 from edgebs.cli import main
+from export.models import take_when
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -72,6 +75,25 @@ PAGE_FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "doc
 def test_every_file_that_a_page_points_to_is_there(page):
     links = re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_table_of_models_has_the_figures_of_the_package_and_the_order_in_which_to_take_them():
+    measured = json.loads(FIGURES.read_text(encoding="utf-8"))
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines() if line[:1] == "|"
+    ]
+    said = {match[1]: row for row in rows if (match := re.match(r"\[`(.+?)`\]", row[0]))}
+    for name, row in said.items():
+        speeds = [cell if cell.isdecimal() else None for cell in row[3:5]]
+        fps = measured[name]["fps"]
+        assert row[2] == f"{measured[name]['F']:.3f}".removeprefix("0"), name
+        assert speeds == [f"{fps[kind]['fps']:.0f}" if kind in fps else None for kind in ("avx2", "vnni")], (
+            name
+        )
+    worth_it = [name for name, facts in take_when(measured).items() if not facts["when"].startswith("never")]
+    (advice,) = re.findall(r"^Take (`.+?):", README, re.MULTILINE)
+    assert re.findall("`(.+?)`", advice) == worth_it
+    assert set(worth_it) <= set(said)
 
 
 def test_readme_is_one_page():
