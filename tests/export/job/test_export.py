@@ -1,6 +1,7 @@
 """From the request to bundles that load, run and prove themselves, at width 4."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -46,6 +47,12 @@ def calibration(street_video, tmp_path_factory):
     out = tmp_path_factory.mktemp("calibration") / "set"
     make_calibration_set([street_video], out, frames=8)
     return out
+
+
+@pytest.fixture
+def few_samples(monkeypatch):
+    """For tests that do not judge INT8: a sample of SelFlow's cue takes a second."""
+    monkeypatch.setattr("export.job.CALIBRATION_SAMPLES", 2)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +121,7 @@ def test_parity_refuses_weights_that_are_not_those_of_the_bundle(bundles, tmp_pa
         bundle_parity(copy, TorchReference(), frames=1)
 
 
+@pytest.mark.usefixtures("few_samples")
 def test_the_whole_paper_pipeline_exports_and_runs(tmp_path, calibration, street_video):
     wanted = request(tmp_path, model={"flow": "selflow"}, precisions=("fp32",), calibration=calibration)
     (bundle,) = export_bundles(wanted)
@@ -124,9 +132,10 @@ def test_the_whole_paper_pipeline_exports_and_runs(tmp_path, calibration, street
     assert len(results) == 3
 
 
+@pytest.mark.usefixtures("few_samples")
 def test_plans_are_written_without_a_gpu_and_say_so_when_loaded(tmp_path, calibration):
     wanted = {"target": "sm75", "precisions": ("fp16", "int8"), "calibration": calibration}
-    bundles = export_bundles(request(tmp_path, model={"flow": "selflow"}, **wanted))
+    bundles = export_bundles(request(tmp_path, model={"flow": "selflow"}, frames=2, **wanted))
     for bundle in bundles:
         assert set(bundle.manifest.files) == {"segment.plan", "cue.plan"}
         assert bundle.manifest.build["compute_capability"] == "7.5"
@@ -205,6 +214,7 @@ def test_a_network_that_cannot_be_compared_leaves_a_bundle_that_says_so(tmp_path
     assert (parity["passed"], parity["reason"]) == (False, "frame 0: the network gives NaN")
 
 
+@pytest.mark.usefixtures("few_samples")
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("asked", ["fp16", "auto"])
 def test_an_export_stopped_in_its_parity_leaves_only_what_is_finished(
@@ -219,13 +229,16 @@ def test_an_export_stopped_in_its_parity_leaves_only_what_is_finished(
 
     monkeypatch.setattr(Job, "parity", stopped)
     with pytest.raises(stop):
-        export_bundles(request(tmp_path, precisions=("fp32", asked), calibration=calibration))
+        export_bundles(request(tmp_path, precisions=("fp32", asked), calibration=calibration, frames=1))
     assert [path.name for path in tmp_path.iterdir()] == ["crossnet-dis-cpu-fp32"]
     assert load_bundle(tmp_path / "crossnet-dis-cpu-fp32").manifest.parity["passed"]
 
 
-def test_an_export_stopped_in_its_parity_keeps_the_bundle_that_it_was_to_replace(tmp_path, monkeypatch):
-    (first,) = export_bundles(request(tmp_path))
+def test_an_export_stopped_in_its_parity_keeps_the_bundle_that_it_was_to_replace(
+    bundles, tmp_path, monkeypatch
+):
+    first = bundles["fp32"]
+    shutil.copytree(first.path, tmp_path / first.path.name)
 
     def stopped(*_):
         raise KeyboardInterrupt
@@ -233,7 +246,7 @@ def test_an_export_stopped_in_its_parity_keeps_the_bundle_that_it_was_to_replace
     monkeypatch.setattr(Job, "parity", stopped)
     with pytest.raises(KeyboardInterrupt):
         export_bundles(request(tmp_path, force=True, model={"seed": 1}))
-    assert load_bundle(first.path).manifest == first.manifest
+    assert load_bundle(tmp_path / first.path.name).manifest == first.manifest
 
 
 def test_a_process_killed_in_its_parity_leaves_no_bundle(tmp_path):

@@ -12,6 +12,7 @@ pytest.importorskip("tensorrt_rtx")
 import bench.parity
 import export.feeds.judges
 import export.job
+from edgebs.files.cache import file_digest
 from engines import Target
 from engines.build import EngineFacts, build_engine
 from export.job.export import export_bundles
@@ -25,22 +26,31 @@ pytestmark = pytest.mark.filterwarnings("ignore:The feature will be removed:Depr
 
 
 class EverywhereBuilder:
-    """Builds each ONNX file that an export makes for all four GPUs, where it asks for one."""
+    """Builds each ONNX file of an export for all four GPUs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.built: set[tuple[str, str]] = set()
         """By network and precision, and GPU."""
+        self._seen: set[bytes] = set()
+        """Digests of the ONNX files: `auto` builds the files of the precisions before it again."""
 
     def __call__(self, onnx_file: Path, target: Target, out: Path, **options: Any) -> EngineFacts:
         """See build_engine."""
-        for name in AHEAD_OF_TIME:
-            facts = build_engine(onnx_file, name, self.folder / f"{name}.plan")
-            assert facts.plan is not None
-            assert facts.layers > 20
-            assert facts.nbytes > 10_000
-            self.built.add((onnx_file.stem, name))
-        return build_engine(onnx_file, target, out, **options)
+        own = build_engine(onnx_file, target, out, **options)
+        self._check(onnx_file, target.value, own)
+        if (digest := file_digest(onnx_file)) not in self._seen:
+            for name in AHEAD_OF_TIME:
+                if name != target.value:
+                    self._check(onnx_file, name, build_engine(onnx_file, name, self.folder / f"{name}.plan"))
+            self._seen.add(digest)
+        return own
+
+    def _check(self, onnx_file: Path, gpu: str, facts: EngineFacts) -> None:
+        assert facts.plan is not None
+        assert facts.layers > 20
+        assert facts.nbytes > 10_000
+        self.built.add((onnx_file.stem, gpu))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +68,7 @@ def test_every_shipped_network_builds_for_every_gpu(
     everywhere = EverywhereBuilder(tmp_path)
     monkeypatch.setattr(export.job, "build_engine", everywhere)
     monkeypatch.setattr(export.job, "SCENE_SAMPLES", 8)
-    monkeypatch.setattr(export.feeds.judges, "SEQUENCES", 8)
+    monkeypatch.setattr(export.feeds.judges, "SEQUENCES", 1)
     # So few scenes say little of F; that the plans build is what counts here.
     monkeypatch.setattr(bench.parity, "INT8_DELTA_F", 0.05)
     has_int8 = any(network.endswith(".int8") for network in networks)

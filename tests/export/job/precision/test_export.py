@@ -96,7 +96,7 @@ def test_where_int8_of_a_flow_network_costs_too_much_it_stays_in_fp16(tmp_path, 
         return {**judge(manifest, levels, task), "passed": passed, "enforced": True}
 
     monkeypatch.setattr(export.job, "judge", strict)
-    model = ModelRequest(model="edge", flow="net")
+    model = ModelRequest(model="edge", flow="net", size=(128, 128))
     wanted = ExportRequest(model=model, target="sm75", out=tmp_path, parity_frames=2, precisions=("auto",))
     (bundle,) = export_bundles(wanted)
     manifest = verify_files(bundle.path).manifest
