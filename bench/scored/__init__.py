@@ -12,9 +12,8 @@ from pathlib import Path
 from bench.scored import cdnet as scored_cdnet
 from bench.scored import folders as scored_folders
 from bench.scored import lasiesta as scored_lasiesta
-from bench.scored import limu as scored_limu
-from bench.scored import wallflower as scored_wallflower
 from bench.scored.cdnet import read_sequence
+from bench.scored.numbered import limu_sequences, wallflower_sequences
 from bench.scored.sequence import (
     FOREGROUND,
     OUTSIDE,
@@ -49,9 +48,9 @@ logger = logging.getLogger(__name__)
 LAYOUTS: dict[str, Callable[[Path, Set[str]], list[Sequence]]] = {
     "cdnet": scored_cdnet.sequences_in,
     "lasiesta": scored_lasiesta.sequences_in,
-    "wallflower": scored_wallflower.sequences_in,
+    "wallflower": wallflower_sequences,
     "folders": scored_folders.sequences_in,
-    "limu": scored_limu.sequences_in,
+    "limu": limu_sequences,
 }
 """Given a folder and the names of its sub-folders, the sequences that the folder holds in that layout.
 

@@ -126,7 +126,9 @@ class SampleOptions:
     ] = None
     resident: Annotated[
         int,
-        option("Clips of --corpus in the memory of --device cuda, 4.7 MB each; samples are made there.", 0, MOST),
+        option(
+            "Clips of --corpus in the memory of --device cuda, 4.7 MB each; samples are made there.", 0, MOST
+        ),
     ] = 0
     mix: Annotated[str, option("With --data, like rendered=0.8,data=0.2; default halves.")] = ""
 

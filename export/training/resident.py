@@ -1,8 +1,9 @@
 """A corpus in the memory of a GPU: samples are drawn and changed there, and no step waits for a process.
 
-Processes read the clips of a corpus, once each, while the corpus may still be growing; the training begins with
-the first ones. What a clip looks like is changed as in corpus/samples.py, a whole batch at once, and scenes are
-enlarged beside. The order of the samples depends on how fast clips come: such a training does not repeat bit by bit.
+Processes read the clips of a corpus, once each, while the corpus may still be growing; the training begins
+with the first ones. What a clip looks like is changed as in corpus/samples.py, a whole batch at once, and
+scenes are enlarged beside. The order of the samples depends on how fast clips come: such a training does not
+repeat bit by bit.
 """
 
 from __future__ import annotations
@@ -72,8 +73,10 @@ def decoded(shard: Shard, clip: int, *, holds: bool) -> ClipArrays:
     return ClipArrays(np.ascontiguousarray(stacked[0]), np.ascontiguousarray(stacked[1]), facts)
 
 
-def _read(folders: tuple[Path, ...], part: int, parts: int, holds: bool, slots: Any, free: Any, full: Any) -> None:
-    """In a process: decode every `parts`-th shard as it appears, each clip into a free slot of shared memory."""
+def _read(
+    folders: tuple[Path, ...], part: int, parts: int, holds: bool, slots: Any, free: Any, full: Any
+) -> None:
+    """In a process: decode every `parts`-th shard as it appears, clips into free slots."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -104,7 +107,14 @@ class ResidentCorpus:
     """Clips on a device; more come in while batches are drawn. A context manager."""
 
     def __init__(
-        self, folders: tuple[Path, ...], device: Any, size: tuple[int, int], *, holds: bool, clips: int, workers: int
+        self,
+        folders: tuple[Path, ...],
+        device: Any,
+        size: tuple[int, int],
+        *,
+        holds: bool,
+        clips: int,
+        workers: int,
     ) -> None:
         """clips: room, the oldest make way for more. workers: processes that decode."""
         self._device, self._clips, self.count, self.seen = device, clips, 0, 0
@@ -115,7 +125,9 @@ class ResidentCorpus:
             torch.empty((clips, *shape), dtype=dtype, device=device) for shape, dtype in pairs
         )
         count = 4 * workers
-        self._slots = tuple(torch.empty((count, *shape), dtype=dtype).share_memory_() for shape, dtype in pairs)
+        self._slots = tuple(
+            torch.empty((count, *shape), dtype=dtype).share_memory_() for shape, dtype in pairs
+        )
         context = torch.multiprocessing.get_context("spawn")
         self._free, self._full = context.Queue(), context.Queue()
         for slot in range(count):
@@ -131,7 +143,7 @@ class ResidentCorpus:
             process.start()
 
     def take_in(self, most: int) -> None:
-        """Copy up to `most` clips that were decoded to the device. Raises ExportError where a process died."""
+        """Copy up to `most` decoded clips to the device. Raises ExportError where a process died."""
         for _ in range(most):
             try:
                 slot = self._full.get(timeout=60) if self.count < FEWEST else self._full.get_nowait()
@@ -174,7 +186,9 @@ class Looks:
         height, width = size
         gain, lift = np.ones((count, 3)), np.zeros((count, 3))
         recoloured = rng.random(count) < RECOLOURED
-        gain[recoloured] = (rng.uniform(0.5, 1.3, (count, 1)) * (1 + rng.uniform(-0.15, 0.15, (count, 3))))[recoloured]
+        gain[recoloured] = (rng.uniform(0.5, 1.3, (count, 1)) * (1 + rng.uniform(-0.15, 0.15, (count, 3))))[
+            recoloured
+        ]
         lift[recoloured] = (rng.uniform(-25, 25, (count, 1)) + rng.uniform(-10, 10, (count, 3)))[recoloured]
         faded = rng.random(count) < FADED
         fade = np.exp(rng.uniform(math.log(0.3), math.log(0.7), (count, 1)))
@@ -200,7 +214,9 @@ class Looks:
         self.seed = int(rng.integers(2**31))
 
 
-def changed(seen: Tensor, state: Tensor, facts: Tensor, looks: Looks, max_magnitude: float) -> dict[str, Tensor]:
+def changed(
+    seen: Tensor, state: Tensor, facts: Tensor, looks: Looks, max_magnitude: float
+) -> dict[str, Tensor]:
     """A batch through `looks`. seen, state: (N, 7, h, w) uint8, see `ClipArrays`; facts: (N, FACTS)."""
     device = seen.device
     height, width = seen.shape[2:]
@@ -229,7 +245,9 @@ def changed(seen: Tensor, state: Tensor, facts: Tensor, looks: Looks, max_magnit
     zoom, off = on_device(looks.zoom, 2), on_device(looks.off, 2)
     part = _grid(1 / scale, centre, (height, width))
     # What the background lacks beside the camera's shift, the frame fills; the rest repeats its border.
-    outside = ((part - shift[:, None, None]).abs() > 1).any(-1)[:, None] & (shift != 0).any(1)[:, None, None, None]
+    outside = ((part - shift[:, None, None]).abs() > 1).any(-1)[:, None] & (shift != 0).any(1)[
+        :, None, None, None
+    ]
     there = _grid(1 / (scale * zoom), (centre - shift - off) / zoom, (height, width))
     past = functional.grid_sample(past, there, padding_mode="border", align_corners=False)
     planes = torch.cat([frame, seen[:, 4:].float()], 1)
@@ -252,9 +270,10 @@ def changed(seen: Tensor, state: Tensor, facts: Tensor, looks: Looks, max_magnit
 
 
 def _grid(scale: Tensor, centre: Tensor, size: tuple[int, int]) -> Tensor:
-    """(N, h, w, 2): where each pixel looks, as grid_sample takes it. scale, centre: (N, 1 or 2) and (N, 2)."""
+    """(N, h, w, 2): where each pixel looks, for grid_sample. scale: (N, 1 or 2); centre: (N, 2)."""
     y, x = (
-        (torch.arange(side, device=centre.device, dtype=torch.float32) + 0.5) * (2 / side) - 1 for side in size
+        (torch.arange(side, device=centre.device, dtype=torch.float32) + 0.5) * (2 / side) - 1
+        for side in size
     )
     base = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
     return base * scale[:, None, None] + centre[:, None, None]

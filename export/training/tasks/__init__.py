@@ -112,7 +112,12 @@ def _resident(request: TrainRequest) -> Callable[[int, int, int], Any]:
         model, device = request.model, torch_device(request.loop.device)
         workers = max(1, request.feed.workers)
         corpus = ResidentCorpus(
-            request.corpus, device, model.size, holds=model.cue.hold > 0, clips=request.resident, workers=workers
+            request.corpus,
+            device,
+            model.size,
+            holds=model.cue.hold > 0,
+            clips=request.resident,
+            workers=workers,
         )
         return resident_batches(corpus, seed, batch, start_step, model.cue.max_magnitude)
 

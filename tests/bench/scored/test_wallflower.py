@@ -2,7 +2,7 @@ import pytest
 from fakes.video.scored import write_mask, write_picture
 
 from bench.scored import find_sequences, scored_frames
-from bench.scored.wallflower import sequences_in
+from bench.scored.numbered import wallflower_sequences
 from edgebs.errors import SourceError
 
 
@@ -22,6 +22,6 @@ def test_a_hand_segmented_picture_without_a_number_and_other_files_are_no_ground
     write_picture(tmp_path / "a/b00001.bmp", 0)
     write_mask(tmp_path / "a/hand_segmented_final.bmp")
     (tmp_path / "a/hand_segmented_00001.txt").write_text("no picture")
-    assert sequences_in(tmp_path / "a", set()) == []
+    assert wallflower_sequences(tmp_path / "a", set()) == []
     with pytest.raises(SourceError, match="no scored sequence below"):
         find_sequences(tmp_path)
