@@ -25,7 +25,17 @@ from torch.nn import functional
 from edgebs.errors import ExportError
 from edgebs.tensors import Array
 from export.training.corpus import FACTS, FRAMES, SHARD_CLIPS, Shard, shards_in
-from export.training.corpus.samples import FADED, FARTHEST_PX, GREY, MISPLACED, RECOLOURED, RELIT
+from export.training.corpus.samples import (
+    FADED,
+    FARTHEST_PX,
+    GREY,
+    LEAK_CELLS,
+    LEAKING,
+    MISPLACED,
+    RECOLOURED,
+    RELIT,
+    leak,
+)
 
 STATES = 3
 """States of the background that are kept of a clip: the newest of more."""
@@ -211,6 +221,9 @@ class Looks:
         self.scale = np.maximum(np.stack([scale * aspect, scale / aspect], 1), 1.0)
         self.centre = rng.uniform(-1, 1, (count, 2)) * (1 - 1 / self.scale)
         self.magnified = scale
+        self.leak = np.zeros((count, 3, LEAK_CELLS, LEAK_CELLS), np.float32)
+        for sample in np.flatnonzero(rng.random(count) < LEAKING):
+            self.leak[sample] = leak(rng)
         self.seed = int(rng.integers(2**31))
 
 
@@ -255,6 +268,8 @@ def changed(
     labels = functional.grid_sample(seen[:, 3:4].float(), part, mode="nearest", align_corners=False)
     frame, code = planes[:, :3].round_(), planes[:, 3:]
     flow = (code * (1 / 255)).square_() * max_magnitude * on_device(looks.magnified)
+    leaks = functional.interpolate(on_device(looks.leak), (height, width), mode="bicubic")
+    flow = torch.maximum(flow, leaks)
     light = on_device(looks.light)
     colours = (past[:, :6] * light).round_().clamp_(0, 255)
     colours = torch.where(outside, frame.repeat(1, 2, 1, 1), colours)

@@ -17,9 +17,14 @@ from edgebs.tensors import Array, Frame
 from export.training.corpus import FACTS, RUN, SHARD_CLIPS, Shard, flow_of, open_shard, read_facts, shards_in
 from export.training.stream.workers import Sample
 
-RECOLOURED, FADED, GREY, MISPLACED, RELIT = 0.5, 0.06, 0.15, 0.25, 0.2
+RECOLOURED, FADED, GREY, MISPLACED, RELIT, LEAKING = 0.5, 0.06, 0.15, 0.25, 0.2, 0.4
 """Shares of the draws that have other colours, little contrast as in fog, no colours, a camera whose motion
-was not taken out whole, and another light than the background."""
+was not taken out whole, another light than the background, and flow where nothing moves."""
+LEAK_PX, MOST_LEAK_PX = 0.6, 2.5
+"""Mean and largest flow over the shortest interval where nothing moves: smooth walls, noise, gleams. Without
+it a network learns that a weak flow alone shows who has stood there from the first frame on."""
+LEAK_CELLS = 6
+"""Regions that leak, along each side."""
 FARTHEST_PX = 5.0
 SAMPLES_OF_CLIP = 2
 """One of each run."""
@@ -101,7 +106,8 @@ def sample_of(shard: Shard, clip: int, place: int, cue: CueSettings, look: Look 
     if look is not None:
         median, older, spread = look.past(median), look.past(older), look.misplaced(spread)
     planes = np.empty((11, *labels.shape), np.float16)
-    planes[:3] = flow_of(code, cue.max_magnitude)
+    flow = flow_of(code, cue.max_magnitude)
+    planes[:3] = flow if look is None else look.leaking(flow)
     planes[3:6], planes[8:] = median.transpose(2, 0, 1), older.transpose(2, 0, 1)
     planes[6], planes[7] = spread, facts["age"]
     if look is not None and look.is_mirrored:
@@ -129,6 +135,7 @@ class Look:
             self._fade(rng)
         self._off = _misplacement(rng) if rng.random() < MISPLACED else None
         self._light = float(rng.uniform(0.9, 1.1)) if rng.random() < RELIT else 1.0
+        self._leak = leak(rng) if rng.random() < LEAKING else None
 
     def _fade(self, rng: np.random.Generator) -> None:
         """Little contrast somewhere between black and white, below the noise of a sensor."""
@@ -145,6 +152,18 @@ class Look:
             return picture
         noise = np.resize(self._noise, picture.shape[:2])
         return np.asarray(np.clip(np.rint(picture + noise[..., None]), 0, 255), np.uint8)
+
+    def leaking(self, flow: Array) -> Array:
+        """(3, h, w) magnitudes in pixels, with flow where nothing moves."""
+        if self._leak is None:
+            return flow
+        size = flow.shape[2:0:-1]
+        return np.stack(
+            [
+                np.maximum(plane, cv2.resize(cells, size, interpolation=cv2.INTER_CUBIC))
+                for plane, cells in zip(flow, self._leak, strict=True)
+            ]
+        )
 
     def coloured(self, picture: Frame) -> Frame:
         """(h, w, 3) in the camera's colours."""
@@ -169,6 +188,14 @@ class Look:
             return picture
         border = cv2.BORDER_REPLICATE
         return np.asarray(cv2.warpAffine(picture, self._off, picture.shape[1::-1], borderMode=border))
+
+
+def leak(rng: np.random.Generator) -> Array:
+    """(3, LEAK_CELLS, LEAK_CELLS) float32: pixels of flow where nothing moves, more over longer intervals."""
+    far = min(float(rng.exponential(LEAK_PX)), MOST_LEAK_PX)
+    cells = np.maximum(rng.normal(0, 1, (LEAK_CELLS, LEAK_CELLS)), 0) * far
+    growth = np.cumprod([1.0, rng.uniform(1, 2), rng.uniform(1, 2)])
+    return np.asarray(cells * growth[:, None, None], np.float32)
 
 
 def _misplacement(rng: np.random.Generator) -> Array:

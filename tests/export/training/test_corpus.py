@@ -206,6 +206,14 @@ def test_a_look_changes_the_frame_and_what_it_is_compared_with_alike() -> None:
         assert look.coloured(picture).shape == look.past(picture).shape == picture.shape
 
 
+def test_flow_leaks_in_some_looks_and_hides_none() -> None:
+    flow = np.zeros((3, *SIZE), np.float32)
+    flow[:, 40:] = 19
+    leaking = [Look(np.random.default_rng(n)).leaking(flow) for n in range(60)]
+    assert all((seen >= flow).all() and seen.shape == flow.shape for seen in leaking)
+    assert 12 < sum(bool((seen[:, :40] > 0.05).any()) for seen in leaking) < 36
+
+
 def test_the_cue_of_the_training_chooses_the_background(bank: PictureBank, tmp_path: Path) -> None:
     file = tmp_path / "shard-00000.safetensors"
     options = replace(CLIPS, settled=1.0)
