@@ -128,8 +128,9 @@ def require_network(trt: Any, network: Any, onnx_file: Path) -> None:
         raise ExportError(f"{onnx_file} holds no network that TensorRT can read: export it again")
     for layer in (network.get_layer(index) for index in range(network.num_layers)):
         if layer.type == trt.LayerType.GRID_SAMPLE:
-            layer.__class__ = trt.IGridSampleLayer  # TensorRT's Python API gives only the base class
-            mode = layer.interpolation_mode
+            sampling: Any = layer
+            sampling.__class__ = trt.IGridSampleLayer  # TensorRT's Python API gives only the base class
+            mode = sampling.interpolation_mode
             if mode != trt.InterpolationMode.LINEAR:
                 raise ExportError(
                     f"{onnx_file}: TensorRT reads GridSample '{layer.name}' as {mode.name}, not LINEAR. "

@@ -72,7 +72,20 @@ def test_each_plane_reaches_the_network_and_none_beyond_its_range(cell: int) -> 
     assert seen[0].max() <= 1
 
 
-@pytest.mark.parametrize("model", list(FORMS))
+def test_edge_has_the_familys_form_where_a_description_says_so() -> None:
+    """The shipped weights, and random ones, have the form of before."""
+    new = module_from_description({"network": "edge", **FORMS["edge"], "intervals": [1, 5, 10]})
+    assert isinstance(new, LiteGraph)
+    assert description_of(new)["network"] == "edge"
+    assert isinstance(module_from_description(description_of(new)), LiteGraph)
+    # It may replace the other where it works less.
+    frame, cue = torch.zeros(1, 256, 256, 3, dtype=torch.uint8), torch.zeros(1, 11, 256, 256)
+    assert gflop(deployed(new), frame, cue) < 0.8 * MODELS["edge"].gflop
+    old = build_networks(ModelRequest(model="edge", weights="random"))["segment"]
+    assert not isinstance(old, LiteGraph)
+
+
+@pytest.mark.parametrize("model", ["edge-nano", "edge-small"])
 def test_the_facts_of_the_models_are_those_of_their_networks(model: str) -> None:
     graph = build_networks(ModelRequest(model=model, weights="random"))["segment"]
     # Norms are gone in what is deployed, and with them some of the parameters.

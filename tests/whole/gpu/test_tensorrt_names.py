@@ -55,6 +55,7 @@ BUILDER = COMMON | {
     "parser": "OnnxParser",
     "config": "IBuilderConfig",
     "layer": "ILayer",
+    "sampling": "IGridSampleLayer",
     "flags": "NetworkDefinitionCreationFlag",
     "profile": "IOptimizationProfile",
 }
