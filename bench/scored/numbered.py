@@ -15,7 +15,7 @@ last number in a file's name is its frame; masks are 0 background and 255 foregr
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from bench.scored.masks import first_named, looks_like_limits, unused_notes
@@ -48,14 +48,7 @@ def _wallflower(folder: Path) -> Sequence:
     truths = pictures_by_number(folder, TRUTH)
     frames = pictures_by_number(folder, r"b(\d+)")
     inputs = {number: path for number, path in frames.items() if number <= max(truths)}
-    return Sequence(
-        name=sequence_name(folder),
-        inputs=tuple(inputs.values()),
-        truths=paired(inputs, truths, folder),
-        layout="wallflower",
-        labels=binary_labels,
-        notes=numbering_notes(inputs, truths),
-    )
+    return _sequence("wallflower", folder, inputs, truths, folder)
 
 
 def limu_sequences(folder: Path, folders: Set[str]) -> list[Sequence]:
@@ -72,11 +65,18 @@ def _limu(folder: Path, truth_folder: Path) -> Sequence:
     numbered, truths = pictures_by_number(folder), pictures_by_number(truth_folder)
     frames = {number: path for number, path in numbered.items() if not looks_like_limits(path.name)}
     inputs = frames or numbered
+    return _sequence("limu", folder, inputs, truths, truth_folder)
+
+
+def _sequence(
+    layout: str, folder: Path, inputs: Mapping[int, Path], truths: Mapping[int, Path], truth_folder: Path
+) -> Sequence:
+    """Numbered pictures, of which those with a truth of the same number are scored."""
     return Sequence(
         name=sequence_name(folder),
         inputs=tuple(inputs.values()),
         truths=paired(inputs, truths, truth_folder),
-        layout="limu",
+        layout=layout,
         labels=binary_labels,
         notes=numbering_notes(inputs, truths),
     )

@@ -128,9 +128,9 @@ class ResidentCorpus:
     ) -> None:
         """clips: room, the oldest make way for more. workers: processes that decode."""
         self._device, self._clips, self.count, self.seen = device, clips, 0, 0
-        self._shapes = ((FRAMES, 7, *size), (STATES, 7, *size), (FRAMES, len(FACTS)))
+        shapes = ((FRAMES, 7, *size), (STATES, 7, *size), (FRAMES, len(FACTS)))
         types = (torch.uint8, torch.uint8, torch.float32)
-        pairs = tuple(zip(self._shapes, types, strict=True))
+        pairs = tuple(zip(shapes, types, strict=True))
         self._frames, self._states, self._facts = (
             torch.empty((clips, *shape), dtype=dtype, device=device) for shape, dtype in pairs
         )
